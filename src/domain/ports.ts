@@ -1,0 +1,161 @@
+// What the domain needs from the outside, in the words of the domain. Implementations live in the adapters; none is imported here.
+import type { Gun, JsonValue, PublicKey, RoleName, TargetsChange } from '@countersign/tuf'
+import type { ImageReference } from './image-reference.ts'
+
+/** Reads a repository's published metadata from its trust server. Bytes are received, not trusted. */
+export interface TrustSource {
+  /**
+   * The bytes of one metadata file (`timestamp.json`, `targets/releases.<hex>.json`, `3.root.json`), or undefined where the
+   * server says that it does not exist.
+   * @throws NotaryError
+   */
+  read(gun: Gun, fileName: string, maxBytes: number): Promise<Uint8Array | undefined>
+}
+
+/** Publishes metadata to a repository's trust server and manages the keys that the server holds. */
+export interface TrustPublisher {
+  /** One atomic update of all roles given. Resolves only on exactly HTTP 200. @throws NotaryError */
+  publish(gun: Gun, files: ReadonlyMap<RoleName, Uint8Array>): Promise<void>
+  /** The public key that the server holds (or creates) for `snapshot` or `timestamp`. @throws NotaryError */
+  serverKey(gun: Gun, role: RoleName): Promise<PublicKey>
+  /** Asks the server for a new key of that role; nothing changes until a root lists it. @throws NotaryError */
+  rotateServerKey(gun: Gun, role: RoleName): Promise<PublicKey>
+}
+
+/** What a registry serves under a tag or digest, hashed by us. */
+export interface ResolvedImage {
+  /** 64 hex digits of the SHA-256 over the raw manifest or index bytes. */
+  readonly sha256: string
+  /** Length of these bytes. */
+  readonly length: number
+  readonly mediaType: string
+  /** Platforms of an index, for the record; empty for a single manifest. */
+  readonly platforms: readonly string[]
+}
+
+export interface ImageResolver {
+  /** Fetches the manifest by tag (or by digest where the reference has no tag) and hashes it. @throws RegistryError */
+  resolve(image: ImageReference): Promise<ResolvedImage>
+}
+
+export interface Evidence {
+  readonly request: string
+  readonly principal: string
+  readonly decision?: string
+  readonly origin?: string
+}
+
+export interface DeclaredChange {
+  readonly change: TargetsChange
+  readonly evidence: Evidence
+}
+
+export interface SignedRole {
+  readonly role: RoleName
+  readonly version: number
+  readonly sha256: string
+  readonly bytes: Uint8Array
+}
+
+export interface HighestVersion {
+  readonly version: number
+  readonly sha256: string
+}
+
+export interface RepositoryCustody {
+  readonly gun: Gun
+  readonly state: 'awaiting-root-signature' | 'ready' | 'frozen'
+  readonly frozenBecause?: string
+  readonly rootCustody: 'online' | 'offline' | 'foreign'
+  readonly pinnedRoot?: {
+    readonly version: number
+    readonly sha256: string
+    readonly certificateKeyIds: readonly string[]
+  }
+  readonly keys: readonly {
+    readonly role: RoleName
+    readonly keyType: string
+    readonly tufKeyId: string
+    readonly canonicalKeyId: string
+    readonly custody: string
+    readonly createdAt: string
+  }[]
+  readonly roles: readonly {
+    readonly role: RoleName
+    readonly highestSeen?: HighestVersion
+    readonly highestSigned?: HighestVersion
+  }[]
+}
+
+export interface InitializationFiles {
+  readonly state: 'awaiting-root-signature' | 'ready'
+  readonly rootKeyIds: readonly string[]
+  /** ready: role -> file to publish. awaiting-root-signature: the one entry `root.signed`, the bytes to be signed elsewhere. */
+  readonly files: ReadonlyMap<string, Uint8Array>
+}
+
+export interface KeyHolderStatus {
+  readonly sealed: boolean
+  readonly uid: number
+  readonly pid: number
+  readonly version: string
+  readonly startedAt: string
+  readonly repositories: number
+  readonly limitsDigest: string
+  readonly log: {
+    readonly origin: string
+    readonly size: number
+    readonly rootHash: string
+    readonly publicKey: string
+    readonly checkpoint: string
+  }
+}
+
+/** The daemon's side of the key holder's service socket. Every method throws KeyHolderError with the holder's own code. */
+export interface KeyHolder {
+  status(): Promise<KeyHolderStatus>
+  repositoryStatus(gun: Gun): Promise<RepositoryCustody>
+  exportPublicKey(gun: Gun, role: RoleName): Promise<{ key: PublicKey; pem: string }>
+  createDelegationKey(o: {
+    gun: Gun
+    role: RoleName
+    keyType: KeyType
+    evidence: Evidence
+  }): Promise<{ key: PublicKey; pem: string }>
+  initializeRepository(o: {
+    gun: Gun
+    root: { kind: 'online' } | { kind: 'offline'; certificatePem: string }
+    snapshotKey: PublicKey
+    timestampKey: PublicKey
+    signer: string | null
+    keyType: KeyType
+    evidence: Evidence
+  }): Promise<InitializationFiles>
+  completeInitialization(o: {
+    gun: Gun
+    signatures: readonly { keyId: string; method: string; signature: string }[]
+    evidence: Evidence
+  }): Promise<InitializationFiles>
+  changeTargets(o: {
+    publication: string
+    gun: Gun
+    roles: readonly RoleName[]
+    changes: readonly DeclaredChange[]
+    base: ReadonlyMap<string, Uint8Array>
+  }): Promise<readonly SignedRole[]>
+  observeRepository(gun: Gun, files: ReadonlyMap<string, Uint8Array>): Promise<void>
+  appendRecord(kind: string, facts: Readonly<Record<string, string | number | boolean>>): Promise<number>
+}
+
+export type KeyType = 'ecdsa' | 'ed25519' | 'rsa'
+
+export interface Clock {
+  now(): Date
+}
+
+/** Makes identifiers: lower-case, sortable by time, at most 64 characters. */
+export interface IdentifierSource {
+  next(prefix: string): string
+}
+
+export type Facts = Readonly<Record<string, JsonValue>>
