@@ -1,0 +1,160 @@
+// Imports run one way. This test reads the import lines of every source file and fails on a wrong direction, a cycle
+// between folders, or a package used outside the one place that may use it.
+import { readdirSync, readFileSync } from 'node:fs'
+import { dirname, join, relative, resolve, sep } from 'node:path'
+import { expect } from 'chai'
+
+const top = resolve(import.meta.dirname, '../..')
+
+/** What each part may import, besides its own files. Anything not named is forbidden. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  tuf: [],
+  'src/key-holder-protocol': ['tuf'],
+  'src/key-holder': ['src/key-holder-protocol', 'tuf'],
+  'src/domain': ['tuf'],
+  'src/service': ['src/domain', 'tuf'],
+  'src/holder': ['src/key-holder-protocol', 'src/domain', 'tuf'],
+  'src/net': ['src/domain', 'tuf'],
+  'src/notary': ['src/net', 'src/domain', 'tuf'],
+  'src/registry': ['src/net', 'src/domain', 'tuf'],
+  'src/store': ['src/domain', 'tuf'],
+  'src/config': ['src/domain', 'src/net', 'src/notary', 'src/registry', 'tuf'],
+  // The table of problems names the codes of every layer, so http may see the error modules of all of them.
+  'src/http': ['src/service', 'src/domain', 'src/config', 'src/*/errors', 'src/log', 'tuf'],
+  'src/log': ['src/config', 'tuf'],
+  'src/app': [
+    'src/http',
+    'src/service',
+    'src/holder',
+    'src/net',
+    'src/notary',
+    'src/registry',
+    'src/store',
+    'src/config',
+    'src/log',
+    'src/domain',
+    'tuf',
+  ],
+  'src/supervisor': [
+    'src/app',
+    'src/config',
+    'src/holder',
+    'src/key-holder',
+    'src/log',
+    'src/domain',
+    'src/store',
+    'src/service',
+    'tuf',
+  ],
+  'src/cli': [
+    'src/supervisor',
+    'src/key-holder',
+    'src/key-holder-protocol',
+    'src/holder',
+    'src/config',
+    'src/log',
+    'src/domain',
+    'tuf',
+  ],
+  'src/main': ['src/cli'],
+  'src/demo': ['src/domain', 'src/config', 'tuf'],
+}
+
+/** Packages that only one part may use, and where. */
+const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
+  canonicaljson: ['tuf/canonical.ts'],
+  'node-forge': ['tuf/'],
+  koa: ['src/http/'],
+  '@koa/router': ['src/http/'],
+  'better-sqlite3': ['src/store/', 'src/key-holder/'],
+  undici: ['src/net/', 'src/cli/', 'src/demo/'],
+  commander: ['src/cli/', 'src/main.ts'],
+  yaml: ['src/config/', 'src/key-holder/', 'src/cli/'],
+}
+
+/** Parts that must stay pure: no I/O, clock, randomness or environment. */
+const PURE = ['tuf', 'src/domain']
+const IMPURE_MODULES = /^node:(fs|net|http|https|child_process|dns|tls|os|process|timers|worker_threads)/
+
+interface ImportLine {
+  readonly file: string
+  readonly specifier: string
+}
+
+function sources(folder: string): string[] {
+  return readdirSync(join(top, folder), { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && entry.name.endsWith('.ts'))
+    .map((entry) => relative(top, join(entry.parentPath, entry.name)).split(sep).join('/'))
+    .filter((file) => !file.includes('/dist/') && !file.includes('node_modules/'))
+}
+
+function importsOf(file: string): ImportLine[] {
+  const text = readFileSync(join(top, file), 'utf8')
+  const specifiers = [...text.matchAll(/(?:from|import)\s*\(?\s*'([^']+)'/g)].map((match) => match[1] ?? '')
+  return specifiers.map((specifier) => ({ file, specifier }))
+}
+
+/** `src/http/server.ts` -> `src/http`; `src/app.ts` -> `src/app`; `tuf/x.ts` -> `tuf`. */
+function partOf(file: string): string {
+  if (file.startsWith('tuf/')) return 'tuf'
+  const [, second = ''] = file.split('/')
+  return `src/${second.replace(/\.ts$/, '')}`
+}
+
+const files = [...sources('tuf'), ...sources('src')]
+const lines = files.flatMap(importsOf)
+
+describe('the direction of imports', () => {
+  it('reads every source file', () => {
+    expect(files.length).to.be.greaterThan(20)
+    expect(lines.length).to.be.greaterThan(files.length)
+  })
+
+  it('has a rule for every part', () => {
+    expect([...new Set(files.map(partOf))].filter((part) => !(part in MAY_IMPORT))).to.deep.equal([])
+  })
+
+  it('runs one way', () => {
+    const wrong = lines.flatMap(({ file, specifier }) => {
+      const target = specifier.startsWith('.')
+        ? relative(top, resolve(top, dirname(file), specifier))
+            .split(sep)
+            .join('/')
+        : specifier === '@countersign/tuf'
+          ? 'tuf/index.ts'
+          : undefined
+      if (target === undefined) return []
+      const from = partOf(file)
+      const to = partOf(target)
+      const allowed = MAY_IMPORT[from] ?? []
+      const isErrors = target.endsWith('/errors.ts') && allowed.includes('src/*/errors')
+      return from === to || allowed.includes(to) || isErrors ? [] : [`${file} -> ${target}`]
+    })
+    expect(wrong).to.deep.equal([])
+  })
+
+  it('enters the tuf library only by its door', () => {
+    expect(
+      lines.filter(({ file, specifier }) => file.startsWith('src/') && /(^|\/)tuf\//.test(specifier)),
+    ).to.deep.equal([])
+  })
+
+  it('keeps packages in their homes', () => {
+    const wrong = lines.filter(({ file, specifier }) => {
+      const homes = PACKAGE_HOMES[specifier]
+      return homes !== undefined && !homes.some((home) => file.startsWith(home))
+    })
+    expect(wrong).to.deep.equal([])
+  })
+
+  it('keeps the functional core pure', () => {
+    const wrong = lines.filter(({ file, specifier }) => PURE.includes(partOf(file)) && IMPURE_MODULES.test(specifier))
+    expect(wrong).to.deep.equal([])
+    const clocks = files
+      .filter((file) => PURE.includes(partOf(file)))
+      .filter((file) =>
+        /Date\.now\(|new Date\(\)|Math\.random|randomBytes|process\.env/.test(readFileSync(join(top, file), 'utf8')),
+      )
+    expect(clocks).to.deep.equal([])
+  })
+})
