@@ -1,6 +1,9 @@
 // What the domain needs from the outside, in the words of the domain. Implementations live in the adapters; none is imported here.
 import type { Gun, JsonValue, PublicKey, RoleName, TargetsChange } from '@countersign/tuf'
 import type { ImageReference } from './image-reference.ts'
+import type { RequestKind, RequestStatus } from './signing-request.ts'
+
+export type * from './store-ports.ts'
 
 /** Reads a repository's published metadata from its trust server. Bytes are received, not trusted. */
 export interface TrustSource {
@@ -153,9 +156,50 @@ export interface Clock {
   now(): Date
 }
 
+/** Lets time pass; early wake-ups are harmless. */
+export interface Pause {
+  wait(milliseconds: number): Promise<void>
+}
+
+/** Unpredictable bytes for token secrets and for the jitter of retries. */
+export interface RandomSource {
+  bytes(count: number): Uint8Array
+}
+
 /** Makes identifiers: lower-case, sortable by time, at most 64 characters. */
 export interface IdentifierSource {
   next(prefix: string): string
+}
+
+/**
+ * Hears what happened, for metrics, logs and waiting clients. Called after the fact is durable.
+ * A listener decides nothing; what it throws is dropped.
+ */
+export interface Observer {
+  requestChanged(event: {
+    readonly request: string
+    readonly position: number
+    readonly kind: RequestKind
+    readonly gun: Gun
+    /** Undefined: just stored. */
+    readonly from: RequestStatus | undefined
+    readonly to: RequestStatus
+    readonly code?: string
+  }): void
+  /** `durationMs`: from the saved intent to the end. */
+  publicationFinished(event: {
+    readonly publication: string
+    readonly gun: Gun
+    readonly kind: RequestKind
+    readonly changes: number
+    readonly outcome: 'published' | 'failed' | 'conflict'
+    readonly durationMs: number
+    readonly code?: string
+  }): void
+  /** Somebody else published first, or the server was updating. `attempt` counts from 1. */
+  publicationConflict(event: { readonly gun: Gun; readonly attempt: number; readonly code: string }): void
+  /** Work on a repository stopped on an error that no request can carry; it is tried again later. */
+  repositoryTroubled(event: { readonly gun: Gun; readonly error: unknown }): void
 }
 
 export type Facts = Readonly<Record<string, JsonValue>>

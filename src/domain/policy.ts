@@ -1,0 +1,78 @@
+// The decision on one change, as data. The full engine comes behind the same interface; here stand its terms and the
+// built-in policy `grants`. Default deny, deny wins, every rule leaves a reason. Pure: evaluate() fetches nothing.
+import { createHash } from 'node:crypto'
+import type { Gun, TargetName } from '@countersign/tuf'
+import { isGranted, type Principal } from './principal.ts'
+import type { RequestKind } from './signing-request.ts'
+
+/** Everything a policy may know of one change, fetched and checked beforehand. */
+export interface PolicyFacts {
+  readonly kind: RequestKind
+  readonly principal: Principal
+  readonly gun: Gun
+  readonly tag: TargetName
+  /** 64 hex digits, hashed by us from what the registry serves; absent for unsign. */
+  readonly sha256?: string
+  /** Whether the submitter named the digest, or only the tag. */
+  readonly digestNamed: boolean
+  /** The policy that the submitter asked for, if any. */
+  readonly policy?: string
+}
+
+export interface Reason {
+  readonly rule: string
+  readonly code: string
+  readonly subject: string
+}
+
+export interface Decision {
+  readonly outcome: 'allow' | 'deny'
+  readonly reasons: readonly Reason[]
+  /** 64 hex digits over the rules that were in force. */
+  readonly policyDigest: string
+  readonly at: Date
+}
+
+export interface Policy {
+  evaluate(facts: PolicyFacts, at: Date): Decision
+}
+
+/** What one rule says: `undefined` means that the rule does not apply, which never allows anything. */
+export interface Rule {
+  readonly name: string
+  judge(facts: PolicyFacts): { readonly outcome: 'allow' | 'deny'; readonly code: string } | undefined
+}
+
+/** Applies all rules. No allow is a deny; one deny outweighs every allow. */
+export function decide(rules: readonly Rule[], facts: PolicyFacts, policyDigest: string, at: Date): Decision {
+  const subject = `${facts.gun}:${facts.tag}`
+  const verdicts = rules.map((rule) => ({ rule: rule.name, verdict: rule.judge(facts) }))
+  const isAllowed =
+    verdicts.some(({ verdict }) => verdict?.outcome === 'allow') &&
+    verdicts.every(({ verdict }) => verdict?.outcome !== 'deny')
+  const reasons = verdicts.map(({ rule, verdict }) => ({ rule, code: verdict?.code ?? 'NOT_APPLICABLE', subject }))
+  return { outcome: isAllowed ? 'allow' : 'deny', reasons, policyDigest, at }
+}
+
+/** Changing a rule of the built-in policy means raising this number: the digest is recorded with every decision. */
+const GRANTS_POLICY = 'countersign built-in policy grants, version 1'
+
+const GRANTS_RULES: readonly Rule[] = [
+  {
+    name: 'grant-submit',
+    judge: ({ principal, gun }) =>
+      isGranted(principal, 'submit', gun)
+        ? { outcome: 'allow', code: 'GRANT_HELD' }
+        : { outcome: 'deny', code: 'GRANT_MISSING' },
+  },
+  {
+    name: 'policy-known',
+    judge: ({ policy }) =>
+      policy === undefined || policy === 'grants' ? undefined : { outcome: 'deny', code: 'POLICY_UNKNOWN' },
+  },
+]
+
+/** Whoever holds the grant `submit` on the repository may sign and unsign in it. */
+export const grantsPolicy: Policy = {
+  evaluate: (facts, at) => decide(GRANTS_RULES, facts, createHash('sha256').update(GRANTS_POLICY).digest('hex'), at),
+}

@@ -1,0 +1,19 @@
+// One new version of one or more roles of one repository: what it declares, and the bytes once they are signed. Pure.
+import type { Gun, RoleName } from '@countersign/tuf'
+import type { DeclaredChange, SignedRole } from './ports.ts'
+import type { RequestKind, RoleVersion } from './signing-request.ts'
+
+/** Stored before anything is signed. Its state is that of the images that name it. */
+export interface Publication {
+  /** The idempotency key toward the key holder; at most 64 characters. */
+  readonly id: string
+  readonly gun: Gun
+  readonly kind: RequestKind
+  readonly roles: readonly RoleName[]
+  readonly changes: readonly DeclaredChange[]
+  /** Version and hash of each targets role in the repository that this was built upon; a role not yet published is absent. */
+  readonly base: readonly RoleVersion[]
+  readonly createdAt: Date
+  /** Empty until signed. The bytes are dropped when the publication has ended; the key holder's log keeps them. */
+  readonly files: readonly SignedRole[]
+}

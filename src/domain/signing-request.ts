@@ -1,0 +1,220 @@
+// The change request and its state machine. A request names images; each image has its own record and walks alone, and the
+// status of the whole follows from its images. `next` is pure and total: every pair of state and event has an answer.
+import type { Gun, RoleName, TargetName } from '@countersign/tuf'
+import { DomainError } from './errors.ts'
+import type { Decision } from './policy.ts'
+
+export type RequestKind = 'sign' | 'unsign'
+
+/**
+ * States, each with who moves next. What is on disk: see the comment of each record.
+ * `awaiting-approval` is reserved for the policy engine.
+ */
+export const IMAGE_STATUSES = [
+  'submitted', // Countersign: asks the policy
+  'approved', // Countersign: loads the repository and forms an intent
+  'intended', // Countersign: has the key holder sign
+  'signed', // Countersign: nothing has been sent yet
+  'publishing', // the trust server: sent; the answer may be lost
+  'published', // nobody: proven by reading back
+  'denied', // nobody
+  'withdrawn', // nobody
+  'expired', // nobody
+  'failed', // nobody
+] as const
+export type ImageStatus = (typeof IMAGE_STATUSES)[number]
+
+const FINAL: readonly ImageStatus[] = ['published', 'denied', 'withdrawn', 'expired', 'failed']
+
+/** What was asked for one image; never changes. */
+export interface ImageSubject {
+  /** The normalised reference. */
+  readonly reference: string
+  readonly gun: Gun
+  readonly tag: TargetName
+  /** As the registry served it at submission; for unsign only where the submitter named it. 64 hex digits. */
+  readonly sha256?: string
+  readonly length?: number
+  readonly mediaType?: string
+}
+
+export interface RoleVersion {
+  readonly role: RoleName
+  readonly version: number
+  /** Hex SHA-256 of the file. */
+  readonly sha256: string
+}
+
+export interface Failure {
+  readonly code: string
+  readonly detail: string
+}
+
+interface Common {
+  readonly subject: ImageSubject
+  readonly at: Date
+}
+interface Decided extends Common {
+  readonly decision: Decision
+  /** Publications of this image that were given up, for the bound on retries. */
+  readonly conflicts: number
+}
+interface InPublication extends Decided {
+  /** Names the publication, whose roles, changes and bytes are stored beside the requests. */
+  readonly publication: string
+}
+
+export type ImageRecord =
+  | (Common & { readonly status: 'submitted' })
+  | (Decided & { readonly status: 'approved' })
+  | (InPublication & { readonly status: 'intended' })
+  | (InPublication & { readonly status: 'signed' })
+  | (InPublication & { readonly status: 'publishing' })
+  | (Decided & {
+      readonly status: 'published'
+      readonly publication?: string
+      /** The proof: role files, verified from the pinned root, that hold (or no longer hold) the entry. */
+      readonly roles: readonly RoleVersion[]
+      /** True where the repository already said so and nothing was signed. */
+      readonly unchanged: boolean
+    })
+  | (Common & { readonly status: 'denied'; readonly decision: Decision })
+  | (Common & { readonly status: 'withdrawn' })
+  | (Common & { readonly status: 'expired' })
+  | (Common & { readonly status: 'failed'; readonly error: Failure })
+
+export type RequestEvent =
+  | { readonly type: 'decided'; readonly decision: Decision }
+  | { readonly type: 'intent-saved'; readonly publication: string }
+  /** The key holder signed and the bytes are stored. */
+  | { readonly type: 'signed' }
+  /** The next step sends the bytes. */
+  | { readonly type: 'sending' }
+  /** Read back and verified. */
+  | { readonly type: 'proven'; readonly roles: readonly RoleVersion[] }
+  /** The verified repository already holds what was asked. */
+  | { readonly type: 'found-unchanged'; readonly roles: readonly RoleVersion[] }
+  /** The base moved, or an intent is given up: form a new one. A version signed meanwhile is burnt by publishing above it. */
+  | { readonly type: 'conflict' }
+  | { readonly type: 'failed'; readonly error: Failure }
+  | { readonly type: 'withdrawn' }
+  | { readonly type: 'expired' }
+export type RequestEventType = RequestEvent['type']
+
+export interface SigningRequest {
+  readonly id: string
+  readonly kind: RequestKind
+  readonly submitter: { readonly id: string; readonly name: string }
+  readonly description?: string
+  readonly policy?: string
+  readonly createdAt: Date
+  readonly images: readonly RequestImage[]
+}
+
+export interface RequestImage {
+  readonly record: ImageRecord
+  /** Counts the changes of this record; every write is conditional on it. */
+  readonly revision: number
+}
+
+/** A state and an event that do not belong together; a defect of the caller or a lost race, never the user's fault. */
+export type Transition = { readonly ok: true; readonly record: ImageRecord } | { readonly ok: false }
+
+/** The next record, or that this event means nothing in this state. Total: never throws. */
+export function next(record: ImageRecord, event: RequestEvent, at: Date): Transition {
+  const moved = move(record, event, at)
+  return moved === undefined ? { ok: false } : { ok: true, record: moved }
+}
+
+/** @throws DomainError TRANSITION_INVALID where `next` has no answer */
+export function advance(record: ImageRecord, event: RequestEvent, at: Date): ImageRecord {
+  const transition = next(record, event, at)
+  if (transition.ok) return transition.record
+  throw new DomainError('TRANSITION_INVALID', 'The request is not in a state for this.', {
+    status: record.status,
+    event: event.type,
+  })
+}
+
+function move(record: ImageRecord, event: RequestEvent, at: Date): ImageRecord | undefined {
+  const { subject } = record
+  if (event.type === 'failed') return isFinal(record.status) ? undefined : fail(record, event.error, at)
+  switch (record.status) {
+    case 'submitted':
+      if (event.type === 'decided') return decided(subject, event.decision, at)
+      return stopped(record, event, at)
+    case 'approved': {
+      const { decision, conflicts } = record
+      if (event.type === 'intent-saved') {
+        return { status: 'intended', subject, at, decision, conflicts, publication: event.publication }
+      }
+      if (event.type === 'found-unchanged') {
+        return { status: 'published', subject, at, decision, conflicts, roles: event.roles, unchanged: true }
+      }
+      return stopped(record, event, at)
+    }
+    case 'intended':
+      if (event.type === 'signed') return { ...record, status: 'signed', at }
+      return event.type === 'conflict' ? reapproved(record, at) : undefined
+    case 'signed':
+      if (event.type === 'sending') return { ...record, status: 'publishing', at }
+      return event.type === 'conflict' ? reapproved(record, at) : undefined
+    case 'publishing':
+      if (event.type === 'proven') return { ...record, status: 'published', at, roles: event.roles, unchanged: false }
+      return event.type === 'conflict' ? reapproved(record, at) : undefined
+    case 'published':
+    case 'denied':
+    case 'withdrawn':
+    case 'expired':
+    case 'failed':
+      return undefined
+  }
+}
+
+function decided(subject: ImageSubject, decision: Decision, at: Date): ImageRecord {
+  if (decision.outcome === 'deny') return { status: 'denied', subject, at, decision }
+  return { status: 'approved', subject, at, decision, conflicts: 0 }
+}
+
+/** Before the intent a request can still be stopped; after it only publication or failure ends it. */
+function stopped(record: ImageRecord, event: RequestEvent, at: Date): ImageRecord | undefined {
+  if (event.type !== 'withdrawn' && event.type !== 'expired') return undefined
+  return { status: event.type, subject: record.subject, at }
+}
+
+function fail(record: ImageRecord, error: Failure, at: Date): ImageRecord {
+  return { status: 'failed', subject: record.subject, at, error }
+}
+
+function reapproved(record: ImageRecord & InPublication, at: Date): ImageRecord {
+  const { subject, decision, conflicts } = record
+  return { status: 'approved', subject, at, decision, conflicts: conflicts + 1 }
+}
+
+export function isFinal(status: RequestStatus): boolean {
+  return status === 'partial' || FINAL.some((final) => final === status)
+}
+
+/** `partial`: all images have ended, some published and some not. */
+export type RequestStatus = ImageStatus | 'partial'
+
+/**
+ * The status of the whole. While images are under way it is that of the image that is furthest behind; at the end it is their
+ * common status, `partial` where some were published and some not, and else the gravest.
+ */
+export function requestStatus(images: readonly { readonly record: ImageRecord }[]): RequestStatus {
+  const statuses = images.map(({ record }) => record.status)
+  const behind = IMAGE_STATUSES.find((status) => !isFinal(status) && statuses.includes(status))
+  if (behind !== undefined) return behind
+  const isPublished = statuses.includes('published')
+  if (isPublished && statuses.some((status) => status !== 'published')) return 'partial'
+  return GRAVITY.find((status) => statuses.includes(status)) ?? 'failed'
+}
+
+const GRAVITY: readonly ImageStatus[] = ['failed', 'denied', 'expired', 'withdrawn', 'published']
+
+/** When anything last happened to the request. */
+export function updatedAt(request: SigningRequest): Date {
+  const times = request.images.map(({ record }) => record.at.getTime())
+  return new Date(Math.max(request.createdAt.getTime(), ...times))
+}

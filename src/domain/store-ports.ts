@@ -1,0 +1,105 @@
+// What the domain needs remembered. Calls are synchronous: each is one durable transaction, and nothing runs in between.
+// Every method may throw StoreError, which means that nothing was written.
+import type { Gun } from '@countersign/tuf'
+import type { Grant } from './principal.ts'
+import type { Publication } from './publication.ts'
+import type { Repository } from './repository.ts'
+import type { ImageRecord, RequestStatus, SigningRequest } from './signing-request.ts'
+
+export interface IdempotencyKey {
+  /** Keys of different identities never meet. */
+  readonly principal: string
+  readonly key: string
+  /** Hex SHA-256 over the meaning of the request. */
+  readonly bodySha256: string
+}
+
+export interface ImageUpdate {
+  readonly request: string
+  /** Position in the request, from 0. */
+  readonly position: number
+  /** The revision that was read. */
+  readonly revision: number
+  readonly record: ImageRecord
+}
+
+/** One image of one request, with what is needed to move it. */
+export interface PendingImage {
+  readonly request: string
+  readonly position: number
+  readonly kind: SigningRequest['kind']
+  readonly submitter: string
+  readonly revision: number
+  readonly record: ImageRecord
+}
+
+export interface RequestQuery {
+  /** At most this many; 1 to 200. */
+  readonly limit: number
+  readonly cursor?: string
+  readonly gun?: Gun
+  readonly status?: RequestStatus
+  /** Asked for each request; what it refuses does not count toward the limit. */
+  readonly isVisible: (request: SigningRequest) => boolean
+}
+
+export interface RequestStore {
+  /**
+   * Stores a new request, or answers with the one that the same key stored before.
+   * @throws DomainError IDEMPOTENCY_KEY_REUSED (same key, other body), RECORD_EXISTS
+   */
+  create(request: SigningRequest, idempotency?: IdempotencyKey): { request: SigningRequest; isRepeated: boolean }
+  /** The request that this key stored before. @throws DomainError IDEMPOTENCY_KEY_REUSED */
+  findRepeated(idempotency: IdempotencyKey): SigningRequest | undefined
+  find(id: string): SigningRequest | undefined
+  /** Newest first. @throws DomainError CURSOR_INVALID */
+  list(query: RequestQuery): { requests: readonly SigningRequest[]; nextCursor?: string }
+  /** Images that are not final, oldest first; of one repository or of all. */
+  unfinished(gun?: Gun): readonly PendingImage[]
+  /**
+   * Moves images, and in the same transaction stores a publication or its signed files.
+   * @throws DomainError RECORD_CHANGED where a revision is not the one that was read (then nothing is written)
+   */
+  save(updates: readonly ImageUpdate[], publication?: Publication): void
+  publication(id: string): Publication | undefined
+  /** Drops the signed bytes of a publication that has ended. */
+  forgetFiles(publication: string): void
+}
+
+export interface RepositoryStore {
+  /** @throws DomainError RECORD_EXISTS */
+  create(repository: Repository): void
+  /** Writes all but `gun`, `createdAt` and `createdBy`; `revision` is the one that was read. @throws DomainError RECORD_CHANGED */
+  update(repository: Repository): Repository
+  find(gun: Gun): Repository | undefined
+  /** By GUN, in byte order. */
+  list(): readonly Repository[]
+}
+
+export interface TokenRecord {
+  readonly id: string
+  readonly name: string
+  /** Hex SHA-256 of the secret, which itself is stored nowhere. */
+  readonly secretSha256: string
+  readonly grants: readonly Grant[]
+  readonly createdAt: Date
+  readonly createdBy: string
+  readonly expiresAt?: Date
+  readonly revokedAt?: Date
+}
+
+export interface TokenStore {
+  /** @throws DomainError RECORD_EXISTS */
+  create(token: TokenRecord): void
+  find(id: string): TokenRecord | undefined
+  findBySecret(secretSha256: string): TokenRecord | undefined
+  /** Oldest first, revoked ones included. */
+  list(): readonly TokenRecord[]
+  /** Keeps the first time of revocation. */
+  revoke(id: string, at: Date): void
+}
+
+/** Whether the store can take a write now, for readiness. @throws StoreError */
+export interface StoreProbe {
+  check(): void
+}

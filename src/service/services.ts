@@ -1,0 +1,164 @@
+// What the outer layers (HTTP, start-up) may ask of the services. Every call takes the principal and checks its grants first.
+import type { Gun, RoleName } from '@countersign/tuf'
+import type { KeyType } from '../domain/ports.ts'
+import type { Grant, Principal } from '../domain/principal.ts'
+import type { Repository, RepositoryWarning, RoleReport } from '../domain/repository.ts'
+import type { RequestKind, RequestStatus, SigningRequest } from '../domain/signing-request.ts'
+import type { RepositoryCustody, TokenRecord } from '../domain/ports.ts'
+
+export interface Services {
+  readonly requests: RequestService
+  readonly repositories: RepositoryService
+  readonly verifications: VerificationService
+  readonly tokens: TokenService
+  readonly reconciler: Reconciler
+}
+
+export interface Submission {
+  readonly kind: RequestKind
+  /** Image references as they were written. */
+  readonly images: readonly string[]
+  readonly policy?: string
+  readonly description?: string
+  /** 1 to 255 characters. */
+  readonly idempotencyKey?: string
+  /** Where the request came from, for the record (a workload's run, an address). */
+  readonly origin?: string
+}
+
+export interface RequestService {
+  /**
+   * All images or none: parses, checks grants, resolves digests, asks the policy, stores, acknowledges.
+   * A denial by the policy is a stored request with status `denied`, not an error.
+   * @throws DomainError, RegistryError, KeyHolderError, StoreError
+   */
+  submit(
+    principal: Principal,
+    submission: Submission,
+  ): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
+  /** @throws DomainError REQUEST_NOT_FOUND, also where the principal may not see it */
+  find(principal: Principal, id: string): SigningRequest
+  /** Newest first, only what the principal may see. @throws DomainError CURSOR_INVALID, GUN_INVALID */
+  list(
+    principal: Principal,
+    query: { limit?: number; cursor?: string; gun?: Gun; status?: RequestStatus },
+  ): { readonly requests: readonly SigningRequest[]; readonly nextCursor?: string }
+  /** Resolves when the request is final, or after `waitMs`, or when the signal fires, with what it is then. */
+  waitFor(principal: Principal, id: string, waitMs: number, signal?: AbortSignal): Promise<SigningRequest>
+}
+
+export interface InitializationRequest {
+  readonly gun: Gun
+  readonly root: { readonly kind: 'online' } | { readonly kind: 'offline'; readonly certificatePem: string }
+  /** True: tags are signed in `targets/releases` and `targets/<signer>`. False: in `targets`. */
+  readonly delegations: boolean
+  readonly keyType?: KeyType
+}
+
+export interface Initialization {
+  readonly gun: Gun
+  readonly state: 'ready' | 'awaiting-root-signature'
+  readonly rootKeyIds: readonly string[]
+  /** The exact bytes to be signed with the offline root key. */
+  readonly rootSigned?: Uint8Array
+}
+
+export interface RootSignature {
+  /** TUF key ID of the root certificate key. */
+  readonly keyId: string
+  readonly method: string
+  /** Base64. */
+  readonly signature: string
+}
+
+export interface RepositoryReport {
+  readonly repository: Repository
+  readonly custody: RepositoryCustody
+  /** Absent where the repository could not be loaded; `trouble` says why. */
+  readonly roles: readonly RoleReport[]
+  readonly warnings: readonly RepositoryWarning[]
+  readonly trouble?: { readonly code: string; readonly detail: string }
+}
+
+export interface RepositoryService {
+  /** Idempotent: after an interruption the same call goes on where it stopped. Grant `operator`. */
+  initialize(principal: Principal, request: InitializationRequest): Promise<Initialization>
+  /** Takes the offline signatures and publishes. Idempotent. Grant `operator`. */
+  addRootSignatures(principal: Principal, gun: Gun, signatures: readonly RootSignature[]): Promise<Initialization>
+  /** Registers a repository that the operator pinned in the key holder. Grant `operator`. */
+  adopt(principal: Principal, gun: Gun): Promise<RepositoryReport>
+  /** Registered repositories that the principal may read. */
+  list(principal: Principal): readonly Repository[]
+  /** Custody, expiry dates and warnings. An unreachable trust server is told in `trouble`, not thrown. Grant `read`. */
+  report(principal: Principal, gun: Gun): Promise<RepositoryReport>
+}
+
+/** `unknown`: it could not be found out, `error` says why; never to be read as "not signed". */
+export type Verdict = 'signed' | 'not-signed' | 'digest-differs' | 'unknown'
+
+export interface Verification {
+  readonly reference: string
+  readonly gun: string
+  readonly tag?: string
+  readonly verdict: Verdict
+  /** 64 hex digits: the digest that is signed for the tag. */
+  readonly digest?: string
+  readonly length?: number
+  /** The role that docker takes the tag from. */
+  readonly role?: RoleName
+  readonly roleVersion?: number
+  readonly signers: readonly string[]
+  readonly error?: { readonly code: string; readonly detail: string }
+}
+
+/** The JSON of `docker trust inspect`. */
+export interface TrustInspection {
+  readonly Name: string
+  readonly SignedTags: readonly {
+    readonly SignedTag: string
+    readonly Digest: string
+    readonly Signers: readonly string[]
+  }[]
+  readonly Signers: readonly NamedKeys[]
+  readonly AdministrativeKeys: readonly NamedKeys[]
+}
+export interface NamedKeys {
+  readonly Name: string
+  readonly Keys: readonly { readonly ID: string }[]
+}
+
+export interface VerificationService {
+  /** One verdict per image, in order. Grant `read` on every repository named, else NOT_PERMITTED for the whole call. */
+  verify(
+    principal: Principal,
+    images: readonly string[],
+    options?: { readonly compareRegistry?: boolean },
+  ): Promise<readonly Verification[]>
+  /** @throws DomainError REPOSITORY_NOT_PUBLISHED, TufError, NotaryError. Grant `read`. */
+  inspect(principal: Principal, image: string): Promise<readonly TrustInspection[]>
+}
+
+export interface TokenService {
+  /** The identity behind a presented secret; undefined for unknown, revoked and expired ones alike. */
+  authenticate(secret: string): Principal | undefined
+  /** The secret is returned here and nowhere else. @throws DomainError NOT_PERMITTED, GRANT_INVALID, GRANT_ESCALATION */
+  create(
+    principal: Principal,
+    request: { name: string; grants: readonly { grant: string; repositories: readonly string[] }[]; expiresAt?: Date },
+  ): Promise<{ readonly token: TokenRecord; readonly secret: string }>
+  /** All grants on all repositories, for the first start; undefined where any token exists already. */
+  createFirst(name: string): Promise<{ readonly token: TokenRecord; readonly secret: string } | undefined>
+  /** Tokens whose grants lie within the principal's admin patterns. */
+  list(principal: Principal): readonly TokenRecord[]
+  /** @throws DomainError TOKEN_NOT_FOUND, GRANT_ESCALATION */
+  revoke(principal: Principal, id: string): Promise<void>
+}
+
+export interface Reconciler {
+  /** Resumes every unfinished request; at start and on a timer. Resolves when each repository has been tried once. */
+  run(): Promise<void>
+  /** Takes no new step; resolves when the steps at hand are done. */
+  stop(): Promise<void>
+}
+
+export type { Grant }
