@@ -1,0 +1,54 @@
+// The only door of the library: nothing else is imported from outside.
+export { CodedError, TufError, TUF_ERROR_CODES, type ErrorFacts, type TufErrorCode } from './errors.ts'
+export { isJsonArray, isJsonObject, parseJson, type JsonLimits, type JsonObject, type JsonValue } from './json.ts'
+export { decodeBase64, decodeHex, encodeBase64, encodeHex, encodeUtf8 } from './encoding.ts'
+export { canonicalText, compareNames, encodeCanonical } from './canonical.ts'
+export { normalFormText } from './normal-form.ts'
+export { parseGun, type Gun } from './gun.ts'
+export {
+  BASE_ROLES,
+  RELEASES,
+  ROOT,
+  SNAPSHOT,
+  TARGETS,
+  TIMESTAMP,
+  isDelegationRole,
+  parentRole,
+  parseRoleName,
+  parseTag,
+  type Role,
+  type RoleName,
+  type TargetName,
+  type TufKeyId,
+} from './role.ts'
+export { base64OfHexDigest, hexOfBase64Digest, matchesHashes, sha256Hex } from './digest.ts'
+export { formatExpires, isExpired, parseExpires } from './expires.ts'
+export {
+  KEY_TYPES,
+  encodePublicKey,
+  isCertificateKey,
+  keyObjectOf,
+  parsePublicKey,
+  parseTufKeyId,
+  publicKeyOf,
+  publicKeyPem,
+  type KeyType,
+  type PublicKey,
+} from './key.ts'
+export { signMessage, verifySignature, type SignatureEntry } from './signature.ts'
+export { encodePrivateKeyFile, parsePrivateKeyFile, type PrivateKeyFile } from './private-key-file.ts'
+export {
+  certificateKey,
+  createRootCertificate,
+  verifyCertificateChain,
+  verifyDelegationCertificate,
+  verifyRootCertificate,
+  type NewRootCertificate,
+} from './x509.ts'
+export { METADATA_LIMITS, attachSignatures, verifySignatures, type Received, type UnsignedMetadata } from './signed.ts'
+export { MAX_VERSION, type FileMeta } from './metadata.ts'
+export { parseRoot, type RootMetadata } from './root.ts'
+export { parseTargets, type DelegationRole, type Delegations, type TargetsMetadata } from './targets.ts'
+export { parseSnapshot, type SnapshotMetadata } from './snapshot.ts'
+export { parseTimestamp, type TimestampMetadata } from './timestamp.ts'
+export { newRoot, newTargets, type NewDelegation, type NewRoot, type NewTargets } from './build.ts'
