@@ -17,7 +17,7 @@ export const MAX_HEADER_BYTES = 1024 * 1024
 
 const attachmentList = z
   .array(z.strictObject({ name: z.string().min(1).max(400), length: z.number().int().min(0).max(MAX_FRAME_BYTES) }))
-  .max(64)
+  .max(512)
 
 const requestHeader = z.strictObject({
   id: z.number().int().min(0),

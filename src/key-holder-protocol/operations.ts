@@ -64,7 +64,7 @@ const repositoryState = z.strictObject({
 const signedRole = z.strictObject({ role, version, sha256: hex64 })
 
 /** A file in a response or request: every listed name must have an attachment with that name, and no other. */
-const files = z.array(fileName).max(64)
+const files = z.array(fileName).max(512)
 
 /**
  * The operations. `sockets` says where each is accepted: `service` (the daemon) or `operator` (file permissions of the host).
@@ -191,7 +191,10 @@ export const OPERATIONS = {
     }),
     response: z.strictObject({ index: z.number().int() }),
   },
-  /** Pins the root of a repository that exists already (attachment `root.json`), by certificate key IDs that the operator knows. */
+  /**
+   * Pins the root of a repository that exists already, by certificate key IDs that the operator knows, and creates a delegation
+   * key for it. Attachments: the complete published state, by the names that `RepositoryVerifier` asks for.
+   */
   'pin-repository': {
     sockets: ['operator'],
     request: z.strictObject({
