@@ -1,0 +1,201 @@
+// Calls the HTTP API: one request at a time, each with limits on time and size, no redirects.
+// Turns an answer into a checked value, a problem document into ApiProblem, and a failed connection into a CliError that says which kind.
+import { Agent, request, type Dispatcher } from 'undici'
+import { z } from 'zod'
+import type { ServerAccess } from './client-config.ts'
+import { ApiProblem, CliError } from './errors.ts'
+
+const CONNECT_TIMEOUT_MS = 10_000
+/** How long the server may take beyond the time that it was asked to wait. */
+const ANSWER_TIMEOUT_MS = 30_000
+/** The largest answer, in bytes. */
+const MAX_ANSWER_BYTES = 32 * 1024 * 1024
+
+export interface ApiCall<T> {
+  readonly method: 'GET' | 'POST' | 'DELETE'
+  /** Below the server's address, without a leading slash; parts must be encoded already (`encodeURIComponent`). */
+  readonly path: string
+  readonly query?: Readonly<Record<string, string | undefined>>
+  readonly body?: unknown
+  /** Checks the answer; members that it does not name are kept where it is loose. */
+  readonly answer: z.ZodType<T>
+  /** Asks the server to hold its answer back for up to this many milliseconds. */
+  readonly waitMs?: number
+  readonly idempotencyKey?: string
+}
+
+const problemSchema = z.looseObject({
+  title: z.string().max(1000).optional(),
+  detail: z.string().max(10_000).optional(),
+  code: z.string().regex(/^[A-Z][A-Z0-9_]{1,63}$/),
+  next: z.string().max(10_000).optional(),
+  requestId: z.string().max(200).optional(),
+})
+
+export class ApiClient {
+  readonly #access: ServerAccess
+  readonly #interrupted: AbortSignal
+  readonly #agent: Agent
+
+  constructor(access: ServerAccess, interrupted: AbortSignal) {
+    this.#access = access
+    this.#interrupted = interrupted
+    this.#agent = new Agent({
+      connect: { timeout: CONNECT_TIMEOUT_MS, ...(access.ca !== undefined && { ca: access.ca }) },
+      bodyTimeout: ANSWER_TIMEOUT_MS,
+      keepAliveTimeout: 1000,
+    })
+  }
+
+  /** Where the calls go, for messages. */
+  get origin(): string {
+    return this.#access.server.origin
+  }
+
+  /** @throws ApiProblem, CliError SERVER_*, INTERRUPTED */
+  async call<T>(call: ApiCall<T>): Promise<T> {
+    const response = await this.#send(call)
+    const bytes = await this.#read(response)
+    if (response.statusCode >= 200 && response.statusCode < 300) {
+      const parsed = call.answer.safeParse(bytes.byteLength === 0 ? undefined : parseJsonText(bytes))
+      if (parsed.success) return parsed.data
+      throw this.#malformed(response.statusCode, `${parsed.error.issues[0]?.path.join('.') ?? ''} is not as expected`)
+    }
+    throw this.#refusal(response, bytes)
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy()
+  }
+
+  async #send(call: ApiCall<unknown>): Promise<Dispatcher.ResponseData> {
+    const url = new URL(call.path, this.#access.server)
+    const query: Record<string, string | undefined> = {
+      ...call.query,
+      ...(call.waitMs !== undefined && { wait: `${Math.ceil(call.waitMs / 1000)}s` }),
+    }
+    for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, value)
+    try {
+      return await request(url, {
+        dispatcher: this.#agent,
+        method: call.method,
+        headersTimeout: ANSWER_TIMEOUT_MS + (call.waitMs ?? 0),
+        signal: this.#interrupted,
+        headers: {
+          authorization: `Bearer ${this.#access.token.reveal()}`,
+          accept: 'application/json, application/problem+json',
+          'user-agent': 'countersign-cli',
+          ...(call.body !== undefined && { 'content-type': 'application/json' }),
+          ...(call.idempotencyKey !== undefined && { 'idempotency-key': call.idempotencyKey }),
+        },
+        ...(call.body !== undefined && { body: JSON.stringify(call.body) }),
+      })
+    } catch (cause) {
+      throw this.#connectionError(cause)
+    }
+  }
+
+  async #read(response: Dispatcher.ResponseData): Promise<Buffer> {
+    const chunks: Buffer[] = []
+    let length = 0
+    try {
+      for await (const chunk of response.body as AsyncIterable<Buffer>) {
+        length += chunk.byteLength
+        if (length > MAX_ANSWER_BYTES) break
+        chunks.push(chunk)
+      }
+    } catch (cause) {
+      throw this.#connectionError(cause)
+    }
+    if (length > MAX_ANSWER_BYTES) {
+      throw new CliError('SERVER_ANSWER_TOO_LARGE', `The answer of ${this.origin} exceeds ${MAX_ANSWER_BYTES} bytes.`)
+    }
+    return Buffer.concat(chunks)
+  }
+
+  #refusal(response: Dispatcher.ResponseData, bytes: Buffer): Error {
+    const { statusCode: status } = response
+    if (status >= 300 && status < 400) {
+      return new CliError('SERVER_REDIRECTED', `${this.origin} redirects; redirects are not followed.`, {
+        facts: { status },
+        next: 'Give the final address as --server; the token is not sent anywhere else.',
+      })
+    }
+    const problem = problemSchema.safeParse(parseJsonText(bytes))
+    if (!problem.success) return this.#malformed(status, 'it is not a problem document of Countersign')
+    const { code, title, detail, next, requestId } = problem.data
+    return new ApiProblem({
+      code,
+      status,
+      title: title ?? code,
+      detail: detail ?? title ?? 'The server refused.',
+      next: next ?? NEXT_STEPS[code],
+      retryAfter: retryAfterSeconds(response.headers['retry-after']),
+      ...(requestId !== undefined && { facts: { requestId } }),
+    })
+  }
+
+  #malformed(status: number, what: string): CliError {
+    return new CliError(
+      'SERVER_ANSWER_MALFORMED',
+      `The answer of ${this.origin} (HTTP ${status}) cannot be used: ${what}.`,
+      {
+        facts: { status },
+        next: 'Check that --server names a Countersign server, not something in front of it that answers in its place.',
+      },
+    )
+  }
+
+  /** Says which kind of failure it was: an operator looks in another place for each. */
+  #connectionError(cause: unknown): CliError {
+    if (this.#interrupted.aborted)
+      return new CliError('INTERRUPTED', 'Interrupted before the server answered.', { cause })
+    const reason = reasonOf(cause)
+    const options = { facts: { server: this.origin, reason }, cause }
+    if (reason === 'ENOTFOUND' || reason === 'EAI_AGAIN') {
+      return new CliError('SERVER_NAME_UNKNOWN', `The name of ${this.origin} cannot be resolved.`, {
+        ...options,
+        next: 'Check the host name of --server and the DNS of this machine.',
+      })
+    }
+    if (/CERT|SSL|TLS|SELF_SIGNED|UNABLE_TO_VERIFY/.test(reason)) {
+      return new CliError('SERVER_TLS_FAILED', `No trusted TLS connection to ${this.origin}: ${reason}.`, {
+        ...options,
+        next: 'For a private certificate authority give --ca-file FILE.',
+      })
+    }
+    if (/TIMEOUT|ETIMEDOUT/.test(reason)) {
+      return new CliError('SERVER_TIMEOUT', `${this.origin} did not answer in time.`, {
+        ...options,
+        next: 'A retry can help; check that the server is running and reachable.',
+      })
+    }
+    return new CliError('SERVER_UNREACHABLE', `No connection to ${this.origin}: ${reason}.`, {
+      ...options,
+      next: 'A retry can help; check that the server is running and reachable.',
+    })
+  }
+}
+
+/** What a user can do about refusals whose answer is outside the server's view. */
+const NEXT_STEPS: Readonly<Record<string, string>> = {
+  NOT_PERMITTED: 'Ask an operator whether the repository is registered and your token has a grant on it.',
+}
+
+function parseJsonText(bytes: Buffer): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
+  } catch {
+    return undefined
+  }
+}
+
+function retryAfterSeconds(value: string | string[] | undefined): number | undefined {
+  return typeof value === 'string' && /^\d{1,5}$/.test(value) ? Number(value) : undefined
+}
+
+function reasonOf(cause: unknown): string {
+  if (cause instanceof AggregateError) return reasonOf(cause.errors[0])
+  if (cause instanceof Error && 'code' in cause && typeof cause.code === 'string') return cause.code
+  return cause instanceof Error ? cause.name : 'unknown'
+}

@@ -1,0 +1,151 @@
+// Where the server is and how to prove who asks: from options, the environment, or the client configuration file, in this order.
+// A token that the file names for one server is never sent to another.
+import { dirname, join, resolve } from 'node:path'
+import { parse as parseYaml } from 'yaml'
+import { z } from 'zod'
+import { readSecretFile } from '../config/secret-file.ts'
+import { Secret } from '../config/secret.ts'
+import { CliError } from './errors.ts'
+import { readFileIfPresent, readPublicFile } from './files.ts'
+import type { Terminal } from './terminal.ts'
+
+/** The largest client configuration file and CA file, in bytes. */
+const MAX_BYTES = 64 * 1024
+const MAX_CA_BYTES = 1024 * 1024
+
+const clientConfigSchema = z.strictObject({
+  server: z.string().optional(),
+  tokenFile: z.string().min(1).optional(),
+  caFile: z.string().min(1).optional(),
+})
+
+/** The options that every command takes. */
+export interface GlobalOptions {
+  readonly server?: string
+  readonly tokenFile?: string
+  readonly caFile?: string
+  readonly json?: boolean
+}
+
+/** Everything needed to call the API. */
+export interface ServerAccess {
+  readonly server: URL
+  readonly token: Secret
+  /** PEM of the only certificate authorities to trust, or undefined for the usual ones. */
+  readonly ca: string | undefined
+}
+
+/** @throws CliError SERVER_*, TOKEN_NOT_CONFIGURED, SECRET_FILE_* (ConfigError), TOKEN_MALFORMED, CLIENT_CONFIG_INVALID */
+export async function resolveServerAccess(options: GlobalOptions, terminal: Terminal): Promise<ServerAccess> {
+  const { env } = terminal
+  const file: ClientConfig = await readClientConfig(terminal)
+  const named = setting(options.server) ?? setting(env['COUNTERSIGN_SERVER'])
+  const server = parseServerAddress(named ?? file.server, file.path)
+  const fileIsForThisServer =
+    file.server === undefined || parseServerAddress(file.server, file.path).href === server.href
+  const fromFile: ClientConfig = fileIsForThisServer ? file : { path: file.path }
+  const caFile = setting(options.caFile) ?? setting(env['COUNTERSIGN_CA_FILE']) ?? fromFile.caFile
+  return {
+    server,
+    token: findToken(options, env, fromFile.tokenFile, server),
+    ca: caFile === undefined ? undefined : (await readPublicFile(caFile, MAX_CA_BYTES)).toString('utf8'),
+  }
+}
+
+function findToken(options: GlobalOptions, env: Terminal['env'], configured: string | undefined, server: URL): Secret {
+  const fromEnvironment = setting(env['COUNTERSIGN_TOKEN'])
+  if (options.tokenFile === undefined && fromEnvironment !== undefined)
+    return checkToken(new Secret(fromEnvironment), 'COUNTERSIGN_TOKEN')
+  const path = setting(options.tokenFile) ?? setting(env['COUNTERSIGN_TOKEN_FILE']) ?? configured
+  if (path === undefined) {
+    throw new CliError('TOKEN_NOT_CONFIGURED', `No API token is configured for ${server.origin}.`, {
+      next: 'Give --token-file FILE, or set COUNTERSIGN_TOKEN_FILE or COUNTERSIGN_TOKEN, or tokenFile in the client configuration file.',
+    })
+  }
+  return checkToken(readSecretFile(path), path)
+}
+
+/** A token is visible ASCII on one line: anything else is a mistake, and must not reach a header. Its text is never shown. */
+function checkToken(token: Secret, source: string): Secret {
+  if (!/^[\x21-\x7e]{1,8192}$/.test(token.reveal())) {
+    throw new CliError('TOKEN_MALFORMED', `${source} does not hold an API token.`, { facts: { source } })
+  }
+  return token
+}
+
+/** @throws CliError SERVER_NOT_CONFIGURED, SERVER_ADDRESS_INVALID, SERVER_INSECURE */
+function parseServerAddress(text: string | undefined, configPath: string): URL {
+  if (text === undefined) {
+    throw new CliError('SERVER_NOT_CONFIGURED', 'No server address is configured.', {
+      next: `Give --server URL, or set COUNTERSIGN_SERVER, or write "server: https://..." in ${configPath}.`,
+    })
+  }
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  const isPlain = url?.username === '' && url.password === '' && url.search === '' && url.hash === ''
+  if (url === undefined || !isPlain || !['http:', 'https:'].includes(url.protocol)) {
+    throw new CliError('SERVER_ADDRESS_INVALID', 'The server address is not a plain https:// URL.', {
+      next: 'Write it as https://countersign.example.com, without user name, query or fragment.',
+    })
+  }
+  if (url.protocol === 'http:' && !isLoopback(url.hostname)) {
+    throw new CliError('SERVER_INSECURE', `A token is not sent to ${url.host} without TLS.`, {
+      facts: { host: url.host },
+      next: 'Use https://; http:// is accepted for loopback addresses only.',
+    })
+  }
+  if (!url.pathname.endsWith('/')) url.pathname += '/'
+  return url
+}
+
+function isLoopback(hostname: string): boolean {
+  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
+}
+
+interface ClientConfig {
+  readonly path: string
+  readonly server?: string
+  readonly tokenFile?: string
+  readonly caFile?: string
+}
+
+/** The client configuration file, or an empty one where there is none; relative paths are relative to it. */
+async function readClientConfig({ env, homeFolder }: Terminal): Promise<ClientConfig> {
+  const named = setting(env['COUNTERSIGN_CLIENT_CONFIG'])
+  const path =
+    named ?? join(setting(env['XDG_CONFIG_HOME']) ?? join(homeFolder, '.config'), 'countersign', 'config.yaml')
+  const bytes = named === undefined ? await readFileIfPresent(path, MAX_BYTES) : await readPublicFile(path, MAX_BYTES)
+  if (bytes === undefined) return { path }
+  const parsed = clientConfigSchema.safeParse(parseDocument(bytes.toString('utf8'), path))
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the document'}: ${issue.message}`)
+    throw invalidConfig(path, faults.join('; '))
+  }
+  const { server, tokenFile, caFile } = parsed.data
+  const absolute = (file: string) => resolve(dirname(path), file)
+  return {
+    path,
+    ...(server !== undefined && { server }),
+    ...(tokenFile !== undefined && { tokenFile: absolute(tokenFile) }),
+    ...(caFile !== undefined && { caFile: absolute(caFile) }),
+  }
+}
+
+function parseDocument(text: string, path: string): unknown {
+  try {
+    return parseYaml(text, { maxAliasCount: 0, uniqueKeys: true }) ?? {}
+  } catch (cause) {
+    throw invalidConfig(path, 'it is not YAML', cause)
+  }
+}
+
+function invalidConfig(path: string, what: string, cause?: unknown): CliError {
+  return new CliError('CLIENT_CONFIG_INVALID', `The client configuration file ${path} is not valid: ${what}.`, {
+    facts: { file: path },
+    next: 'It may hold server, tokenFile and caFile, and nothing else.',
+    cause,
+  })
+}
+
+function setting(value: string | undefined): string | undefined {
+  return value === undefined || value === '' ? undefined : value
+}

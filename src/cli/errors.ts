@@ -1,0 +1,114 @@
+// The refusals of the command line itself, and the exit status that each outcome gets.
+// What the server refused keeps the server's own code: see ApiProblem.
+import { CodedError, type ErrorFacts } from '@countersign/tuf'
+import { DomainError } from '../domain/errors.ts'
+
+export const CLI_ERROR_CODES = [
+  // usage: exit status 2
+  'USAGE_INVALID',
+  'DURATION_INVALID',
+  'IMAGE_LIST_EMPTY',
+  'IMAGE_LIST_UNREADABLE',
+  'IMAGE_LIST_TOO_LARGE',
+  'SERVER_NOT_CONFIGURED',
+  'SERVER_ADDRESS_INVALID',
+  'SERVER_INSECURE',
+  'TOKEN_NOT_CONFIGURED',
+  'CLIENT_CONFIG_INVALID',
+  // files: exit status 1
+  'TOKEN_MALFORMED',
+  'FILE_UNREADABLE',
+  'FILE_EXISTS',
+  'FILE_UNWRITABLE',
+  // the conversation with the server: exit status 1
+  'SERVER_NAME_UNKNOWN',
+  'SERVER_UNREACHABLE',
+  'SERVER_TLS_FAILED',
+  'SERVER_TIMEOUT',
+  'SERVER_REDIRECTED',
+  'SERVER_ANSWER_MALFORMED',
+  'SERVER_ANSWER_TOO_LARGE',
+  // outcomes
+  'REQUEST_NOT_FINISHED',
+  'REQUEST_DENIED',
+  'REQUEST_NOT_PUBLISHED',
+  'IMAGE_NOT_SIGNED',
+  'CONFIG_FAULTY',
+  'INTERRUPTED',
+  'CLI_INTERNAL',
+  // the offline root
+  'ROOT_KEY_FILE_UNSUITABLE',
+  'ROOT_CERTIFICATE_MISMATCH',
+  'ROOT_CERTIFICATE_NAME_MISMATCH',
+  'ROOT_NOT_AS_EXPECTED',
+  'PASSPHRASE_TOO_SHORT',
+  'PASSPHRASE_WRONG',
+  'PIN_MISMATCH',
+] as const
+
+export type CliErrorCode = (typeof CLI_ERROR_CODES)[number]
+
+/** The exit statuses, as documented in docs/cli.md; they are API. */
+export const EXIT = { done: 0, failed: 1, usage: 2, denied: 3, unfinished: 4 } as const
+export type ExitStatus = (typeof EXIT)[keyof typeof EXIT]
+
+const USAGE_CODES: ReadonlySet<string> = new Set<CliErrorCode>([
+  'USAGE_INVALID',
+  'DURATION_INVALID',
+  'IMAGE_LIST_EMPTY',
+  'IMAGE_LIST_UNREADABLE',
+  'IMAGE_LIST_TOO_LARGE',
+  'SERVER_NOT_CONFIGURED',
+  'SERVER_ADDRESS_INVALID',
+  'SERVER_INSECURE',
+  'TOKEN_NOT_CONFIGURED',
+  'CLIENT_CONFIG_INVALID',
+])
+
+/** A refusal of the command line; `next` says what the reader can do about it. */
+export class CliError extends CodedError<CliErrorCode> {
+  readonly next: string | undefined
+
+  constructor(code: CliErrorCode, message: string, o: { next?: string; facts?: ErrorFacts; cause?: unknown } = {}) {
+    super(code, message, o.facts, o.cause === undefined ? undefined : { cause: o.cause })
+    this.next = o.next
+  }
+}
+
+/** What an `application/problem+json` answer said; `code` is the server's own. */
+export class ApiProblem extends CodedError<string> {
+  readonly status: number
+  readonly title: string
+  readonly next: string | undefined
+  /** Seconds after which the server suggests to ask again. */
+  readonly retryAfter: number | undefined
+
+  constructor(o: {
+    code: string
+    status: number
+    title: string
+    detail: string
+    next?: string | undefined
+    retryAfter?: number | undefined
+    facts?: ErrorFacts
+  }) {
+    super(o.code, o.detail, { ...o.facts, status: o.status })
+    this.status = o.status
+    this.title = o.title
+    this.next = o.next
+    this.retryAfter = o.retryAfter
+  }
+}
+
+/** The exit status of an error that ended a command. */
+export function exitStatusOf(error: unknown): ExitStatus {
+  if (error instanceof ApiProblem) return error.status === 403 ? EXIT.denied : EXIT.failed
+  if (error instanceof CliError) {
+    if (USAGE_CODES.has(error.code)) return EXIT.usage
+    if (error.code === 'REQUEST_NOT_FINISHED') return EXIT.unfinished
+    if (error.code === 'REQUEST_DENIED') return EXIT.denied
+  }
+  // Thrown here by the parser of image references only: what was written on the command line cannot be meant.
+  if (error instanceof DomainError) return EXIT.usage
+  return EXIT.failed
+}

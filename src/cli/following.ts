@@ -1,0 +1,145 @@
+// Submits a signing request once, whatever happens to the connection, and follows it to its end.
+// Decides nothing about the outcome: see outcome.ts.
+import { ApiProblem, CliError } from './errors.ts'
+import { signingRequestSchema, type SigningRequestResource } from './resources.ts'
+import type { Session } from './session.ts'
+
+/** How long the server is asked to hold an answer back: short while things happen, so that progress shows, then longer. */
+const FIRST_WAIT_MS = 2000
+const LONGEST_WAIT_MS = 30_000
+/** Pauses before further attempts, in milliseconds; the last one repeats while following. */
+const PAUSES_MS = [500, 1000, 2000, 4000, 8000] as const
+/** Submissions whose answer was lost are repeated this often; the idempotency key makes that harmless. */
+const MAX_SUBMISSIONS = 4
+/** Failures of the connection or of the moment, after which the same call may succeed. */
+const TRANSIENT_CODES: ReadonlySet<string> = new Set([
+  'SERVER_UNREACHABLE',
+  'SERVER_TIMEOUT',
+  'SERVER_NAME_UNKNOWN',
+  'SERVER_ANSWER_MALFORMED',
+])
+const TRANSIENT_STATUSES: ReadonlySet<number> = new Set([429, 502, 503, 504])
+
+export interface Submission {
+  readonly kind: 'sign' | 'unsign'
+  readonly images: readonly string[]
+  readonly policy?: string
+  readonly description?: string
+}
+
+/** @throws ApiProblem, CliError */
+export async function submitRequest(
+  session: Session,
+  submission: Submission,
+  idempotencyKey: string,
+): Promise<SigningRequestResource> {
+  const api = await session.api()
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await api.call({
+        method: 'POST',
+        path: 'v1/signing-requests',
+        body: submission,
+        idempotencyKey,
+        answer: signingRequestSchema,
+      })
+    } catch (error) {
+      if (!isTransient(error) || attempt >= MAX_SUBMISSIONS) throw error
+      await rest(session, attempt, error)
+      if (session.isInterrupted()) throw error
+    }
+  }
+}
+
+/**
+ * The request as it is at its end, or as it was last seen when the time was over or Ctrl-C was pressed. Says each change of state on
+ * standard error.
+ * @throws ApiProblem where the server refuses to tell, CliError SERVER_*
+ */
+export async function followRequest(
+  session: Session,
+  first: SigningRequestResource,
+  timeoutMs: number,
+): Promise<SigningRequestResource> {
+  const { terminal } = session
+  const deadline = terminal.now().getTime() + timeoutMs
+  const journal = new Journal(session)
+  let request = first
+  let failures = 0
+  let waitMs = FIRST_WAIT_MS
+  for (;;) {
+    journal.tell(request)
+    const leftMs = deadline - terminal.now().getTime()
+    if (request.isFinal || leftMs <= 0 || session.isInterrupted()) return request
+    const askedAt = terminal.now().getTime()
+    try {
+      const latest = await showRequest(session, request.id, Math.min(leftMs, waitMs))
+      failures = 0
+      const isNews = journal.isNews(latest)
+      waitMs = isNews ? FIRST_WAIT_MS : Math.min(2 * waitMs, LONGEST_WAIT_MS)
+      request = latest
+      // A server that does not hold its answers back must not be asked in a tight loop.
+      if (!isNews && terminal.now().getTime() - askedAt < PAUSES_MS[0]) {
+        await terminal.pause(Math.min(leftMs, PAUSES_MS[1]), terminal.interrupted)
+      }
+    } catch (error) {
+      if (session.isInterrupted()) return request
+      if (!isTransient(error)) throw error
+      failures += 1
+      if (failures === 1) session.output.progress(`${request.id}: no answer (${error.code}), asking again`)
+      await rest(session, failures, error, leftMs)
+    }
+  }
+}
+
+/** One request by its ID. @throws ApiProblem, CliError */
+export async function showRequest(session: Session, id: string, waitMs?: number): Promise<SigningRequestResource> {
+  const api = await session.api()
+  const request = await api.call({
+    method: 'GET',
+    path: `v1/signing-requests/${encodeURIComponent(id)}`,
+    answer: signingRequestSchema,
+    ...(waitMs !== undefined && { waitMs }),
+  })
+  if (request.id === id) return request
+  throw new CliError('SERVER_ANSWER_MALFORMED', 'The server answered with another request than the one asked for.')
+}
+
+/** Tells each change of state once. */
+class Journal {
+  readonly #session: Session
+  readonly #told = new Map<string, string>()
+
+  constructor(session: Session) {
+    this.#session = session
+  }
+
+  isNews(request: SigningRequestResource): boolean {
+    return request.isFinal || request.images.some((image) => this.#told.get(keyOf(image)) !== image.status)
+  }
+
+  tell(request: SigningRequestResource): void {
+    for (const image of request.images) {
+      if (this.#told.get(keyOf(image)) === image.status) continue
+      this.#told.set(keyOf(image), image.status)
+      this.#session.output.progress(`${request.id}: ${image.reference}: ${image.status}`)
+    }
+  }
+}
+
+function keyOf(image: { readonly gun: string; readonly tag: string }): string {
+  return `${image.gun}:${image.tag}`
+}
+
+function isTransient(error: unknown): error is ApiProblem | CliError {
+  if (error instanceof ApiProblem) return TRANSIENT_STATUSES.has(error.status)
+  if (!(error instanceof CliError) || !TRANSIENT_CODES.has(error.code)) return false
+  const { status } = error.facts
+  return typeof status !== 'number' || TRANSIENT_STATUSES.has(status)
+}
+
+async function rest(session: Session, attempt: number, error: ApiProblem | CliError, atMostMs = 60_000): Promise<void> {
+  const usual = PAUSES_MS[Math.min(attempt, PAUSES_MS.length) - 1] ?? PAUSES_MS[0]
+  const asked = error instanceof ApiProblem ? (error.retryAfter ?? 0) * 1000 : 0
+  await session.terminal.pause(Math.min(Math.max(usual, asked), atMostMs), session.terminal.interrupted)
+}

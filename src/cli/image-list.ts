@@ -1,0 +1,58 @@
+// The images of a command: its arguments and the lines of --from, checked before any connection is made.
+import { parseImageReference, type ImageReference } from '../domain/image-reference.ts'
+import { CliError } from './errors.ts'
+import { readPublicFile } from './files.ts'
+import type { Terminal } from './terminal.ts'
+
+/** The largest list, in bytes. */
+const MAX_LIST_BYTES = 1024 * 1024
+
+/**
+ * Image references in the order given, `--from` last. A list has one reference per line; empty lines and lines that begin with # are
+ * skipped; `-` reads standard input.
+ * @throws CliError IMAGE_LIST_EMPTY, IMAGE_LIST_UNREADABLE, IMAGE_LIST_TOO_LARGE; DomainError IMAGE_REFERENCE_INVALID
+ */
+export async function listImages(
+  terminal: Terminal,
+  images: readonly string[],
+  from: string | undefined,
+): Promise<ImageReference[]> {
+  const listed = from === undefined ? [] : linesOf(await readList(terminal, from))
+  const references = [...images, ...listed].map(parseImageReference)
+  if (references.length > 0) return references
+  throw new CliError('IMAGE_LIST_EMPTY', 'No image is named.', {
+    next: 'Name images as arguments, or give --from FILE with one image per line.',
+  })
+}
+
+function linesOf(text: string): string[] {
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('#'))
+}
+
+async function readList(terminal: Terminal, from: string): Promise<string> {
+  if (from === '-') return readStandardInput(terminal)
+  try {
+    return (await readPublicFile(from, MAX_LIST_BYTES)).toString('utf8')
+  } catch (cause) {
+    throw new CliError('IMAGE_LIST_UNREADABLE', `The list of images cannot be read: ${(cause as Error).message}`, {
+      cause,
+    })
+  }
+}
+
+async function readStandardInput({ stdin }: Terminal): Promise<string> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of stdin) {
+    const bytes = typeof chunk === 'string' ? Buffer.from(chunk, 'utf8') : chunk
+    length += bytes.byteLength
+    if (length > MAX_LIST_BYTES) {
+      throw new CliError('IMAGE_LIST_TOO_LARGE', `The list of images is larger than ${MAX_LIST_BYTES} bytes.`)
+    }
+    chunks.push(Buffer.from(bytes))
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}

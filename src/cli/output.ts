@@ -1,0 +1,126 @@
+// The one writer of results, progress and errors. Results go to standard output, everything else to standard error;
+// with --json standard output holds exactly one JSON document. Never given a secret, except a new token by `secret`.
+import { ApiProblem, CliError } from './errors.ts'
+import { allowsColour, paint, printable, type Colour, type Terminal } from './terminal.ts'
+import { layOutTable } from './table.ts'
+import { CodedError } from '@countersign/tuf'
+
+/** How an error looks with `--json`: a problem document (RFC 9457), made of the same words as the line on stderr. */
+export interface JsonProblem {
+  readonly type: string
+  readonly title: string
+  readonly code: string
+  readonly detail: string
+  readonly status?: number
+  readonly next?: string
+  readonly facts?: Readonly<Record<string, string | number>>
+}
+
+export class Output {
+  readonly #terminal: Terminal
+  readonly #colour: boolean
+  /** Whether standard output is for a program: one JSON document. */
+  readonly json: boolean
+  #documentWritten = false
+
+  constructor(terminal: Terminal, json: boolean) {
+    this.#terminal = terminal
+    this.#colour = !json && allowsColour(terminal.stdout, terminal.env)
+    this.json = json
+  }
+
+  /** The JSON document of a result; nothing without --json. */
+  document(value: unknown): void {
+    if (!this.json || this.#documentWritten) return
+    this.#documentWritten = true
+    this.#terminal.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`)
+  }
+
+  /** A line of a result for people; nothing with --json. */
+  line(text = '', colour?: Colour): void {
+    if (this.json) return
+    const safe = printable(text)
+    this.#terminal.stdout.write(`${colour !== undefined && this.#colour ? paint(safe, colour) : safe}\n`)
+  }
+
+  /** Text of ours that spans lines, such as a PEM block; each line is made printable. */
+  block(text: string): void {
+    for (const line of text.replace(/\n$/, '').split('\n')) this.line(line)
+  }
+
+  /** A table for people; nothing with --json. `colourOf` may colour whole rows. */
+  table(
+    header: readonly string[],
+    rows: readonly (readonly string[])[],
+    colourOf?: (row: readonly string[]) => Colour | undefined,
+  ): void {
+    if (this.json) return
+    const [head = '', ...lines] = layOutTable(
+      header,
+      rows.map((row) => row.map(printable)),
+    )
+    this.line(head, 'bold')
+    lines.forEach((text, index) => {
+      this.line(text, colourOf?.(rows[index] ?? []))
+    })
+  }
+
+  /** A line on standard error while something is under way. */
+  progress(text: string): void {
+    this.#terminal.stderr.write(`${printable(text)}\n`)
+  }
+
+  warn(text: string): void {
+    this.#terminal.stderr.write(`countersign: warning: ${printable(text)}\n`)
+  }
+
+  /** One line `countersign: CODE: sentence` on standard error, and what to do next on a second. */
+  complain(code: string, sentence: string, next?: string): void {
+    this.#terminal.stderr.write(`countersign: ${printable(code)}: ${printable(sentence)}\n`)
+    if (next !== undefined) this.#terminal.stderr.write(`  ${printable(next)}\n`)
+  }
+
+  /** A command line that cannot be understood. */
+  failUsage(sentence: string): void {
+    this.fail(new CliError('USAGE_INVALID', sentence, { next: 'Help: countersign help, or --help after any command.' }))
+  }
+
+  /** An error that ended the command: `complain`, and with --json the problem document on standard output. */
+  fail(error: unknown): void {
+    const problem = problemOf(error)
+    this.complain(problem.code, problem.detail, problem.next)
+    this.document(problem)
+  }
+}
+
+/** The problem document of any error. Errors without a code show nothing of their inside except the message. */
+export function problemOf(error: unknown): JsonProblem {
+  if (error instanceof ApiProblem) {
+    return document(error, error.title, { status: error.status, ...(error.next !== undefined && { next: error.next }) })
+  }
+  if (error instanceof CliError) {
+    return document(error, titleOf(error.code), error.next === undefined ? {} : { next: error.next })
+  }
+  if (error instanceof CodedError) return document(error as CodedError<string>, titleOf(String(error.code)), {})
+  const message = error instanceof Error ? error.message : String(error)
+  return document(new CodedError('CLI_INTERNAL', `This should not happen: ${message}`), 'Internal error', {
+    next: 'Please report it together with the command that you ran.',
+  })
+}
+
+function document(error: CodedError<string>, title: string, more: Partial<JsonProblem>): JsonProblem {
+  return {
+    type: `urn:countersign:problem:${error.code}`,
+    title,
+    code: error.code,
+    detail: error.message,
+    ...more,
+    ...(Object.keys(error.facts).length > 0 && { facts: error.facts }),
+  }
+}
+
+/** `SERVER_NOT_CONFIGURED` -> `Server not configured`. */
+function titleOf(code: string): string {
+  const words = code.toLowerCase().replaceAll('_', ' ')
+  return words.charAt(0).toUpperCase() + words.slice(1)
+}

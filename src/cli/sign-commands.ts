@@ -1,0 +1,127 @@
+// `sign` and `unsign`: ask for a change of signed tags, wait for its end, and tell the truth by the exit status.
+import { randomUUID } from 'node:crypto'
+import { InvalidArgumentError, type Command } from 'commander'
+import { requireTag } from '../domain/image-reference.ts'
+import { timeoutOption } from './duration.ts'
+import { CliError, type ExitStatus } from './errors.ts'
+import { followRequest, submitRequest, type Submission } from './following.ts'
+import { listImages } from './image-list.ts'
+import { reportRequest, type Expected } from './outcome.ts'
+import type { SigningRequestResource } from './resources.ts'
+import type { Perform, Session } from './session.ts'
+
+interface SubmitOptions {
+  readonly from?: string
+  readonly policy?: string
+  readonly description?: string
+  readonly idempotencyKey?: string
+  readonly wait: boolean
+  readonly timeout: number
+}
+
+export function addSignCommands(program: Command, perform: Perform): void {
+  submitting(program.command('sign'), 'IMAGE[:TAG][@DIGEST] to sign; name the digest to be sure which image is meant')
+    .summary('sign tags of images')
+    .description('Asks Countersign to sign tags of images, and waits until stock clients see them signed.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ countersign sign registry.example.com/team/app:1.4@sha256:DIGEST
+  $ countersign sign --from images.txt --description "release 1.4" --timeout 15m
+  $ ID=$(countersign sign --no-wait registry.example.com/team/app:1.4) || [ $? -eq 4 ]
+
+Exit status: 0 every image is signed and published; 1 failed or partial; 2 usage; 3 denied; 4 not finished, the ID is printed.`,
+    )
+    .action((images: string[], options: SubmitOptions, command: Command) =>
+      perform(command, (session) => submitAndFollow(session, 'sign', images, options)),
+    )
+
+  submitting(program.command('unsign'), 'IMAGE:TAG whose signature is to be removed')
+    .summary('remove tags from the signed ones')
+    .description('Asks Countersign to take tags out of the signed metadata, in every role it can write.')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ countersign unsign registry.example.com/team/app:1.3
+  $ countersign unsign --from withdrawn.txt --description "CVE in 1.3"
+
+Exit status: 0 no stock client takes the tag as signed any more; 1 failed or partial; 2 usage; 3 denied; 4 not finished.`,
+    )
+    .action((images: string[], options: SubmitOptions, command: Command) =>
+      perform(command, (session) => submitAndFollow(session, 'unsign', images, options)),
+    )
+}
+
+function submitting(command: Command, images: string): Command {
+  return command
+    .argument('[images...]', images)
+    .option('--from <file>', 'read images from a list, one per line; - reads standard input')
+    .option('--policy <name>', 'the signing policy to apply')
+    .option('--description <text>', 'why; shown to approvers and kept in the record')
+    .option('--no-wait', 'do not wait for the end: print the ID of the request and exit with 4')
+    .addOption(timeoutOption())
+    .option('--idempotency-key <key>', 'name this submission, so that a repeated run does not submit twice', keyOption)
+}
+
+async function submitAndFollow(
+  session: Session,
+  kind: Submission['kind'],
+  images: readonly string[],
+  options: SubmitOptions,
+): Promise<ExitStatus> {
+  const references = (await listImages(session.terminal, images, options.from)).map(requireTag)
+  const expected = references.map(({ gun, tag, digest }): Expected => ({
+    gun,
+    tag,
+    ...(digest !== undefined && kind === 'sign' && { digest }),
+  }))
+  const submission: Submission = {
+    kind,
+    images: references.map(({ text }) => text),
+    ...(options.policy !== undefined && { policy: options.policy }),
+    ...(options.description !== undefined && { description: options.description }),
+  }
+  const request = await submit(session, submission, options.idempotencyKey ?? randomUUID())
+  if (!options.wait) return reportRequest(session, request, 'not waited for', expected)
+  return reportFollowed(session, request, options.timeout, expected)
+}
+
+/** A submission that Ctrl-C cut off may have arrived; then only the list of requests can tell. */
+async function submit(session: Session, submission: Submission, key: string): Promise<SigningRequestResource> {
+  try {
+    return await submitRequest(session, submission, key)
+  } catch (error) {
+    if (!(error instanceof CliError) || error.code !== 'INTERRUPTED') throw error
+    throw new CliError('REQUEST_NOT_FINISHED', 'Interrupted while the request was being submitted.', {
+      facts: { idempotencyKey: key },
+      next: `It may have arrived. The same command with --idempotency-key ${key} finds it and does not submit twice.`,
+      cause: error,
+    })
+  }
+}
+
+/** Follows a request to its end, reports it, and returns the exit status; Ctrl-C leaves it, with its ID, as unfinished. */
+export async function reportFollowed(
+  session: Session,
+  request: SigningRequestResource,
+  timeoutMs: number,
+  expected: readonly Expected[] = [],
+): Promise<ExitStatus> {
+  try {
+    const latest = await followRequest(session, request, timeoutMs)
+    const because = session.isInterrupted() ? 'interrupted' : 'the time to wait is over'
+    return reportRequest(session, latest, because, expected)
+  } catch (error) {
+    // The request exists and its end is unknown: whatever went wrong here, its ID must not be lost.
+    if (!request.isFinal)
+      session.output.progress(`${request.id}: submitted; see: countersign request show ${request.id}`)
+    throw error
+  }
+}
+
+function keyOption(text: string): string {
+  if (/^[\x21-\x7e]{1,255}$/.test(text)) return text
+  throw new InvalidArgumentError('1 to 255 visible ASCII characters.')
+}

@@ -1,0 +1,125 @@
+// `verify` and `inspect`: what stock clients would find signed.
+import type { Command } from 'commander'
+import { parseImageReference } from '../domain/image-reference.ts'
+import { CliError, EXIT, type ExitStatus } from './errors.ts'
+import { listImages } from './image-list.ts'
+import { inspectionSchema, verificationsSchema, type InspectionResource } from './resources.ts'
+import type { Perform, Session } from './session.ts'
+
+export function addVerifyCommands(program: Command, perform: Perform): void {
+  program
+    .command('verify')
+    .summary('check that tags are signed')
+    .description(
+      'Verifies tags from the pinned root down, as a stock client does. A digest, where given, must be the signed one.',
+    )
+    .argument('[images...]', 'IMAGE[:TAG][@DIGEST] to verify')
+    .option('--from <file>', 'read images from a list, one per line; - reads standard input')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ countersign verify registry.example.com/team/app:1.4
+  $ countersign verify --from images.txt --json
+
+Exit status: 0 every image is signed; 1 at least one is not, or it could not be found out; 2 usage; 3 not permitted.`,
+    )
+    .action((images: string[], options: { from?: string }, command: Command) =>
+      perform(command, (session) => verify(session, images, options.from)),
+    )
+
+  program
+    .command('inspect')
+    .summary('show signed tags, signers and keys')
+    .description('Shows what is signed in a repository, and by whom. With --json: exactly as `docker trust inspect`.')
+    .argument('<image>', 'IMAGE[:TAG]')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ countersign inspect registry.example.com/team/app
+  $ countersign inspect registry.example.com/team/app:1.4 --json
+
+Exit status: 0 done; 1 failed, or the tag that was named is not signed.`,
+    )
+    .action((image: string, _options: object, command: Command) =>
+      perform(command, (session) => inspect(session, image)),
+    )
+}
+
+async function verify(session: Session, images: readonly string[], from: string | undefined): Promise<ExitStatus> {
+  const references = await listImages(session.terminal, images, from)
+  const api = await session.api()
+  const answer = await api.call({
+    method: 'POST',
+    path: 'v1/verifications',
+    body: { images: references.map(({ text }) => text) },
+    answer: verificationsSchema,
+  })
+  if (answer.images.length !== references.length) {
+    throw new CliError('SERVER_ANSWER_MALFORMED', 'The server did not answer for every image.')
+  }
+  const { output } = session
+  output.document(answer)
+  output.table(
+    ['VERDICT', 'IMAGE', 'DIGEST', 'SIGNERS'],
+    answer.images.map((each) => [
+      each.verdict,
+      each.reference,
+      each.digest ?? '-',
+      each.signers === undefined || each.signers.length === 0 ? '-' : each.signers.join(', '),
+    ]),
+    ([verdict]) => (verdict === 'signed' ? 'green' : 'red'),
+  )
+  const unsigned = answer.images.filter(({ verdict }) => verdict !== 'signed')
+  for (const { reference, verdict, error } of unsigned) {
+    // "unknown" is an outage and must not read as "not signed".
+    output.complain(
+      error?.code ?? 'IMAGE_NOT_SIGNED',
+      `${reference}: ${verdict}${error?.detail === undefined ? '' : `: ${error.detail}`}`,
+    )
+  }
+  return unsigned.length === 0 ? EXIT.done : EXIT.failed
+}
+
+async function inspect(session: Session, text: string): Promise<ExitStatus> {
+  const reference = parseImageReference(text)
+  const api = await session.api()
+  const answer = await api.call({
+    method: 'GET',
+    path: 'v1/inspections',
+    query: { image: reference.text },
+    answer: inspectionSchema,
+  })
+  const { output } = session
+  output.document(answer)
+  for (const inspection of answer) printInspection(session, inspection)
+  const { tag } = reference
+  const isSigned = answer.some(({ SignedTags }) => SignedTags?.some(({ SignedTag }) => SignedTag === tag) === true)
+  if (tag === undefined || isSigned) return EXIT.done
+  output.complain('IMAGE_NOT_SIGNED', `${reference.text} is not signed.`)
+  return EXIT.failed
+}
+
+function printInspection({ output }: Session, inspection: InspectionResource): void {
+  output.line(`Signatures for ${inspection.Name}`, 'bold')
+  output.line()
+  output.table(
+    ['SIGNED TAG', 'DIGEST', 'SIGNERS'],
+    (inspection.SignedTags ?? []).map(({ SignedTag, Digest, Signers }) => [
+      SignedTag,
+      Digest,
+      Signers?.join(', ') ?? '',
+    ]),
+  )
+  output.line()
+  output.line('Signers and their keys', 'bold')
+  output.table(['SIGNER', 'KEYS'], keyRows(inspection.Signers))
+  output.line()
+  output.line('Administrative keys', 'bold')
+  output.table(['NAME', 'KEYS'], keyRows(inspection.AdministrativeKeys))
+}
+
+function keyRows(named: InspectionResource['Signers']): string[][] {
+  return (named ?? []).map(({ Name, Keys }) => [Name, (Keys ?? []).map(({ ID }) => ID).join(', ')])
+}

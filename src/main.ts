@@ -1,0 +1,34 @@
+#!/usr/bin/env node
+// The process: arguments, signals, exit status. Everything else is in cli/.
+import { homedir } from 'node:os'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { run } from './cli/program.ts'
+
+const interruption = new AbortController()
+
+/** The first signal asks the command to end in order; a second one, of either kind, ends the process at once. */
+function onSignal(signal: NodeJS.Signals): void {
+  if (interruption.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143)
+  interruption.abort()
+}
+process.on('SIGINT', onSignal)
+process.on('SIGTERM', onSignal)
+
+/** A reader that went away (`| head`) is no reason for a stack trace; nobody can be told, so the status says it. */
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error
+  process.exit(1)
+})
+
+process.exitCode = await run(process.argv.slice(2), {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  stdin: process.stdin,
+  env: process.env,
+  homeFolder: homedir(),
+  interrupted: interruption.signal,
+  now: () => new Date(),
+  pause: async (milliseconds, signal) => {
+    await sleep(milliseconds, undefined, { signal }).catch(() => undefined)
+  },
+})
