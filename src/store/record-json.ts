@@ -1,0 +1,114 @@
+// Records as JSON text in the database, and back. Reading checks every shape: a damaged row is an error, never a guess.
+import { Buffer } from 'node:buffer'
+import { type Gun, parseGun, parseRoleName, parseTag, type RoleName, type TargetName } from '@countersign/tuf'
+import { z } from 'zod'
+import { parsePattern } from '../domain/pattern.ts'
+import type { Grant } from '../domain/principal.ts'
+import { GRANT_KINDS } from '../domain/principal.ts'
+import type { Publication } from '../domain/publication.ts'
+import type { ImageRecord } from '../domain/signing-request.ts'
+import { StoreError } from './errors.ts'
+
+const hex64 = z.string().regex(/^[0-9a-f]{64}$/)
+const time = z.iso.datetime({ precision: 3 }).transform((text) => new Date(text))
+const gun = z.string().transform((text): Gun => parseGun(text))
+const tag = z.string().transform((text): TargetName => parseTag(text))
+const role = z.string().transform((text): RoleName => parseRoleName(text))
+
+const subject = z.strictObject({
+  reference: z.string(),
+  gun,
+  tag,
+  sha256: hex64.exactOptional(),
+  length: z.number().int().exactOptional(),
+  mediaType: z.string().exactOptional(),
+})
+const decision = z.strictObject({
+  outcome: z.enum(['allow', 'deny']),
+  reasons: z.array(z.strictObject({ rule: z.string(), code: z.string(), subject: z.string() })),
+  policyDigest: z.string(),
+  at: time,
+})
+const roleVersion = z.strictObject({ role, version: z.number().int(), sha256: hex64 })
+
+const common = { subject, at: time }
+const decided = { ...common, decision, conflicts: z.number().int() }
+const inPublication = { ...decided, publication: z.string() }
+
+const imageRecord = z.discriminatedUnion('status', [
+  z.strictObject({ status: z.literal('submitted'), ...common }),
+  z.strictObject({ status: z.literal('approved'), ...decided }),
+  z.strictObject({ status: z.literal('intended'), ...inPublication }),
+  z.strictObject({ status: z.literal('signed'), ...inPublication }),
+  z.strictObject({ status: z.literal('publishing'), ...inPublication }),
+  z.strictObject({
+    status: z.literal('published'),
+    ...decided,
+    publication: z.string().exactOptional(),
+    roles: z.array(roleVersion),
+    unchanged: z.boolean(),
+  }),
+  z.strictObject({ status: z.literal('denied'), ...common, decision }),
+  z.strictObject({ status: z.literal('withdrawn'), ...common }),
+  z.strictObject({ status: z.literal('expired'), ...common }),
+  z.strictObject({
+    status: z.literal('failed'),
+    ...common,
+    error: z.strictObject({ code: z.string(), detail: z.string() }),
+  }),
+])
+
+const evidence = z.strictObject({
+  request: z.string(),
+  principal: z.string(),
+  decision: z.string().exactOptional(),
+  origin: z.string().exactOptional(),
+})
+const change = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('put'), name: tag, sha256: hex64, length: z.number().int() }),
+  z.strictObject({ kind: z.literal('drop'), name: tag }),
+])
+const publication = z.strictObject({
+  kind: z.enum(['sign', 'unsign']),
+  roles: z.array(role),
+  changes: z.array(z.strictObject({ change, evidence })),
+  base: z.array(roleVersion),
+})
+
+const grants = z.array(
+  z.strictObject({
+    grant: z.enum(GRANT_KINDS),
+    repositories: z.array(z.string().transform((text) => parsePattern(text))),
+  }),
+)
+
+export function encodeRecord(value: object): string {
+  return JSON.stringify(value)
+}
+
+/** @throws StoreError STORE_DAMAGED, like all readers below */
+export function decodeImageRecord(text: string): ImageRecord {
+  return decode(imageRecord, text)
+}
+
+export function decodePublication(text: string): Pick<Publication, 'kind' | 'roles' | 'changes' | 'base'> {
+  return decode(publication, text)
+}
+
+export function decodeGrants(text: string): readonly Grant[] {
+  return decode(grants, text)
+}
+
+/** Reads JSON text by a schema. */
+export function decode<T>(schema: z.ZodType<T>, text: string): T {
+  try {
+    return schema.parse(JSON.parse(text))
+  } catch (cause) {
+    throw new StoreError(
+      'STORE_DAMAGED',
+      'A row of the database cannot be read.',
+      { bytes: Buffer.byteLength(text) },
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,150 @@
+// Registered repositories in SQLite, with the daemon's own copy of each trusted root.
+import { createHash } from 'node:crypto'
+import { encodeCanonical, encodePublicKey, parseGun, parseJson, parsePublicKey, type PublicKey } from '@countersign/tuf'
+import { z } from 'zod'
+import { DomainError } from '../domain/errors.ts'
+import type { RepositoryStore } from '../domain/ports.ts'
+import type { Repository } from '../domain/repository.ts'
+import type { StoreDatabase } from './database.ts'
+import { decode, encodeRecord } from './record-json.ts'
+
+interface RepositoryRow {
+  readonly gun: string
+  readonly revision: number
+  readonly record: string
+  readonly root: Buffer | null
+  readonly created_at: string
+  readonly created_by: string
+}
+
+/** A key is kept as the JSON text of metadata, inside the record's JSON. */
+const keyText = z
+  .string()
+  .transform((text) => parsePublicKey(parseJson(Buffer.from(text), { maxBytes: 100_000, maxDepth: 4 })))
+
+const recordSchema = z.strictObject({
+  state: z.enum(['initializing', 'awaiting-root-signature', 'ready']),
+  rootKind: z.enum(['online', 'offline', 'adopted']),
+  certificatePem: z.string().exactOptional(),
+  signer: z.string().nullable(),
+  keyType: z.enum(['ecdsa', 'ed25519', 'rsa']),
+  serverKeys: z.strictObject({ snapshot: keyText, timestamp: keyText }).exactOptional(),
+  rootSha256: z.string().exactOptional(),
+  rootKeyIds: z.array(z.string()),
+  rootSigned: z
+    .base64()
+    .transform((text): Uint8Array => Buffer.from(text, 'base64'))
+    .exactOptional(),
+})
+
+export class SqliteRepositoryStore implements RepositoryStore {
+  readonly #database: StoreDatabase
+  readonly #statements
+
+  constructor(database: StoreDatabase) {
+    this.#database = database
+    this.#statements = prepareStatements(database.sqlite)
+  }
+
+  create(repository: Repository): void {
+    this.#database.transaction(() => {
+      const { gun, createdAt, createdBy } = repository
+      if (this.#statements.find.get(gun) !== undefined) {
+        throw new DomainError('RECORD_EXISTS', 'This repository is registered.', { gun })
+      }
+      this.#statements.insert.run({
+        gun,
+        ...columns(repository),
+        createdAt: createdAt.toISOString(),
+        createdBy,
+      })
+      this.#saveFirstFiles(repository)
+    })
+  }
+
+  update(repository: Repository): Repository {
+    return this.#database.transaction(() => {
+      const { gun, revision } = repository
+      const { changes } = this.#statements.update.run({ gun, revision, ...columns(repository) })
+      if (changes !== 1) throw new DomainError('RECORD_CHANGED', 'Somebody else changed this repository.', { gun })
+      this.#saveFirstFiles(repository)
+      return { ...repository, revision: revision + 1 }
+    })
+  }
+
+  find(gun: string): Repository | undefined {
+    const row = this.#statements.find.get(gun)
+    return row === undefined ? undefined : this.#read(row)
+  }
+
+  list(): readonly Repository[] {
+    return this.#statements.list.all().map((row) => this.#read(row))
+  }
+
+  #saveFirstFiles({ gun, firstFiles }: Repository): void {
+    this.#statements.deleteFiles.run(gun)
+    for (const [name, bytes] of firstFiles ?? []) this.#statements.insertFile.run(gun, name, bytes)
+  }
+
+  #read(row: RepositoryRow): Repository {
+    const { rootSha256, ...record } = decode(recordSchema, row.record)
+    const files = this.#statements.findFiles.all(row.gun)
+    const hasRoot = row.root !== null && rootSha256 !== undefined && sha256(row.root) === rootSha256
+    return {
+      ...record,
+      gun: parseGun(row.gun),
+      revision: row.revision,
+      // A copy that does not match its own hash is no pin: without it, loading asks for the repository to be adopted again.
+      ...(hasRoot && row.root !== null ? { root: { sha256: rootSha256, bytes: row.root } } : {}),
+      ...(files.length === 0 ? {} : { firstFiles: new Map(files.map(({ name, bytes }) => [name, bytes])) }),
+      createdAt: new Date(row.created_at),
+      createdBy: row.created_by,
+    }
+  }
+}
+
+function columns({ root, ...repository }: Repository) {
+  const { state, rootKind, certificatePem, signer, keyType, serverKeys, rootKeyIds, rootSigned } = repository
+  const record = encodeRecord({
+    state,
+    rootKind,
+    ...(certificatePem === undefined ? {} : { certificatePem }),
+    signer,
+    keyType,
+    ...(serverKeys === undefined
+      ? {}
+      : { serverKeys: { snapshot: encodeKey(serverKeys.snapshot), timestamp: encodeKey(serverKeys.timestamp) } }),
+    ...(root === undefined ? {} : { rootSha256: root.sha256 }),
+    rootKeyIds,
+    ...(rootSigned === undefined ? {} : { rootSigned: Buffer.from(rootSigned).toString('base64') }),
+  })
+  return { record, root: root?.bytes ?? null }
+}
+
+function encodeKey(key: PublicKey): string {
+  return Buffer.from(encodeCanonical(encodePublicKey(key))).toString('utf8')
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex')
+}
+
+function prepareStatements(sqlite: StoreDatabase['sqlite']) {
+  return {
+    insert: sqlite.prepare(
+      `INSERT INTO repositories (gun, revision, record, root, created_at, created_by)
+       VALUES (:gun, 1, :record, :root, :createdAt, :createdBy)`,
+    ),
+    update: sqlite.prepare(
+      `UPDATE repositories SET record = :record, root = :root, revision = revision + 1
+       WHERE gun = :gun AND revision = :revision`,
+    ),
+    find: sqlite.prepare<[string], RepositoryRow>('SELECT * FROM repositories WHERE gun = ?'),
+    list: sqlite.prepare<[], RepositoryRow>('SELECT * FROM repositories ORDER BY gun'),
+    findFiles: sqlite.prepare<[string], { name: string; bytes: Buffer }>(
+      'SELECT name, bytes FROM first_files WHERE gun = ? ORDER BY name',
+    ),
+    insertFile: sqlite.prepare('INSERT INTO first_files (gun, name, bytes) VALUES (?, ?, ?)'),
+    deleteFiles: sqlite.prepare('DELETE FROM first_files WHERE gun = ?'),
+  }
+}

@@ -1,0 +1,261 @@
+// Signing requests, their images and publications in SQLite. Writes are conditional on the revision that was read.
+import { parseGun, parseRoleName } from '@countersign/tuf'
+import { DomainError } from '../domain/errors.ts'
+import type {
+  IdempotencyKey,
+  ImageUpdate,
+  PendingImage,
+  RequestQuery,
+  RequestStore,
+  SignedRole,
+} from '../domain/ports.ts'
+import type { Publication } from '../domain/publication.ts'
+import {
+  isFinal,
+  requestStatus,
+  type RequestImage,
+  type RequestKind,
+  type SigningRequest,
+} from '../domain/signing-request.ts'
+import type { StoreDatabase } from './database.ts'
+import { decodeImageRecord, decodePublication, encodeRecord } from './record-json.ts'
+
+interface RequestRow {
+  readonly sequence: number
+  readonly id: string
+  readonly kind: RequestKind
+  readonly submitter_id: string
+  readonly submitter_name: string
+  readonly description: string | null
+  readonly policy: string | null
+  readonly created_at: string
+}
+interface ImageRow {
+  readonly record: string
+  readonly revision: number
+}
+
+/** Rows fetched at a time while listing; requests are small. */
+const PAGE_ROWS = 100
+
+export class SqliteRequestStore implements RequestStore {
+  readonly #database: StoreDatabase
+  readonly #statements
+
+  constructor(database: StoreDatabase) {
+    this.#database = database
+    this.#statements = prepareStatements(database.sqlite)
+  }
+
+  create(request: SigningRequest, idempotency?: IdempotencyKey): { request: SigningRequest; isRepeated: boolean } {
+    return this.#database.transaction(() => {
+      const repeated = idempotency === undefined ? undefined : this.findRepeated(idempotency)
+      if (repeated !== undefined) return { request: repeated, isRepeated: true }
+      const sql = this.#statements
+      if (sql.find.get(request.id) !== undefined) {
+        throw new DomainError('RECORD_EXISTS', 'A request with this identifier exists.', { request: request.id })
+      }
+      const { lastInsertRowid: sequence } = sql.insert.run({
+        id: request.id,
+        kind: request.kind,
+        submitterId: request.submitter.id,
+        submitterName: request.submitter.name,
+        description: request.description ?? null,
+        policy: request.policy ?? null,
+        status: requestStatus(request.images),
+        createdAt: request.createdAt.toISOString(),
+      })
+      for (const [position, { record }] of request.images.entries()) {
+        const { gun, tag } = record.subject
+        sql.insertImage.run({ ...imageColumns(record), sequence, position, gun, tag })
+      }
+      if (idempotency !== undefined) sql.insertKey.run({ ...idempotency, sequence })
+      return { request, isRepeated: false }
+    })
+  }
+
+  findRepeated({ principal, key, bodySha256 }: IdempotencyKey): SigningRequest | undefined {
+    const row = this.#statements.findKey.get(principal, key)
+    if (row === undefined) return undefined
+    if (row.body_sha256 !== bodySha256) {
+      throw new DomainError(
+        'IDEMPOTENCY_KEY_REUSED',
+        'This idempotency key was used for another request. Use a new key.',
+      )
+    }
+    return this.#read(row)
+  }
+
+  find(id: string): SigningRequest | undefined {
+    const row = this.#statements.find.get(id)
+    return row === undefined ? undefined : this.#read(row)
+  }
+
+  list(query: RequestQuery): { requests: readonly SigningRequest[]; nextCursor?: string } {
+    const requests: SigningRequest[] = []
+    const { gun = null, status = null } = query
+    let before = parseCursor(query.cursor)
+    for (;;) {
+      const rows = this.#statements.list.all({ before, gun, status, rows: PAGE_ROWS })
+      for (const row of rows) {
+        const request = this.#read(row)
+        if (query.isVisible(request)) {
+          // One more than the limit is visible: so there is a next page, which starts after the last one given.
+          if (requests.length === query.limit) return { requests, nextCursor: `r${before}` }
+          requests.push(request)
+        }
+        before = row.sequence
+      }
+      if (rows.length < PAGE_ROWS) return { requests }
+    }
+  }
+
+  unfinished(gun?: string): readonly PendingImage[] {
+    return this.#statements.unfinished.all({ gun: gun ?? null }).map((row) => ({
+      request: row.id,
+      position: row.position,
+      kind: row.kind,
+      submitter: row.submitter_id,
+      revision: row.revision,
+      record: decodeImageRecord(row.record),
+    }))
+  }
+
+  save(updates: readonly ImageUpdate[], publication?: Publication): void {
+    this.#database.transaction(() => {
+      if (publication !== undefined) this.#savePublication(publication)
+      const touched = new Set<string>()
+      for (const { request, position, revision, record } of updates) {
+        const { changes } = this.#statements.updateImage.run({ ...imageColumns(record), request, position, revision })
+        if (changes !== 1) {
+          throw new DomainError('RECORD_CHANGED', 'Somebody else moved this request.', { request, position })
+        }
+        touched.add(request)
+      }
+      for (const id of touched) {
+        const request = this.find(id)
+        if (request !== undefined) this.#statements.updateStatus.run(requestStatus(request.images), id)
+      }
+    })
+  }
+
+  publication(id: string): Publication | undefined {
+    const row = this.#statements.findPublication.get(id)
+    if (row === undefined) return undefined
+    const files = this.#statements.findFiles
+      .all(id)
+      .map((file): SignedRole => ({ ...file, role: parseRoleName(file.role) }))
+    return { id, gun: parseGun(row.gun), createdAt: new Date(row.created_at), ...decodePublication(row.record), files }
+  }
+
+  forgetFiles(publication: string): void {
+    this.#database.transaction(() => this.#statements.deleteFiles.run(publication))
+  }
+
+  #savePublication({ id, gun, createdAt, files, ...record }: Publication): void {
+    const { kind, roles, changes, base } = record
+    this.#statements.savePublication.run({
+      id,
+      gun,
+      createdAt: createdAt.toISOString(),
+      record: encodeRecord({ kind, roles, changes, base }),
+    })
+    for (const { role, version, sha256, bytes } of files) {
+      this.#statements.insertFile.run({ publication: id, role, version, sha256, bytes })
+    }
+  }
+
+  #read(row: RequestRow): SigningRequest {
+    const images = this.#statements.findImages
+      .all(row.sequence)
+      .map((image): RequestImage => ({ record: decodeImageRecord(image.record), revision: image.revision }))
+    return {
+      id: row.id,
+      kind: row.kind,
+      submitter: { id: row.submitter_id, name: row.submitter_name },
+      ...(row.description === null ? {} : { description: row.description }),
+      ...(row.policy === null ? {} : { policy: row.policy }),
+      createdAt: new Date(row.created_at),
+      images,
+    }
+  }
+}
+
+function imageColumns(record: SigningRequest['images'][number]['record']) {
+  return {
+    status: record.status,
+    isFinal: isFinal(record.status) ? 1 : 0,
+    publication: 'publication' in record ? record.publication : null,
+    record: encodeRecord(record),
+  }
+}
+
+/** The sequence below which a page starts. */
+function parseCursor(cursor: string | undefined): number {
+  if (cursor === undefined) return Number.MAX_SAFE_INTEGER
+  const digits = /^r([0-9]{1,15})$/.exec(cursor)?.[1]
+  if (digits === undefined) throw new DomainError('CURSOR_INVALID', 'Use the cursor of the previous page.')
+  return Number(digits)
+}
+
+function prepareStatements(sqlite: StoreDatabase['sqlite']) {
+  const request = 'r.sequence, r.id, r.kind, r.submitter_id, r.submitter_name, r.description, r.policy, r.created_at'
+  return {
+    insert: sqlite.prepare(
+      `INSERT INTO requests (id, kind, submitter_id, submitter_name, description, policy, status, created_at)
+       VALUES (:id, :kind, :submitterId, :submitterName, :description, :policy, :status, :createdAt)`,
+    ),
+    insertImage: sqlite.prepare(
+      `INSERT INTO images (request, position, gun, tag, status, is_final, publication, record, revision)
+       VALUES (:sequence, :position, :gun, :tag, :status, :isFinal, :publication, :record, 1)`,
+    ),
+    insertKey: sqlite.prepare(
+      `INSERT INTO idempotency_keys (principal, key, body_sha256, request) VALUES (:principal, :key, :bodySha256, :sequence)`,
+    ),
+    find: sqlite.prepare<[string], RequestRow>(`SELECT ${request} FROM requests r WHERE r.id = ?`),
+    findKey: sqlite.prepare<[string, string], RequestRow & { body_sha256: string }>(
+      `SELECT ${request}, k.body_sha256 FROM idempotency_keys k JOIN requests r ON r.sequence = k.request
+       WHERE k.principal = ? AND k.key = ?`,
+    ),
+    findImages: sqlite.prepare<[number], ImageRow>(
+      'SELECT record, revision FROM images WHERE request = ? ORDER BY position',
+    ),
+    list: sqlite.prepare<[object], RequestRow>(
+      `SELECT ${request} FROM requests r
+       WHERE r.sequence < :before AND (:status IS NULL OR r.status = :status)
+         AND (:gun IS NULL OR EXISTS (SELECT 1 FROM images i WHERE i.gun = :gun AND i.request = r.sequence))
+       ORDER BY r.sequence DESC LIMIT :rows`,
+    ),
+    unfinished: sqlite.prepare<
+      [object],
+      { id: string; kind: RequestKind; submitter_id: string; position: number; revision: number; record: string }
+    >(
+      `SELECT r.id, r.kind, r.submitter_id, i.position, i.revision, i.record
+       FROM images i JOIN requests r ON r.sequence = i.request
+       WHERE i.is_final = 0 AND (:gun IS NULL OR i.gun = :gun) ORDER BY i.request, i.position`,
+    ),
+    updateImage: sqlite.prepare(
+      `UPDATE images SET status = :status, is_final = :isFinal, publication = :publication, record = :record,
+         revision = revision + 1
+       WHERE request = (SELECT sequence FROM requests WHERE id = :request) AND position = :position
+         AND revision = :revision`,
+    ),
+    updateStatus: sqlite.prepare('UPDATE requests SET status = ? WHERE id = ?'),
+    findPublication: sqlite.prepare<[string], { gun: string; record: string; created_at: string }>(
+      'SELECT gun, record, created_at FROM publications WHERE id = ?',
+    ),
+    // The intent never changes once it is stored; only its files are added.
+    savePublication: sqlite.prepare(
+      `INSERT INTO publications (id, gun, record, created_at) VALUES (:id, :gun, :record, :createdAt)
+       ON CONFLICT (id) DO NOTHING`,
+    ),
+    findFiles: sqlite.prepare<[string], { role: string; version: number; sha256: string; bytes: Buffer }>(
+      'SELECT role, version, sha256, bytes FROM publication_files WHERE publication = ? ORDER BY role',
+    ),
+    insertFile: sqlite.prepare(
+      `INSERT INTO publication_files (publication, role, version, sha256, bytes)
+       VALUES (:publication, :role, :version, :sha256, :bytes)`,
+    ),
+    deleteFiles: sqlite.prepare('DELETE FROM publication_files WHERE publication = ?'),
+  }
+}

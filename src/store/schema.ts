@@ -1,0 +1,91 @@
+// The database's schema as a list of migrations; PRAGMA user_version counts those that were applied.
+// A migration that was released is never edited: write the next one.
+
+/** "CSgn": tells our file from any other SQLite database (PRAGMA application_id). */
+export const APPLICATION_ID = 0x4353_676e
+
+export const MIGRATIONS: readonly string[] = [
+  // 1: repositories, requests, publications, tokens.
+  // STRICT tables refuse values of another type. Times are ISO 8601 in UTC; hashes are lower-case hex.
+  `
+  CREATE TABLE repositories (
+    gun TEXT PRIMARY KEY,
+    revision INTEGER NOT NULL,
+    record TEXT NOT NULL,
+    root BLOB,
+    created_at TEXT NOT NULL,
+    created_by TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE first_files (
+    gun TEXT NOT NULL REFERENCES repositories (gun),
+    name TEXT NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (gun, name)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE requests (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL CHECK (kind IN ('sign', 'unsign')),
+    submitter_id TEXT NOT NULL,
+    submitter_name TEXT NOT NULL,
+    description TEXT,
+    policy TEXT,
+    status TEXT NOT NULL,
+    created_at TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX requests_by_status ON requests (status, sequence);
+
+  CREATE TABLE publications (
+    id TEXT PRIMARY KEY,
+    gun TEXT NOT NULL,
+    record TEXT NOT NULL,
+    created_at TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE publication_files (
+    publication TEXT NOT NULL REFERENCES publications (id),
+    role TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    bytes BLOB NOT NULL,
+    PRIMARY KEY (publication, role)
+  ) STRICT;
+
+  CREATE TABLE images (
+    request INTEGER NOT NULL REFERENCES requests (sequence),
+    position INTEGER NOT NULL,
+    gun TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    status TEXT NOT NULL,
+    is_final INTEGER NOT NULL,
+    publication TEXT REFERENCES publications (id),
+    record TEXT NOT NULL,
+    revision INTEGER NOT NULL,
+    PRIMARY KEY (request, position)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX images_unfinished ON images (gun, request, position) WHERE is_final = 0;
+  CREATE INDEX images_by_gun ON images (gun, request);
+
+  CREATE TABLE idempotency_keys (
+    principal TEXT NOT NULL,
+    key TEXT NOT NULL,
+    body_sha256 TEXT NOT NULL,
+    request INTEGER NOT NULL REFERENCES requests (sequence),
+    PRIMARY KEY (principal, key)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE tokens (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    name TEXT NOT NULL,
+    secret_sha256 TEXT NOT NULL UNIQUE,
+    grants TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at TEXT,
+    revoked_at TEXT
+  ) STRICT;
+  `,
+]
