@@ -1,0 +1,90 @@
+// The stock notary client, with keys and cache of its own.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { runCommand, runToSuccess, type CommandResult } from '../processes.ts'
+import type { Scope } from '../scope.ts'
+import type { Credentials } from './docker-registry.ts'
+import type { NotaryServer } from './notary-server.ts'
+import { programOnPath } from './require-peers.ts'
+
+export interface NotaryTarget {
+  readonly name: string
+  readonly sha256: string
+  readonly length: number
+  readonly role: string
+}
+
+export interface NotaryDelegation {
+  readonly role: string
+  readonly paths: string
+  readonly keyIds: readonly string[]
+  readonly threshold: number
+}
+
+export class NotaryClient {
+  readonly #config: string
+  readonly #folder: string
+  readonly #env: Readonly<Record<string, string>>
+
+  constructor(scope: Scope, options: { notary: NotaryServer; login?: Credentials }) {
+    this.#folder = scope.folder('notary-client')
+    this.#config = join(this.#folder, 'config.json')
+    const { notary, login } = options
+    writeFileSync(
+      this.#config,
+      JSON.stringify({ trust_dir: this.#folder, remote_server: { url: notary.url, root_ca: notary.caFile } }),
+    )
+    const passphrases = ['ROOT', 'TARGETS', 'SNAPSHOT', 'DELEGATION'].map((role) => [
+      `NOTARY_${role}_PASSPHRASE`,
+      'test passphrase',
+    ])
+    this.#env = {
+      ...(Object.fromEntries(passphrases) as Record<string, string>),
+      ...(login === undefined
+        ? {}
+        : { NOTARY_AUTH: Buffer.from(`${login.username}:${login.password}`).toString('base64') }),
+    }
+  }
+
+  run(args: readonly string[]): Promise<CommandResult> {
+    return runCommand(programOnPath('notary'), this.#arguments(args), { env: this.#env })
+  }
+
+  /** @throws Error on any other status than 0 */
+  must(args: readonly string[]): Promise<CommandResult> {
+    return runToSuccess(programOnPath('notary'), this.#arguments(args), { env: this.#env })
+  }
+
+  #arguments(args: readonly string[]): string[] {
+    return ['-c', this.#config, '-d', this.#folder, ...args]
+  }
+
+  /** `notary list GUN [-r ROLE]`, sorted by name. Without roles: what a consumer finds, one row for each name. */
+  async list(gun: string, roles: readonly string[] = []): Promise<NotaryTarget[]> {
+    const { stdout } = await this.must(['list', gun, ...roles.flatMap((role) => ['--roles', role])])
+    return rows(stdout)
+      .map(([name = '', sha256 = '', length = '', role = '']) => ({ name, sha256, length: Number(length), role }))
+      .filter(({ sha256 }) => /^[0-9a-f]{64}$/.test(sha256))
+  }
+
+  /** `notary delegation list GUN`, in its order. */
+  async delegations(gun: string): Promise<NotaryDelegation[]> {
+    const { stdout } = await this.must(['delegation', 'list', gun])
+    const found: { role: string; paths: string; keyIds: string[]; threshold: number }[] = []
+    for (const line of stdout.split('\n')) {
+      const [first = '', ...rest] = line.trim().split(/\s{2,}/)
+      const previous = found.at(-1)
+      if (first.startsWith('targets/')) {
+        found.push({ role: first, paths: rest[0] ?? '', keyIds: [rest[1] ?? ''], threshold: Number(rest[2]) })
+      } else if (/^[0-9a-f]{64}$/.test(first) && previous !== undefined) {
+        // Further keys of the same role stand on lines of their own.
+        previous.keyIds.push(first)
+      }
+    }
+    return found
+  }
+}
+
+function rows(text: string): string[][] {
+  return text.split('\n').map((line) => line.trim().split(/\s+/))
+}

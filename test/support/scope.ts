@@ -1,0 +1,37 @@
+// What a test started and must end: servers, processes, folders. Closed in reverse order, each step even where an earlier one failed.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+type Ending = () => void | Promise<void>
+
+export class Scope {
+  readonly #endings: Ending[] = []
+
+  /** Runs `ending` when the scope closes. */
+  add(ending: Ending): void {
+    this.#endings.push(ending)
+  }
+
+  /** A new folder, mode 0700, removed when the scope closes. The name stays short: Unix socket paths have about 100 bytes. */
+  folder(name = 't'): string {
+    const path = mkdtempSync(join(tmpdir(), `cs-${name}-`))
+    this.add(() => {
+      rmSync(path, { recursive: true, force: true, maxRetries: 3 })
+    })
+    return path
+  }
+
+  /** @throws AggregateError with everything that failed to end */
+  async close(): Promise<void> {
+    const failures: unknown[] = []
+    for (let ending = this.#endings.pop(); ending !== undefined; ending = this.#endings.pop()) {
+      try {
+        await ending()
+      } catch (error) {
+        failures.push(error)
+      }
+    }
+    if (failures.length > 0) throw new AggregateError(failures, 'Not everything that the test started could be ended.')
+  }
+}

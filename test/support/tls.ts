@@ -1,0 +1,81 @@
+// A certificate authority for tests, made anew each time. Its keys are worth nothing outside the test that made them.
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { isIP } from 'node:net'
+import forge from 'node-forge'
+
+/** Days that test certificates are valid. */
+const LIFETIME_DAYS = 2
+
+export interface TestCertificate {
+  readonly certificatePem: string
+  readonly privateKeyPem: string
+}
+
+export interface TestCa {
+  readonly certificatePem: string
+  /** A certificate for DNS names and IP addresses, good for servers and for clients. */
+  issue(names: readonly string[]): TestCertificate
+}
+
+interface ForgeKey {
+  readonly privateKeyPem: string
+  readonly publicKey: forge.pki.rsa.PublicKey
+  readonly privateKey: forge.pki.rsa.PrivateKey
+}
+
+function newKey(): ForgeKey {
+  // Made by OpenSSL inside Node: the pure JavaScript generator takes seconds.
+  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const privateKeyPem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+  return {
+    privateKeyPem,
+    privateKey: forge.pki.privateKeyFromPem(privateKey.export({ type: 'pkcs1', format: 'pem' }).toString()),
+    publicKey: forge.pki.publicKeyFromPem(publicKey.export({ type: 'spki', format: 'pem' }).toString()),
+  }
+}
+
+function newCertificate(commonName: string, key: ForgeKey): forge.pki.Certificate {
+  const certificate = forge.pki.createCertificate()
+  certificate.publicKey = key.publicKey
+  // The first byte keeps the number positive and without leading zeros, as DER demands.
+  certificate.serialNumber = `01${randomBytes(15).toString('hex')}`
+  certificate.validity.notBefore = new Date(Date.now() - 3_600_000)
+  certificate.validity.notAfter = new Date(Date.now() + LIFETIME_DAYS * 86_400_000)
+  certificate.setSubject([{ name: 'commonName', value: commonName }])
+  return certificate
+}
+
+/** A fresh authority. */
+export function createTestCa(commonName = 'Countersign test authority'): TestCa {
+  const key = newKey()
+  const ca = newCertificate(commonName, key)
+  ca.setIssuer(ca.subject.attributes)
+  ca.setExtensions([
+    { name: 'basicConstraints', critical: true, cA: true },
+    { name: 'keyUsage', critical: true, keyCertSign: true, cRLSign: true },
+  ])
+  ca.sign(key.privateKey, forge.md.sha256.create())
+  return {
+    certificatePem: pem(ca),
+    issue: (names) => {
+      const leafKey = newKey()
+      const leaf = newCertificate(names[0] ?? 'localhost', leafKey)
+      leaf.setIssuer(ca.subject.attributes)
+      leaf.setExtensions([
+        { name: 'basicConstraints', critical: true, cA: false },
+        { name: 'keyUsage', critical: true, digitalSignature: true, keyEncipherment: true },
+        { name: 'extKeyUsage', serverAuth: true, clientAuth: true },
+        {
+          name: 'subjectAltName',
+          altNames: names.map((name) => (isIP(name) === 0 ? { type: 2, value: name } : { type: 7, ip: name })),
+        },
+      ])
+      leaf.sign(key.privateKey, forge.md.sha256.create())
+      return { certificatePem: pem(leaf), privateKeyPem: leafKey.privateKeyPem }
+    },
+  }
+}
+
+function pem(certificate: forge.pki.Certificate): string {
+  return forge.pki.certificateToPem(certificate).replaceAll('\r\n', '\n')
+}
