@@ -36,15 +36,21 @@ export {
   type PublicKey,
 } from './key.ts'
 export { signMessage, verifySignature, type SignatureEntry } from './signature.ts'
-export { encodePrivateKeyFile, parsePrivateKeyFile, type PrivateKeyFile } from './private-key-file.ts'
+export {
+  encodePrivateKeyFile,
+  parsePrivateKeyFile,
+  type PassphraseSource,
+  type PrivateKeyFile,
+  type PrivateKeyHeaders,
+} from './private-key-file.ts'
 export {
   certificateKey,
   createRootCertificate,
-  verifyCertificateChain,
-  verifyDelegationCertificate,
-  verifyRootCertificate,
+  parseCertificates,
+  type Certificate,
   type NewRootCertificate,
 } from './x509.ts'
+export { verifyCertificateChain, verifyDelegationCertificate, verifyRootCertificate } from './root-certificate.ts'
 export { METADATA_LIMITS, attachSignatures, verifySignatures, type Received, type UnsignedMetadata } from './signed.ts'
 export { MAX_VERSION, type FileMeta } from './metadata.ts'
 export { parseRoot, type RootMetadata } from './root.ts'
