@@ -6,8 +6,10 @@ import type { ServerAccess } from './client-config.ts'
 import { ApiProblem, CliError } from './errors.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
-/** How long the server may take beyond the time that it was asked to wait. */
-const ANSWER_TIMEOUT_MS = 30_000
+/** How long the server may take to answer, beyond the time that it was asked to wait. */
+const READ_TIMEOUT_MS = 30_000
+/** A change asks registries, trust servers and the key holder before it is acknowledged. */
+const CHANGE_TIMEOUT_MS = 180_000
 /** The largest answer, in bytes. */
 const MAX_ANSWER_BYTES = 32 * 1024 * 1024
 
@@ -30,6 +32,11 @@ const problemSchema = z.looseObject({
   code: z.string().regex(/^[A-Z][A-Z0-9_]{1,63}$/),
   next: z.string().max(10_000).optional(),
   requestId: z.string().max(200).optional(),
+  retry: z.boolean().optional(),
+  errors: z
+    .array(z.looseObject({ path: z.string().max(1000), message: z.string().max(1000) }))
+    .max(1000)
+    .optional(),
 })
 
 export class ApiClient {
@@ -42,7 +49,7 @@ export class ApiClient {
     this.#interrupted = interrupted
     this.#agent = new Agent({
       connect: { timeout: CONNECT_TIMEOUT_MS, ...(access.ca !== undefined && { ca: access.ca }) },
-      bodyTimeout: ANSWER_TIMEOUT_MS,
+      bodyTimeout: READ_TIMEOUT_MS,
       keepAliveTimeout: 1000,
     })
   }
@@ -79,7 +86,7 @@ export class ApiClient {
       return await request(url, {
         dispatcher: this.#agent,
         method: call.method,
-        headersTimeout: ANSWER_TIMEOUT_MS + (call.waitMs ?? 0),
+        headersTimeout: (call.method === 'GET' ? READ_TIMEOUT_MS : CHANGE_TIMEOUT_MS) + (call.waitMs ?? 0),
         signal: this.#interrupted,
         headers: {
           authorization: `Bearer ${this.#access.token.reveal()}`,
@@ -123,13 +130,15 @@ export class ApiClient {
     }
     const problem = problemSchema.safeParse(parseJsonText(bytes))
     if (!problem.success) return this.#malformed(status, 'it is not a problem document of Countersign')
-    const { code, title, detail, next, requestId } = problem.data
+    const { code, title, detail, next, requestId, retry, errors } = problem.data
     return new ApiProblem({
       code,
       status,
       title: title ?? code,
       detail: detail ?? title ?? 'The server refused.',
-      next: next ?? NEXT_STEPS[code],
+      next,
+      mayRetry: retry ?? false,
+      faults: errors ?? [],
       retryAfter: retryAfterSeconds(response.headers['retry-after']),
       ...(requestId !== undefined && { facts: { requestId } }),
     })
@@ -175,11 +184,6 @@ export class ApiClient {
       next: 'A retry can help; check that the server is running and reachable.',
     })
   }
-}
-
-/** What a user can do about refusals whose answer is outside the server's view. */
-const NEXT_STEPS: Readonly<Record<string, string>> = {
-  NOT_PERMITTED: 'Ask an operator whether the repository is registered and your token has a grant on it.',
 }
 
 function parseJsonText(bytes: Buffer): unknown {

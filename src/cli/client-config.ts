@@ -3,6 +3,7 @@
 import { dirname, join, resolve } from 'node:path'
 import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
+import { isLoopback } from '../config/schema.ts'
 import { readSecretFile } from '../config/secret-file.ts'
 import { Secret } from '../config/secret.ts'
 import { CliError } from './errors.ts'
@@ -95,10 +96,6 @@ function parseServerAddress(text: string | undefined, configPath: string): URL {
   }
   if (!url.pathname.endsWith('/')) url.pathname += '/'
   return url
-}
-
-function isLoopback(hostname: string): boolean {
-  return hostname === 'localhost' || hostname === '[::1]' || /^127(\.\d{1,3}){3}$/.test(hostname)
 }
 
 interface ClientConfig {

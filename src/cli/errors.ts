@@ -75,6 +75,12 @@ export class CliError extends CodedError<CliErrorCode> {
   }
 }
 
+/** One thing that is wrong with what was sent, and where: `images[0]`, `http.listen`. */
+export interface Fault {
+  readonly path: string
+  readonly message: string
+}
+
 /** What an `application/problem+json` answer said; `code` is the server's own. */
 export class ApiProblem extends CodedError<string> {
   readonly status: number
@@ -82,6 +88,9 @@ export class ApiProblem extends CodedError<string> {
   readonly next: string | undefined
   /** Seconds after which the server suggests to ask again. */
   readonly retryAfter: number | undefined
+  /** Whether the server says that the same request can succeed later. */
+  readonly mayRetry: boolean
+  readonly faults: readonly Fault[]
 
   constructor(o: {
     code: string
@@ -90,6 +99,8 @@ export class ApiProblem extends CodedError<string> {
     detail: string
     next?: string | undefined
     retryAfter?: number | undefined
+    mayRetry?: boolean
+    faults?: readonly Fault[]
     facts?: ErrorFacts
   }) {
     super(o.code, o.detail, { ...o.facts, status: o.status })
@@ -97,6 +108,8 @@ export class ApiProblem extends CodedError<string> {
     this.title = o.title
     this.next = o.next
     this.retryAfter = o.retryAfter
+    this.mayRetry = o.mayRetry ?? false
+    this.faults = o.faults ?? []
   }
 }
 

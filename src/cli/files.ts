@@ -32,20 +32,40 @@ export async function readFileIfPresent(path: string, maxBytes: number): Promise
   }
 }
 
+/** Writes a new file durably; an existing one is never touched. @throws CliError FILE_EXISTS, FILE_UNWRITABLE */
+export async function writeNewFile(path: string, content: string | Uint8Array, mode: FileMode): Promise<void> {
+  const file = await reserveNewFile(path, mode)
+  await file.write(content)
+}
+
+/** Modes of new files: for the owner only, or readable by everybody. */
+export type FileMode = 0o600 | 0o644
+
+export interface ReservedFile {
+  /** Writes the content durably and closes the file. @throws CliError FILE_UNWRITABLE */
+  write(content: string | Uint8Array): Promise<void>
+}
+
 /**
- * Writes a new file durably; an existing one is never touched.
- * A crash before the last step leaves the new file absent or short, and no other file changed.
+ * Creates an empty file now, to be written once its content exists. A crash before that leaves the empty file.
  * @throws CliError FILE_EXISTS, FILE_UNWRITABLE
  */
-export async function writeNewFile(path: string, content: string | Uint8Array, mode: 0o600 | 0o644): Promise<void> {
-  const file = await openNew(path, mode)
-  try {
-    await file.writeFile(content)
-    await file.sync()
-  } catch (cause) {
-    throw unwritable(path, cause)
-  } finally {
-    await file.close()
+export async function reserveNewFile(path: string, mode: FileMode): Promise<ReservedFile> {
+  await (await openNew(path, mode)).close()
+  return {
+    write: async (content) => {
+      try {
+        const file = await open(path, constants.O_WRONLY | constants.O_NOFOLLOW)
+        try {
+          await file.writeFile(content)
+          await file.sync()
+        } finally {
+          await file.close()
+        }
+      } catch (cause) {
+        throw unwritable(path, cause)
+      }
+    },
   }
 }
 

@@ -132,7 +132,7 @@ function keyOf(image: { readonly gun: string; readonly tag: string }): string {
 }
 
 function isTransient(error: unknown): error is ApiProblem | CliError {
-  if (error instanceof ApiProblem) return TRANSIENT_STATUSES.has(error.status)
+  if (error instanceof ApiProblem) return error.mayRetry || TRANSIENT_STATUSES.has(error.status)
   if (!(error instanceof CliError) || !TRANSIENT_CODES.has(error.code)) return false
   const { status } = error.facts
   return typeof status !== 'number' || TRANSIENT_STATUSES.has(status)

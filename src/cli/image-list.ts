@@ -1,4 +1,5 @@
 // The images of a command: its arguments and the lines of --from, checked before any connection is made.
+import type { Gun } from '@countersign/tuf'
 import { parseImageReference, type ImageReference } from '../domain/image-reference.ts'
 import { CliError } from './errors.ts'
 import { readPublicFile } from './files.ts'
@@ -22,6 +23,18 @@ export async function listImages(
   if (references.length > 0) return references
   throw new CliError('IMAGE_LIST_EMPTY', 'No image is named.', {
     next: 'Name images as arguments, or give --from FILE with one image per line.',
+  })
+}
+
+/**
+ * The repository that an argument names, in Docker's grammar but without tag and digest.
+ * @throws CliError USAGE_INVALID; DomainError IMAGE_REFERENCE_INVALID
+ */
+export function repositoryArgument(text: string): Gun {
+  const { gun, tag, digest } = parseImageReference(text)
+  if (tag === undefined && digest === undefined) return gun
+  throw new CliError('USAGE_INVALID', `${text} names an image; a repository has neither tag nor digest.`, {
+    next: `Did you mean ${gun}?`,
   })
 }
 

@@ -40,10 +40,17 @@ export function reportRequest(
   }
   printImages(session, request)
   for (const image of request.images.filter((each) => !isPublished(each))) {
-    const code = image.error?.code ?? (image.status === 'denied' ? 'REQUEST_DENIED' : 'REQUEST_NOT_PUBLISHED')
-    output.complain(code, `${image.reference}: ${image.error?.detail ?? `the request ended as ${image.status}.`}`)
+    const { code, detail } = whyNot(image)
+    output.complain(code, `${image.reference}: ${detail}`)
   }
   return status
+}
+
+function whyNot({ status, error, decision }: ImageResource): { readonly code: string; readonly detail: string } {
+  if (error !== undefined) return { code: error.code, detail: error.detail ?? `it ended as ${status}.` }
+  if (status !== 'denied') return { code: 'REQUEST_NOT_PUBLISHED', detail: `it ended as ${status}.` }
+  const reasons = decision?.reasons.map(({ rule, code }) => `${rule}: ${code}`) ?? []
+  return { code: 'REQUEST_DENIED', detail: `denied${reasons.length > 0 ? ` (${reasons.join('; ')})` : ''}.` }
 }
 
 /** The images of a request as a table. */

@@ -1,6 +1,7 @@
 // The one writer of results, progress and errors. Results go to standard output, everything else to standard error;
 // with --json standard output holds exactly one JSON document. Never given a secret, except a new token by `secret`.
-import { ApiProblem, CliError } from './errors.ts'
+import { ConfigError } from '../config/errors.ts'
+import { ApiProblem, CliError, type Fault } from './errors.ts'
 import { allowsColour, paint, printable, type Colour, type Terminal } from './terminal.ts'
 import { layOutTable } from './table.ts'
 import { CodedError } from '@countersign/tuf'
@@ -13,6 +14,7 @@ export interface JsonProblem {
   readonly detail: string
   readonly status?: number
   readonly next?: string
+  readonly errors?: readonly Fault[]
   readonly facts?: Readonly<Record<string, string | number>>
 }
 
@@ -88,7 +90,9 @@ export class Output {
   /** An error that ended the command: `complain`, and with --json the problem document on standard output. */
   fail(error: unknown): void {
     const problem = problemOf(error)
-    this.complain(problem.code, problem.detail, problem.next)
+    this.complain(problem.code, problem.detail)
+    for (const { path, message } of problem.errors ?? []) this.progress(`  ${path}: ${message}`)
+    if (problem.next !== undefined) this.progress(`  ${problem.next}`)
     this.document(problem)
   }
 }
@@ -96,10 +100,20 @@ export class Output {
 /** The problem document of any error. Errors without a code show nothing of their inside except the message. */
 export function problemOf(error: unknown): JsonProblem {
   if (error instanceof ApiProblem) {
-    return document(error, error.title, { status: error.status, ...(error.next !== undefined && { next: error.next }) })
+    return document(error, error.title, {
+      status: error.status,
+      ...(error.next !== undefined && { next: error.next }),
+      ...(error.faults.length > 0 && { errors: error.faults }),
+    })
   }
   if (error instanceof CliError) {
     return document(error, titleOf(error.code), error.next === undefined ? {} : { next: error.next })
+  }
+  if (error instanceof ConfigError) {
+    // Its message lists the faults again, one per line.
+    const [first = ''] = error.message.split('\n')
+    const faults = error.faults.map(({ path, message }) => ({ path: path === '' ? 'the file' : path, message }))
+    return { ...document(error, titleOf(error.code), { errors: faults }), detail: first.replace(/:$/, '.') }
   }
   if (error instanceof CodedError) return document(error as CodedError<string>, titleOf(String(error.code)), {})
   const message = error instanceof Error ? error.message : String(error)

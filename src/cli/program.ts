@@ -3,10 +3,13 @@ import { Command, CommanderError } from 'commander'
 import type { GlobalOptions } from './client-config.ts'
 import { EXIT, exitStatusOf, type ExitStatus } from './errors.ts'
 import { Output } from './output.ts'
+import { addRepositoryCommands } from './repository-commands.ts'
 import { addRequestCommands } from './request-commands.ts'
+import { addRootCommands } from './root-commands.ts'
 import { Session, type Perform } from './session.ts'
 import { addSignCommands } from './sign-commands.ts'
 import type { Terminal } from './terminal.ts'
+import { addTokenCommands } from './token-commands.ts'
 import { addVerifyCommands } from './verify-commands.ts'
 import { programVersion } from './version.ts'
 
@@ -64,6 +67,13 @@ export function buildProgram(terminal: Terminal, perform: Perform): Command {
   addSignCommands(program, perform)
   addVerifyCommands(program, perform)
   addRequestCommands(program, perform)
+  const repositories = program
+    .command('repo')
+    .summary('manage repositories')
+    .description('Repositories under management.')
+  addRepositoryCommands(repositories, perform)
+  addRootCommands(program, perform)
+  addTokenCommands(program, perform)
   return program
 }
 

@@ -3,6 +3,7 @@ import { InvalidArgumentError, type Command } from 'commander'
 import { timeoutOption } from './duration.ts'
 import { EXIT, type ExitStatus } from './errors.ts'
 import { showRequest } from './following.ts'
+import { repositoryArgument } from './image-list.ts'
 import { colourOfStatus, printImages } from './outcome.ts'
 import { signingRequestPageSchema, type SigningRequestResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
@@ -64,6 +65,7 @@ Examples:
 }
 
 async function listRequests(session: Session, options: ListOptions): Promise<ExitStatus> {
+  const gun = options.gun === undefined ? undefined : repositoryArgument(options.gun)
   const api = await session.api()
   const requests: SigningRequestResource[] = []
   let cursor = options.cursor
@@ -74,13 +76,13 @@ async function listRequests(session: Session, options: ListOptions): Promise<Exi
       query: {
         limit: String(Math.min(options.limit - requests.length, PAGE_SIZE)),
         cursor,
-        gun: options.gun,
+        gun,
         status: options.status,
       },
       answer: signingRequestPageSchema,
     })
-    requests.push(...page.requests)
-    cursor = page.requests.length === 0 ? undefined : (page.nextCursor ?? undefined)
+    requests.push(...page.items)
+    cursor = page.items.length === 0 ? undefined : (page.nextCursor ?? undefined)
   } while (cursor !== undefined && requests.length < options.limit)
   printList(session, requests.slice(0, options.limit), cursor)
   return EXIT.done
@@ -92,7 +94,7 @@ function printList(
   nextCursor: string | undefined,
 ): void {
   const { output } = session
-  output.document({ requests, ...(nextCursor !== undefined && { nextCursor }) })
+  output.document({ items: requests, ...(nextCursor !== undefined && { nextCursor }) })
   output.table(
     ['ID', 'STATUS', 'KIND', 'CREATED', 'SUBMITTER', 'IMAGES'],
     requests.map((request) => [

@@ -3,6 +3,7 @@
 import { z } from 'zod'
 
 const text = z.string().max(10_000)
+const failure = z.looseObject({ code: text, detail: text.optional() })
 
 export const imageSchema = z.looseObject({
   reference: text,
@@ -11,7 +12,8 @@ export const imageSchema = z.looseObject({
   digest: text.nullish(),
   status: text,
   roles: z.array(z.looseObject({ role: text, version: z.number() })).optional(),
-  error: z.looseObject({ code: text, detail: text.optional() }).optional(),
+  error: failure.optional(),
+  decision: z.looseObject({ outcome: text, reasons: z.array(z.looseObject({ rule: text, code: text })) }).optional(),
 })
 export type ImageResource = z.infer<typeof imageSchema>
 
@@ -28,10 +30,11 @@ export const signingRequestSchema = z.looseObject({
 })
 export type SigningRequestResource = z.infer<typeof signingRequestSchema>
 
-export const signingRequestPageSchema = z.looseObject({
-  requests: z.array(signingRequestSchema),
-  nextCursor: z.string().max(2000).nullish(),
-})
+/** A page of a list. */
+export const pageSchema = <T extends z.ZodType>(item: T) =>
+  z.looseObject({ items: z.array(item), nextCursor: z.string().max(2000).nullish() })
+
+export const signingRequestPageSchema = pageSchema(signingRequestSchema)
 
 export const verificationsSchema = z.looseObject({
   images: z.array(
@@ -41,7 +44,7 @@ export const verificationsSchema = z.looseObject({
       digest: text.nullish(),
       role: text.optional(),
       signers: z.array(text).optional(),
-      error: z.looseObject({ code: text, detail: text.optional() }).optional(),
+      error: failure.optional(),
     }),
   ),
 })
@@ -58,3 +61,50 @@ export const inspectionSchema = z.array(
   }),
 )
 export type InspectionResource = z.infer<typeof inspectionSchema>[number]
+
+export const repositorySchema = z.looseObject({
+  gun: text,
+  state: text,
+  /** Where the root key is: online, offline or adopted. */
+  root: text.optional(),
+  signer: text.nullish(),
+  createdAt: text.optional(),
+})
+export type RepositoryResource = z.infer<typeof repositorySchema>
+
+export const initializationSchema = z.looseObject({
+  state: z.enum(['ready', 'awaiting-root-signature']),
+  rootKeyIds: z.array(text),
+  /** Base64. */
+  rootSigned: z
+    .base64()
+    .max(1024 * 1024)
+    .optional(),
+})
+export type InitializationResource = z.infer<typeof initializationSchema>
+
+export const repositoryReportSchema = repositorySchema.extend({
+  roles: z
+    .array(z.looseObject({ role: text, version: z.number(), expiresAt: text, entries: z.number().optional() }))
+    .optional(),
+  warnings: z.array(z.looseObject({ code: text, detail: text })).optional(),
+  trouble: failure.optional(),
+})
+export type RepositoryReportResource = z.infer<typeof repositoryReportSchema>
+
+export const tokenSchema = z.looseObject({
+  id: text,
+  name: text,
+  grants: z.array(z.looseObject({ grant: text, repositories: z.array(text) })),
+  createdAt: text,
+  expiresAt: text.nullish(),
+  revokedAt: text.nullish(),
+})
+export type TokenResource = z.infer<typeof tokenSchema>
+
+export const tokenListSchema = z.looseObject({ tokens: z.array(tokenSchema) })
+
+/** The answer to a creation: `token` is the secret, which comes this once. */
+export const newTokenSchema = tokenSchema.extend({ token: z.string().regex(/^[\x21-\x7e]{16,512}$/) })
+
+export const repositoryListSchema = z.looseObject({ repositories: z.array(repositorySchema) })

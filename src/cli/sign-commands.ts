@@ -122,6 +122,6 @@ export async function reportFollowed(
 }
 
 function keyOption(text: string): string {
-  if (/^[\x21-\x7e]{1,255}$/.test(text)) return text
-  throw new InvalidArgumentError('1 to 255 visible ASCII characters.')
+  if (/^[A-Za-z0-9._:-]{1,128}$/.test(text)) return text
+  throw new InvalidArgumentError('1 to 128 characters of A-Z, a-z, 0-9, - . _ :')
 }

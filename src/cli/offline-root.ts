@@ -1,0 +1,144 @@
+// The root key that never comes online: made here, kept in an encrypted file, used here for one kind of signature only.
+// The private key leaves this process as that encrypted file and in no other form.
+import { generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto'
+import {
+  certificateKey,
+  CodedError,
+  createRootCertificate,
+  encodePrivateKeyFile,
+  parsePrivateKeyFile,
+  publicKeyOf,
+  signMessage,
+  verifyRootCertificate,
+  verifySignature,
+  type Gun,
+  type PublicKey,
+} from '@countersign/tuf'
+import { readSecretBytes, readSecretFile } from '../config/secret-file.ts'
+import { CliError } from './errors.ts'
+import { readPublicFile, writeNewFile } from './files.ts'
+
+/** Ten years, as Notary gives its root certificates (notary v0.7.0 const.go NotaryRootExpiry): 10 x 365 days. */
+const CERTIFICATE_DAYS = 3650
+const DAY_MS = 86_400_000
+/** docker and notary ask for as many (notary v0.7.0 passphrase/passphrase.go). */
+const MIN_PASSPHRASE_BYTES = 8
+const MAX_CERTIFICATE_BYTES = 64 * 1024
+const ENCRYPTED_LABEL = '-----BEGIN ENCRYPTED PRIVATE KEY-----'
+
+/** An opened root key: the certificate that clients pin, and the private half. */
+export interface OfflineRoot {
+  readonly certificatePem: string
+  readonly key: PublicKey
+  readonly privateKey: KeyObject
+}
+
+/**
+ * Makes a P-256 root key with its self-signed certificate and writes FILE (encrypted, 0600) and FILE.crt.
+ * A crash between the two leaves an encrypted key without certificate: nothing that was ever used.
+ * @throws CliError FILE_EXISTS, FILE_UNWRITABLE, PASSPHRASE_TOO_SHORT; ConfigError SECRET_FILE_*
+ */
+export async function createOfflineRoot(o: {
+  readonly commonName: string
+  readonly file: string
+  readonly passphraseFile: string
+  readonly now: Date
+}): Promise<PublicKey> {
+  const passphrase = readPassphrase(o.passphraseFile)
+  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
+  const certificatePem = createRootCertificate({
+    commonName: o.commonName,
+    notBefore: o.now,
+    notAfter: new Date(o.now.getTime() + CERTIFICATE_DAYS * DAY_MS),
+    serialNumber: positive(randomBytes(16)),
+    privateKey,
+  })
+  const keyPem = encodePrivateKeyFile({ privateKey, role: 'root' }, passphrase, randomBytes(8), randomBytes(16))
+  await writeNewFile(o.file, keyPem, 0o600)
+  await writeNewFile(certificateFileOf(o.file), certificatePem, 0o644)
+  return certificateKey(certificatePem)
+}
+
+/** Where the certificate of a root key file stands. */
+export function certificateFileOf(file: string): string {
+  return `${file}.crt`
+}
+
+/**
+ * Opens the root key in FILE with the certificate in FILE.crt. Both must be of the same key, and may stand for `gun` now.
+ * @throws CliError ROOT_KEY_FILE_UNSUITABLE, ROOT_CERTIFICATE_MISMATCH, PASSPHRASE_WRONG; ConfigError SECRET_FILE_*; TufError CERTIFICATE_*
+ */
+export async function openOfflineRoot(file: string, passphraseFile: string, gun: Gun, now: Date): Promise<OfflineRoot> {
+  const certificateFile = certificateFileOf(file)
+  const certificatePem = (await readPublicFile(certificateFile, MAX_CERTIFICATE_BYTES)).toString('utf8')
+  const key = certificateKey(certificatePem)
+  verifyRootCertificate(key, gun, now)
+  const privateKey = openKeyFile(file, readPassphrase(passphraseFile))
+  if (publicKeyOf(privateKey).canonicalKeyId !== key.canonicalKeyId) {
+    throw new CliError(
+      'ROOT_CERTIFICATE_MISMATCH',
+      `${certificateFile} is not the certificate of the key in ${file}.`,
+      {
+        facts: { file, certificateFile },
+      },
+    )
+  }
+  return { certificatePem, key, privateKey }
+}
+
+/** A signature over exactly the reviewed bytes, checked with the certificate before it is given out. */
+export function signWithRoot(root: OfflineRoot, message: Uint8Array): { method: string; signature: Uint8Array } {
+  const made = signMessage(root.privateKey, message)
+  if (verifySignature(root.key, made.method, message, made.signature)) return made
+  throw new CliError('ROOT_CERTIFICATE_MISMATCH', 'The signature does not verify with the root certificate.')
+}
+
+function openKeyFile(file: string, passphrase: Uint8Array): KeyObject {
+  const bytes = readSecretBytes(file)
+  if (!bytes.includes(ENCRYPTED_LABEL)) {
+    throw new CliError('ROOT_KEY_FILE_UNSUITABLE', `${file} is not an encrypted private key file.`, {
+      facts: { file },
+      next: 'Create one with: countersign root create.',
+    })
+  }
+  const keys = readKeys(file, bytes, passphrase)
+  const [only] = keys
+  if (only === undefined || keys.length > 1 || (only.role !== undefined && only.role !== 'root')) {
+    throw new CliError('ROOT_KEY_FILE_UNSUITABLE', `${file} must hold exactly one key, for the role root.`, {
+      facts: { file, keys: keys.length },
+    })
+  }
+  return only.privateKey
+}
+
+function readKeys(file: string, bytes: Uint8Array, passphrase: Uint8Array): ReturnType<typeof parsePrivateKeyFile> {
+  try {
+    return parsePrivateKeyFile(bytes, passphrase)
+  } catch (cause) {
+    if (!(cause instanceof CodedError)) throw cause
+    throw new CliError('PASSPHRASE_WRONG', `The key in ${file} cannot be opened (${String(cause.code)}).`, {
+      facts: { file },
+      next: 'Check the passphrase file; if it is right, the key file is damaged.',
+      cause,
+    })
+  }
+}
+
+function readPassphrase(file: string): Uint8Array {
+  const passphrase = Buffer.from(readSecretFile(file).reveal(), 'utf8')
+  if (passphrase.byteLength >= MIN_PASSPHRASE_BYTES) return passphrase
+  throw new CliError(
+    'PASSPHRASE_TOO_SHORT',
+    `The passphrase in ${file} is shorter than ${MIN_PASSPHRASE_BYTES} bytes.`,
+    {
+      facts: { file },
+    },
+  )
+}
+
+/** A serial number is positive (RFC 5280, 4.1.2.2): the first bit is cleared, and the first byte is not zero. */
+function positive(serial: Uint8Array): Uint8Array {
+  const bytes = Uint8Array.from(serial)
+  bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40
+  return bytes
+}

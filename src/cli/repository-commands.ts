@@ -1,0 +1,213 @@
+// `repo init`, `list` and `status`: repositories that Countersign signs for. Adoption and freezing: operator-commands.ts.
+import { Option, type Command } from 'commander'
+import { encodeBase64, decodeBase64, type Gun } from '@countersign/tuf'
+import { CliError, EXIT, type ExitStatus } from './errors.ts'
+import { repositoryArgument } from './image-list.ts'
+import { openOfflineRoot, signWithRoot, type OfflineRoot } from './offline-root.ts'
+import {
+  initializationSchema,
+  repositoryListSchema,
+  repositoryReportSchema,
+  type InitializationResource,
+  type RepositoryReportResource,
+} from './resources.ts'
+import { describeRoot, reviewRoot } from './root-review.ts'
+import type { Perform, Session } from './session.ts'
+
+interface InitOptions {
+  readonly root?: string
+  readonly passphraseFile?: string
+  readonly delegations: boolean
+  readonly keyType?: string
+}
+
+export function addRepositoryCommands(group: Command, perform: Perform): void {
+  group
+    .command('init')
+    .description('Gives a new repository its keys and first metadata. With --root the root key stays in this process.')
+    .argument('<gun>', 'repository, such as registry.example.com/team/app')
+    .option('--root <file>', 'root key made by `root create`; its certificate is FILE.crt')
+    .option('--passphrase-file <file>', 'file with the passphrase of the root key, mode 0600')
+    .option('--no-delegations', 'sign tags in `targets` itself, without targets/releases')
+    .addOption(new Option('--key-type <type>', 'type of the signing keys').choices(['ecdsa', 'ed25519', 'rsa']))
+    .addHelpText(
+      'after',
+      `
+Without --root the root key is made and kept by the key holder: good for a first try, and warned about ever after.
+
+Examples:
+  $ countersign repo init registry.example.com/team/app --root team-root.key --passphrase-file passphrase
+  $ countersign repo init localhost:5000/try/out`,
+    )
+    .action((gun: string, options: InitOptions, command: Command) =>
+      perform(command, (session) => initialize(session, gun, options)),
+    )
+
+  group
+    .command('list')
+    .description('Lists the repositories that you may see.')
+    .addHelpText('after', '\nExamples:\n  $ countersign repo list\n  $ countersign repo list --json')
+    .action((_options: object, command: Command) => perform(command, list))
+
+  group
+    .command('status')
+    .description('Shows keys, versions, expiry dates and warnings of one repository, or of all.')
+    .argument('[gun]', 'repository; without it all of them')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ countersign repo status registry.example.com/team/app
+  $ countersign repo status --json
+
+Exit status: 0 shown, whatever the warnings; 1 the state of a repository could not be found out.`,
+    )
+    .action((gun: string | undefined, _options: object, command: Command) =>
+      perform(command, (session) => showStatus(session, gun)),
+    )
+}
+
+async function initialize(session: Session, text: string, options: InitOptions): Promise<ExitStatus> {
+  const gun = repositoryArgument(text)
+  const root = await openRoot(session, gun, options)
+  const api = await session.api()
+  const first = await api.call({
+    method: 'POST',
+    path: 'v1/repositories',
+    body: {
+      gun,
+      root: root === undefined ? { kind: 'online' } : { kind: 'offline', certificatePem: root.certificatePem },
+      delegations: options.delegations,
+      ...(options.keyType !== undefined && { keyType: options.keyType }),
+    },
+    answer: initializationSchema,
+  })
+  const last = first.state === 'ready' ? first : await signRoot(session, gun, root, first)
+  requireRootKey(last, root)
+  return reportInitialization(session, gun, root, last)
+}
+
+async function openRoot(session: Session, gun: Gun, options: InitOptions): Promise<OfflineRoot | undefined> {
+  if (options.root === undefined && options.passphraseFile === undefined) return undefined
+  if (options.root !== undefined && options.passphraseFile !== undefined) {
+    return openOfflineRoot(options.root, options.passphraseFile, gun, session.terminal.now())
+  }
+  throw new CliError('USAGE_INVALID', '--root and --passphrase-file belong together.')
+}
+
+/** Reviews the bytes, shows what they say, signs them here, and sends the signature alone. */
+async function signRoot(
+  session: Session,
+  gun: Gun,
+  root: OfflineRoot | undefined,
+  asked: InitializationResource,
+): Promise<InitializationResource> {
+  if (root === undefined || asked.rootSigned === undefined) {
+    throw new CliError('SERVER_ANSWER_MALFORMED', `${gun} waits for the signature of an offline root key.`, {
+      next: 'If its initialization was begun with --root, give the same root key again.',
+    })
+  }
+  const message = decodeBase64(asked.rootSigned)
+  const reviewed = reviewRoot(message, root.key, session.terminal.now())
+  session.output.progress('The root key signs:')
+  for (const line of describeRoot(gun, reviewed)) session.output.progress(`  ${line}`)
+  const { method, signature } = signWithRoot(root, message)
+  const api = await session.api()
+  return api.call({
+    method: 'POST',
+    path: `v1/repositories/${encodeURIComponent(gun)}/root-signatures`,
+    body: { signatures: [{ keyId: root.key.tufKeyId, method, signature: encodeBase64(signature) }] },
+    answer: initializationSchema,
+  })
+}
+
+/** A server that finished with another root key than ours must not look like success. */
+function requireRootKey(done: InitializationResource, root: OfflineRoot | undefined): void {
+  const isOurs = root === undefined || done.rootKeyIds.includes(root.key.tufKeyId)
+  if (done.state === 'ready' && isOurs) return
+  throw new CliError(
+    'SERVER_ANSWER_MALFORMED',
+    'The server does not say that the repository is ready with this root key.',
+    {
+      facts: { state: done.state },
+      next: 'Look at it with: countersign repo status',
+    },
+  )
+}
+
+function reportInitialization(
+  { output }: Session,
+  gun: Gun,
+  root: OfflineRoot | undefined,
+  done: InitializationResource,
+): ExitStatus {
+  output.document({
+    gun,
+    state: done.state,
+    rootKeyIds: done.rootKeyIds,
+    root: root === undefined ? 'online' : 'offline',
+  })
+  output.line(`${gun} is ready.`, 'green')
+  for (const id of done.rootKeyIds) output.line(`Root key to pin: ${id}`)
+  if (root === undefined) {
+    output.warn('The root key is online, in the key holder. For more than a try, begin with: countersign root create')
+  }
+  return EXIT.done
+}
+
+async function list(session: Session): Promise<ExitStatus> {
+  const api = await session.api()
+  const answer = await api.call({ method: 'GET', path: 'v1/repositories', answer: repositoryListSchema })
+  session.output.document(answer)
+  session.output.table(
+    ['REPOSITORY', 'STATE', 'ROOT', 'SIGNER', 'CREATED'],
+    answer.repositories.map(({ gun, state, root, signer, createdAt }) => [
+      gun,
+      state,
+      root ?? '-',
+      signer ?? '-',
+      createdAt ?? '-',
+    ]),
+  )
+  return EXIT.done
+}
+
+async function showStatus(session: Session, text: string | undefined): Promise<ExitStatus> {
+  const named = text === undefined ? undefined : repositoryArgument(text)
+  const api = await session.api()
+  const guns =
+    named === undefined
+      ? (await api.call({ method: 'GET', path: 'v1/repositories', answer: repositoryListSchema })).repositories.map(
+          ({ gun }) => gun,
+        )
+      : [named]
+  const reports: RepositoryReportResource[] = []
+  for (const gun of guns) {
+    const path = `v1/repositories/${encodeURIComponent(gun)}`
+    reports.push(await api.call({ method: 'GET', path, answer: repositoryReportSchema }))
+  }
+  session.output.document(named === undefined ? { repositories: reports } : reports[0])
+  for (const report of reports) printReport(session, report)
+  return reports.some(({ trouble }) => trouble !== undefined) ? EXIT.failed : EXIT.done
+}
+
+function printReport({ output }: Session, report: RepositoryReportResource): void {
+  output.line(`${report.gun}: ${report.state}`, 'bold')
+  output.table(
+    ['ROLE', 'VERSION', 'EXPIRES', 'ENTRIES'],
+    (report.roles ?? []).map(({ role, version, expiresAt, entries }) => [
+      role,
+      String(version),
+      expiresAt,
+      entries === undefined ? '-' : String(entries),
+    ]),
+  )
+  for (const { code, detail } of report.warnings ?? []) output.line(`warning: ${code}: ${detail}`, 'yellow')
+  output.line()
+  if (report.trouble !== undefined) {
+    output.complain(
+      report.trouble.code,
+      `${report.gun}: ${report.trouble.detail ?? 'its state could not be found out.'}`,
+    )
+  }
+}
