@@ -1,0 +1,95 @@
+// From text and environment to a checked Config, or to the list of everything that is wrong with them. Pure.
+import { createHash } from 'node:crypto'
+import { parseDocument } from 'yaml'
+import type { z } from 'zod'
+import { environmentSettings, type Environment, type EnvironmentSetting } from './environment.ts'
+import type { ConfigFault } from './errors.ts'
+import { configSchema, type Config } from './schema.ts'
+
+/** The largest configuration, in characters. */
+const MAX_TEXT = 1024 * 1024
+
+export type ParsedConfig =
+  | {
+      readonly ok: true
+      readonly config: Config
+      /** hex SHA-256 of the effective configuration */ readonly digest: string
+    }
+  | { readonly ok: false; readonly faults: readonly ConfigFault[] }
+
+/** Reads a configuration. The environment wins over the text. All faults are reported at once, none with a value. */
+export function parseConfig(text: string, env: Environment = {}): ParsedConfig {
+  const read = readText(text)
+  const environment = environmentSettings(env)
+  const faults = [...read.faults, ...environment.faults]
+  if (read.faults.length > 0) return { ok: false, faults }
+  const document = environment.settings.reduce(apply, read.document)
+  const parsed = configSchema.safeParse(document)
+  if (!parsed.success) return { ok: false, faults: [...faults, ...parsed.error.issues.flatMap(faultsOf)] }
+  if (faults.length > 0) return { ok: false, faults }
+  return { ok: true, config: parsed.data, digest: digestOf(parsed.data) }
+}
+
+/** Hex SHA-256 of a configuration; equal for equal settings, whatever their order or spelling. */
+export function digestOf(config: Config): string {
+  return createHash('sha256')
+    .update(JSON.stringify(sorted(config)), 'utf8')
+    .digest('hex')
+}
+
+function readText(text: string): { readonly document: unknown; readonly faults: readonly ConfigFault[] } {
+  if (text.length > MAX_TEXT) return { document: {}, faults: [{ path: '', message: 'is too large' }] }
+  const document = parseDocument(text, { prettyErrors: false, version: '1.2', schema: 'core', merge: false })
+  const faults = [...document.errors, ...document.warnings].map(({ code, pos }) => ({
+    path: `line ${lineOf(text, pos[0])}`,
+    message: `is not YAML as expected here (${code})`,
+  }))
+  if (faults.length > 0) return { document: {}, faults }
+  try {
+    return { document: (document.toJS({ maxAliasCount: 100 }) as unknown) ?? {}, faults: [] }
+  } catch {
+    return { document: {}, faults: [{ path: '', message: 'has aliases that cannot be resolved' }] }
+  }
+}
+
+function lineOf(text: string, offset: number): number {
+  return text.slice(0, offset).split('\n').length
+}
+
+function apply(document: unknown, { path, value }: EnvironmentSetting): unknown {
+  const [head, ...rest] = path
+  if (head === undefined) return value
+  if (typeof head === 'number') {
+    const list: unknown[] = Array.isArray(document) ? [...(document as unknown[])] : []
+    // A gap (element 2 without element 1) stays visible as null, which the schema then reports.
+    while (list.length < head) list.push(null)
+    list[head] = apply(list[head], { variable: '', path: rest, value })
+    return list
+  }
+  const object = typeof document === 'object' && document !== null && !Array.isArray(document) ? document : {}
+  const child = (object as Readonly<Record<string, unknown>>)[head]
+  return { ...object, [head]: apply(child, { variable: '', path: rest, value }) }
+}
+
+function faultsOf(issue: z.core.$ZodIssue): ConfigFault[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ path: pathOf([...issue.path, key]), message: 'is not a setting' }))
+  }
+  return [{ path: pathOf(issue.path), message: issue.message }]
+}
+
+function pathOf(path: readonly PropertyKey[]): string {
+  return path
+    .map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`))
+    .join('')
+    .replace(/^\./, '')
+}
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted)
+  if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value).filter(([, member]) => member !== undefined)
+  return Object.fromEntries(
+    entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, member]) => [name, sorted(member)]),
+  )
+}

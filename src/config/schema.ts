@@ -1,0 +1,294 @@
+// The shape of the daemon's configuration: every setting, its default, its bounds and its description. Pure.
+// Parsed durations are milliseconds, parsed sizes are bytes. Unknown names are refused everywhere.
+import { z } from 'zod'
+import { duration, size } from './units.ts'
+
+const path = z.string().min(1).max(4096)
+const pattern = z
+  .string()
+  .regex(/^[a-z0-9.*:/_-]{1,255}$/, 'must be a pattern over GUNs, as registry.example.com/team/*')
+  .meta({ description: '`*` matches any run of characters; nothing else is special.' })
+
+const host = z
+  .string()
+  .max(260)
+  .regex(
+    /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?)(:[1-9][0-9]{0,4})?$/,
+    'must be a host, with a port where it is not the usual one',
+  )
+
+/** True for a host name or address that never leaves this machine. */
+export function isLoopback(hostname: string): boolean {
+  const bare = hostname.replace(/^\[|\]$/g, '').toLowerCase()
+  return bare === 'localhost' || bare === '::1' || /^127(\.[0-9]{1,3}){3}$/.test(bare)
+}
+
+/** An https URL, or http to this machine; without user, query or fragment. */
+const serverUrl = z.string().max(2048).superRefine(checkUrl)
+
+function checkUrl(text: string, context: z.RefinementCtx): void {
+  const url = URL.parse(text)
+  const problem =
+    url === null || !['https:', 'http:'].includes(url.protocol)
+      ? 'must be a URL that begins with https://'
+      : url.username !== '' || url.password !== ''
+        ? 'must not hold a user or password: use credentials'
+        : url.search !== '' || url.hash !== ''
+          ? 'must not hold a query or fragment'
+          : url.protocol === 'http:' && !isLoopback(url.hostname)
+            ? 'must begin with https://; http:// is accepted for this machine only'
+            : undefined
+  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
+}
+
+const listen = z
+  .string()
+  .max(260)
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+):[0-9]{1,5}$/, 'must be HOST:PORT, as 127.0.0.1:8750 or [::1]:8750')
+  .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, 'has no valid port')
+
+const credentials = z
+  .discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('anonymous') }).meta({ description: 'No credentials.' }),
+    z
+      .strictObject({
+        kind: z.literal('file'),
+        username: z.string().min(1).max(256).optional().meta({ description: 'The user name, or use usernameFile.' }),
+        usernameFile: path.optional().meta({ description: 'A file that holds the user name.' }),
+        passwordFile: path.meta({ description: 'A file, mode 0600, that holds the password or access token.' }),
+      })
+      .refine(
+        (o) => (o.username === undefined) !== (o.usernameFile === undefined),
+        'needs one of username, usernameFile',
+      )
+      .meta({ description: 'User name and password from files.' }),
+    z
+      .strictObject({
+        kind: z.literal('docker-config'),
+        file: path.optional().meta({ description: 'Default: $DOCKER_CONFIG/config.json, else ~/.docker/config.json.' }),
+      })
+      .meta({ description: "Docker's own credentials: auths, credsStore and credHelpers." }),
+  ])
+  .default({ kind: 'anonymous' })
+  .meta({ description: 'The credentials sent to this server and its token realms, and to nobody else.' })
+
+const remote = {
+  caFile: path
+    .optional()
+    .meta({ description: 'CA certificates (PEM) that this server is checked with, in place of the system.' }),
+  clientCertFile: path.optional().meta({ description: 'Client certificate (PEM) for mutual TLS.' }),
+  clientKeyFile: path.optional().meta({ description: 'Private key (PEM, mode 0600) of the client certificate.' }),
+  tokenRealms: z
+    .array(serverUrl)
+    .max(16)
+    .default([])
+    .meta({ description: 'Token servers that may see the credentials. A realm that is not listed is never asked.' }),
+  credentials,
+  timeouts: z
+    .strictObject({
+      connect: duration('100ms', '1m').default(5_000).meta({ description: 'Time to connect, TLS included.' }),
+      headers: duration('100ms', '5m').default(10_000).meta({ description: 'Time until the answer begins.' }),
+      total: duration('100ms', '15m').default(60_000).meta({ description: 'Time until the answer has ended.' }),
+    })
+    .prefault({})
+    .meta({ description: 'How long an answer may take.' }),
+}
+
+const clientCertificate = {
+  test: (o: { clientCertFile?: string | undefined; clientKeyFile?: string | undefined }) =>
+    (o.clientCertFile === undefined) === (o.clientKeyFile === undefined),
+  message: 'clientCertFile and clientKeyFile belong together',
+}
+
+const trustServer = z
+  .strictObject({
+    url: serverUrl.meta({ description: 'The Notary v1 server.' }),
+    guns: z
+      .array(pattern)
+      .min(1)
+      .max(256)
+      .meta({ description: 'The repositories whose metadata stands there. The first server that matches is used.' }),
+    ...remote,
+  })
+  .refine(clientCertificate.test, clientCertificate.message)
+
+const registry = z
+  .strictObject({
+    host: host.meta({ description: 'The host as it stands in image references; docker.io for Docker Hub.' }),
+    url: serverUrl.optional().meta({ description: 'Where it is reached. Default: https://HOST.' }),
+    ...remote,
+    limits: z
+      .strictObject({
+        manifest: size('1KiB', '64MiB')
+          .default(4 * 1024 ** 2)
+          .meta({ description: 'The largest manifest or index that is read.' }),
+      })
+      .prefault({})
+      .meta({ description: 'Limits on what is read.' }),
+  })
+  .refine(clientCertificate.test, clientCertificate.message)
+
+const http = z
+  .strictObject({
+    listen: listen.default('127.0.0.1:8750').meta({ description: 'Address and port. Without tls only this machine.' }),
+    tls: z
+      .strictObject({
+        certFile: path.meta({ description: 'Certificate chain (PEM).' }),
+        keyFile: path.meta({ description: 'Private key (PEM, mode 0600).' }),
+      })
+      .optional()
+      .meta({ description: 'TLS 1.2 or newer. Needed wherever clients are not on this machine.' }),
+    publicUrl: serverUrl
+      .optional()
+      .meta({ description: 'How clients reach this server; it stands in the OpenAPI document.' }),
+    headersTimeout: duration('1s', '1m').default(10_000).meta({ description: 'Time until the headers have arrived.' }),
+    requestTimeout: duration('1s', '5m').default(30_000).meta({ description: 'Time until the request has arrived.' }),
+    maxHeaderSize: size('4KiB', '64KiB')
+      .default(16 * 1024)
+      .meta({ description: 'Request line and headers together.' }),
+    maxConnections: z.int().min(1).max(100_000).default(1_000).meta({ description: 'Connections at the same time.' }),
+    maxWait: duration('1s', '5m').default(60_000).meta({ description: 'The longest wait= of a client.' }),
+    shutdownTimeout: duration('1s', '5m')
+      .default(20_000)
+      .meta({ description: 'Time for requests at hand when stopping.' }),
+  })
+  .refine((o) => o.headersTimeout <= o.requestTimeout, {
+    path: ['headersTimeout'],
+    error: 'must not be longer than requestTimeout',
+  })
+  .refine((o) => o.tls !== undefined || isLoopback(o.listen.slice(0, o.listen.lastIndexOf(':'))), {
+    path: ['listen'],
+    error: 'is reachable from other machines, so it needs http.tls',
+  })
+
+/** The longest path of a Unix socket on Linux, in bytes. */
+const MAX_SOCKET_PATH = 107
+
+const keyHolder = z.strictObject({
+  serviceSocket: path
+    .refine((text) => Buffer.byteLength(text) <= MAX_SOCKET_PATH, `must be at most ${MAX_SOCKET_PATH} bytes long`)
+    .optional()
+    .meta({
+      description:
+        "The key holder's service socket. Default where it is supervised: key-holder/run/service.sock in the data folder.",
+    }),
+  timeout: duration('1s', '10m').default(60_000).meta({ description: 'Time for one operation of the key holder.' }),
+  supervise: z
+    .strictObject({
+      configFile: path.optional().meta({
+        description: 'Configuration of the key holder. Default: made at first start, in key-holder in the data folder.',
+      }),
+      uid: z
+        .int()
+        .min(1)
+        .max(4_294_967_294)
+        .optional()
+        .meta({ description: 'A user id of its own for the key holder. Needs root.' }),
+      gid: z
+        .int()
+        .min(1)
+        .max(4_294_967_294)
+        .optional()
+        .meta({ description: 'A group id for the key holder. Needs root.' }),
+    })
+    .refine((o) => (o.uid === undefined) === (o.gid === undefined), 'uid and gid belong together')
+    .optional()
+    .meta({
+      description: 'Start the key holder as a child of `serve`. This is so, too, where no serviceSocket is named.',
+    }),
+})
+
+/** The whole configuration, as text or environment may give it. */
+export const configSchema = z
+  .strictObject({
+    dataFolder: path.default('./countersign-data').meta({ description: "The daemon's folder: countersign.db." }),
+    http: http.prefault({}).meta({ description: 'The HTTP API.' }),
+    keyHolder: keyHolder.prefault({}).meta({ description: 'The process that holds the keys.' }),
+    signerName: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, 'must be a signer name: a-z, 0-9, _ and -')
+      .default('countersign')
+      .meta({ description: 'The delegation of this service: targets/NAME.' }),
+    trustServers: z
+      .array(trustServer)
+      .max(64)
+      .default([])
+      .meta({ description: 'Which Notary server holds the metadata of which repositories.' }),
+    registries: z
+      .array(registry)
+      .max(256)
+      .default([])
+      .meta({ description: 'The registries that images are resolved in.' }),
+    requests: z
+      .strictObject({
+        wait: duration('0s', '5m')
+          .default(60_000)
+          .meta({ description: 'How long a change may wait for others of its repository.' }),
+        attempts: z
+          .int()
+          .min(1)
+          .max(20)
+          .default(5)
+          .meta({ description: 'Tries when others publish at the same time.' }),
+      })
+      .prefault({})
+      .meta({ description: 'Signing requests.' }),
+    metrics: z
+      .strictObject({
+        open: z
+          .boolean()
+          .default(false)
+          .meta({ description: 'Serve /metrics to everybody. Otherwise only to this machine, or with a read grant.' }),
+      })
+      .prefault({})
+      .meta({ description: 'Prometheus metrics.' }),
+    log: z
+      .strictObject({
+        level: z
+          .enum(['debug', 'info', 'warn', 'error'])
+          .default('info')
+          .meta({ description: 'The least important lines that are written.' }),
+      })
+      .prefault({})
+      .meta({ description: 'The log: JSON lines on standard output.' }),
+    limits: z
+      .strictObject({
+        bodyBytes: size('1KiB', '16MiB')
+          .default(1024 ** 2)
+          .meta({ description: 'The largest request body.' }),
+        imagesPerRequest: z.int().min(1).max(1_000).default(100).meta({ description: 'Images in one request.' }),
+      })
+      .prefault({})
+      .meta({ description: 'Limits on what clients send.' }),
+  })
+  .superRefine((config, context) => {
+    const seen = new Set<string>()
+    config.registries.forEach(({ host: name }, index) => {
+      const key = name.toLowerCase()
+      if (seen.has(key)) {
+        context.addIssue({ code: 'custom', path: ['registries', index, 'host'], message: 'stands in the list twice' })
+      }
+      seen.add(key)
+    })
+  })
+  .transform((config, context) => {
+    const { serviceSocket, supervise, ...rest } = config.keyHolder
+    const isSupervised = supervise !== undefined || serviceSocket === undefined
+    const socket = serviceSocket ?? `${config.dataFolder}/key-holder/run/service.sock`
+    if (Buffer.byteLength(socket) > MAX_SOCKET_PATH) {
+      context.addIssue({
+        code: 'custom',
+        path: ['dataFolder'],
+        message: `is too long for the socket in it (${MAX_SOCKET_PATH} bytes): name keyHolder.serviceSocket`,
+      })
+    }
+    const keyHolder = { ...rest, serviceSocket: socket, ...(isSupervised && { supervise: supervise ?? {} }) }
+    return { ...config, keyHolder }
+  })
+
+/** The checked configuration with every default filled in. Durations are milliseconds, sizes are bytes. */
+export type Config = Readonly<z.output<typeof configSchema>>
+export type TrustServerConfig = Config['trustServers'][number]
+export type RegistryConfig = Config['registries'][number]
+export type CredentialsConfig = TrustServerConfig['credentials']
+export type KeyHolderSupervision = NonNullable<Config['keyHolder']['supervise']>

@@ -1,0 +1,142 @@
+// The Koa application: the order of the middleware. Outside in: name and answer, refuse floods, find the route, run it.
+import Router from '@koa/router'
+import Koa, { type Middleware } from 'koa'
+import type { Log } from '../log.ts'
+import { authenticate, type TokenLookup } from './authenticate.ts'
+import { HttpError } from './errors.ts'
+import { guardRequest } from './guard.ts'
+import type { Metrics } from './metrics.ts'
+import { problemOf } from './problem.ts'
+import { newRequestId } from './request-id.ts'
+import type { Reply, Route } from './route.ts'
+
+export interface ApplicationOptions {
+  readonly routes: readonly Route[]
+  readonly tokens: TokenLookup
+  readonly metrics: Metrics
+  readonly log: Log
+  readonly maxBodyBytes: number
+  /** Fires when the server stops: held-back answers are sent, new requests are refused. */
+  readonly stopping: AbortSignal
+  /** Whether browsers are told to come back over TLS only. */
+  readonly isTls: boolean
+}
+
+/** What one request leaves for its line in the log. */
+interface State {
+  requestId: string
+  route: string
+  principal?: string
+  code?: string
+}
+
+type Handler = Middleware<State>
+
+export function buildApplication(o: ApplicationOptions): { readonly app: Koa<State>; readonly router: Router<State> } {
+  const app = new Koa<State>()
+  app.silent = true
+  const router = new Router<State>({ sensitive: true, strict: true })
+  for (const route of o.routes) router.register(route.path, [route.method], routeHandler(route, o))
+  app.use(answer(o))
+  app.use(async (ctx, next) => {
+    if (o.stopping.aborted) throw new HttpError('SHUTTING_DOWN', 'The server is stopping.')
+    guardRequest(ctx.req)
+    await next()
+  })
+  app.use(router.routes())
+  app.use((ctx) => {
+    throw unknownRoute(router, ctx.path, ctx.method)
+  })
+  return { app, router }
+}
+
+/** Names the request, turns what was thrown into a problem document, and writes one line to the log. */
+function answer(o: ApplicationOptions): Handler {
+  return async (ctx, next) => {
+    const startedAt = process.hrtime.bigint()
+    ctx.state.requestId = newRequestId()
+    ctx.state.route = 'unknown'
+    try {
+      await next()
+    } catch (error) {
+      const { document, headers } = problemOf(error, { instance: ctx.path, requestId: ctx.state.requestId })
+      ctx.state.code = document.code
+      ctx.status = document.status
+      ctx.set(headers)
+      ctx.body = JSON.stringify(document)
+      ctx.type = 'application/problem+json'
+      if (document.code === 'TOKEN_MISSING' || document.code === 'TOKEN_INVALID') o.metrics.tokenRefused(document.code)
+      if (document.status >= 500) o.log.error({ requestId: ctx.state.requestId, error }, 'a request failed')
+    }
+    ctx.set(securityHeaders(o.isTls))
+    ctx.set('x-request-id', ctx.state.requestId)
+    if (o.stopping.aborted) ctx.set('connection', 'close')
+    const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9
+    const { method, status } = ctx
+    o.metrics.httpAnswered({ method: knownMethod(method), route: ctx.state.route, status, seconds })
+    const { requestId, route, principal, code } = ctx.state
+    const facts = { requestId, method, route, status, seconds, principal, code }
+    // Probes and Prometheus ask every few seconds; their lines would hide the others.
+    if (route.startsWith('/v1/') || status >= 400) o.log.info(facts, 'answered')
+    else o.log.debug(facts, 'answered')
+  }
+}
+
+function routeHandler(route: Route, o: ApplicationOptions): Handler {
+  return async (ctx) => {
+    ctx.state.route = route.path
+    const gone = new AbortController()
+    ctx.res.once('close', () => {
+      gone.abort()
+    })
+    const reply = await route.handle({
+      request: ctx.req,
+      params: (ctx as unknown as { readonly params: Readonly<Record<string, string>> }).params,
+      query: ctx.URL.searchParams,
+      identify: () => {
+        const principal = authenticate(ctx.req.headers.authorization, o.tokens)
+        ctx.state.principal = principal.id
+        return principal
+      },
+      maxBodyBytes: o.maxBodyBytes,
+      signal: AbortSignal.any([gone.signal, o.stopping]),
+      requestId: ctx.state.requestId,
+    })
+    send(ctx, reply)
+  }
+}
+
+function send(ctx: Parameters<Handler>[0], { status, body, type, headers }: Reply): void {
+  ctx.status = status
+  if (headers !== undefined) ctx.set(headers)
+  if (body === undefined) {
+    ctx.body = null
+    ctx.status = status
+    return
+  }
+  ctx.body = type === undefined ? JSON.stringify(body) : body
+  ctx.set('content-type', type ?? 'application/json; charset=utf-8')
+}
+
+function securityHeaders(isTls: boolean): Record<string, string> {
+  return {
+    'cache-control': 'no-store',
+    'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+    'cross-origin-resource-policy': 'same-origin',
+    'referrer-policy': 'no-referrer',
+    'x-content-type-options': 'nosniff',
+    ...(isTls && { 'strict-transport-security': 'max-age=31536000' }),
+  }
+}
+
+/** Methods are a label of metrics, so that only known ones are counted by name. */
+function knownMethod(method: string): string {
+  return ['GET', 'HEAD', 'POST', 'DELETE'].includes(method) ? method : 'other'
+}
+
+function unknownRoute(router: Router<State>, path: string, method: string): HttpError {
+  const methods = router.match(path, method).path.flatMap((layer) => layer.methods)
+  if (methods.length === 0) return new HttpError('ROUTE_NOT_FOUND', 'There is nothing at this address.')
+  const allow = [...new Set(methods)].sort().join(', ')
+  return new HttpError('METHOD_NOT_ALLOWED', `This address knows: ${allow}.`, { headers: { allow }, facts: { allow } })
+}

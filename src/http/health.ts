@@ -1,0 +1,48 @@
+// /livez: the process answers. /readyz: it can sign. Neither tells names of repositories, keys or machines.
+import { z } from 'zod'
+import { HttpError } from './errors.ts'
+import { openRoute, type Route } from './route.ts'
+
+/** Looks at what signing needs. Each resolves to a word that is safe to show. */
+export interface HealthProbes {
+  keyHolder(): Promise<'ok' | 'sealed' | 'unreachable'>
+  database(): 'ok' | 'unwritable'
+}
+
+const aliveShape = z.strictObject({ status: z.literal('ok') })
+const readyShape = z.strictObject({ status: z.literal('ok'), keyHolder: z.literal('ok'), database: z.literal('ok') })
+
+export function healthRoutes(probes: HealthProbes): Route[] {
+  return [
+    openRoute(
+      {
+        method: 'GET',
+        path: '/livez',
+        operationId: 'isAlive',
+        summary: 'Whether the process answers',
+        replies: { 200: { description: 'It does.', schema: aliveShape } },
+        codes: [],
+      },
+      () => ({ status: 200, body: { status: 'ok' } }),
+    ),
+    openRoute(
+      {
+        method: 'GET',
+        path: '/readyz',
+        operationId: 'isReady',
+        summary: 'Whether requests can be signed: key holder reachable and unsealed, database writable',
+        replies: { 200: { description: 'They can.', schema: readyShape } },
+        codes: ['NOT_READY'],
+      },
+      async () => {
+        const checks = { keyHolder: await probes.keyHolder(), database: probes.database() }
+        if (checks.keyHolder !== 'ok' || checks.database !== 'ok') {
+          throw new HttpError('NOT_READY', `Key holder: ${checks.keyHolder}. Database: ${checks.database}.`, {
+            facts: checks,
+          })
+        }
+        return { status: 200, body: { status: 'ok', ...checks } }
+      },
+    ),
+  ]
+}

@@ -1,0 +1,142 @@
+// What Prometheus reads. Names begin with countersign_, units are base units, labels have few values: never a tag, digest or token.
+import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+/** Read when Prometheus asks, not kept. */
+export interface MetricSources {
+  /** Images that are not final, by status. */
+  unfinishedImages(): ReadonlyMap<string, number>
+  /** Seconds since the oldest unfinished image was last moved; 0 where there is none. */
+  oldestUnfinishedSeconds(): number
+  /** Whether the key holder answers and is unsealed. */
+  isKeyHolderUp(): Promise<boolean>
+  /** Days until the first role of any repository expires, as last seen; undefined where none was seen. */
+  daysToNextExpiry(): number | undefined
+}
+
+/** Publications take a few round trips; a busy repository waits for its turn. */
+const PUBLICATION_BUCKETS_SECONDS = [0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120]
+const HTTP_BUCKETS_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60]
+
+export class Metrics {
+  readonly #registry = new Registry()
+  readonly #httpRequests: Histogram<'method' | 'route' | 'status'>
+  readonly #images: Counter<'kind' | 'result'>
+  readonly #publications: Histogram<'result'>
+  readonly #conflicts: Counter
+  readonly #refusedTokens: Counter<'code'>
+
+  constructor(version: string, sources: MetricSources) {
+    const registers = [this.#registry]
+    this.#httpRequests = new Histogram({
+      name: 'countersign_http_request_duration_seconds',
+      help: 'Time to answer HTTP requests. Held-back answers (wait=) are in it.',
+      labelNames: ['method', 'route', 'status'],
+      buckets: HTTP_BUCKETS_SECONDS,
+      registers,
+    })
+    this.#images = new Counter({
+      name: 'countersign_signing_request_images_total',
+      help: 'Images of signing requests that came to an end, by result.',
+      labelNames: ['kind', 'result'],
+      registers,
+    })
+    this.#publications = new Histogram({
+      name: 'countersign_publication_duration_seconds',
+      help: 'Time from the intent of a publication to its proof or its end.',
+      labelNames: ['result'],
+      buckets: PUBLICATION_BUCKETS_SECONDS,
+      registers,
+    })
+    this.#conflicts = new Counter({
+      name: 'countersign_publication_conflicts_total',
+      help: 'Publications that lost a race against somebody else.',
+      registers,
+    })
+    this.#refusedTokens = new Counter({
+      name: 'countersign_http_refused_tokens_total',
+      help: 'Requests without a valid token.',
+      labelNames: ['code'],
+      registers,
+    })
+    this.#registerSources(version, sources)
+  }
+
+  /** The type of the text that `print` makes. */
+  get contentType(): string {
+    return this.#registry.contentType
+  }
+
+  print(): Promise<string> {
+    return this.#registry.metrics()
+  }
+
+  /** `route` is the pattern, never the path. */
+  httpAnswered(o: {
+    readonly method: string
+    readonly route: string
+    readonly status: number
+    readonly seconds: number
+  }): void {
+    this.#httpRequests.observe({ method: o.method, route: o.route, status: String(o.status) }, o.seconds)
+  }
+
+  tokenRefused(code: 'TOKEN_MISSING' | 'TOKEN_INVALID'): void {
+    this.#refusedTokens.inc({ code })
+  }
+
+  imageEnded(kind: string, result: string): void {
+    this.#images.inc({ kind, result })
+  }
+
+  publicationEnded(result: string, seconds: number): void {
+    this.#publications.observe({ result }, seconds)
+  }
+
+  publicationConflicted(): void {
+    this.#conflicts.inc()
+  }
+
+  #registerSources(version: string, sources: MetricSources): void {
+    const registers = [this.#registry]
+    new Gauge({ name: 'countersign_info', help: 'The version.', labelNames: ['version'], registers }).set(
+      { version },
+      1,
+    )
+    new Gauge({
+      name: 'countersign_unfinished_images',
+      help: 'Images of signing requests that are not at their end, by status.',
+      labelNames: ['status'],
+      registers,
+      collect() {
+        this.reset()
+        for (const [status, count] of sources.unfinishedImages()) this.set({ status }, count)
+      },
+    })
+    new Gauge({
+      name: 'countersign_oldest_unfinished_image_age_seconds',
+      help: 'Time since the unfinished image that waits longest was last moved.',
+      registers,
+      collect() {
+        this.set(sources.oldestUnfinishedSeconds())
+      },
+    })
+    new Gauge({
+      name: 'countersign_key_holder_up',
+      help: '1: the key holder answers and is unsealed.',
+      registers,
+      async collect() {
+        this.set((await sources.isKeyHolderUp()) ? 1 : 0)
+      },
+    })
+    new Gauge({
+      name: 'countersign_next_expiry_days',
+      help: 'Days until the first role of any repository expires, as last seen.',
+      registers,
+      collect() {
+        const days = sources.daysToNextExpiry()
+        if (days === undefined) this.remove()
+        else this.set(days)
+      },
+    })
+  }
+}

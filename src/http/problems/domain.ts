@@ -1,0 +1,111 @@
+// Rows for the codes of the domain and the services.
+import type { DomainErrorCode } from '../../domain/errors.ts'
+import { refuse, retry, type ProblemRow } from './row.ts'
+
+export const DOMAIN_PROBLEMS = {
+  IMAGE_REFERENCE_INVALID: refuse(
+    422,
+    'The image reference is not valid',
+    'Write it as registry/repository:tag@sha256:digest.',
+  ),
+  IMAGE_TAG_MISSING: refuse(422, 'The image reference has no tag', 'Name the tag; latest is never assumed.'),
+  IMAGE_DIGEST_UNSUPPORTED: refuse(422, 'The digest is not SHA-256', 'Name the image by its sha256 digest.'),
+  REQUEST_EMPTY: refuse(422, 'The request names no image', 'Name at least one image.'),
+  REQUEST_TOO_LARGE: refuse(422, 'The request names too many images', 'Split it into several requests.'),
+  REQUEST_IMAGE_REPEATED: refuse(422, 'The request names an image twice', 'Name each tag once.'),
+  REQUEST_FIELD_INVALID: refuse(
+    422,
+    'A member of the request is not valid',
+    'Correct the member that the detail names.',
+  ),
+  REQUEST_NOT_FOUND: refuse(
+    404,
+    'There is no such signing request',
+    'Check the id; list the requests that you may see.',
+  ),
+  CURSOR_INVALID: refuse(400, 'The cursor is not valid', 'Start the list again without a cursor.'),
+  IDEMPOTENCY_KEY_REUSED: refuse(
+    422,
+    'The idempotency key was used for another request',
+    'Use a new key for a new request; the same key only with the same body.',
+  ),
+  NOT_PERMITTED: refuse(
+    403,
+    'The repository is not registered or the grant is missing',
+    'Ask an operator to register the repository, or an administrator for a token with the grant.',
+  ),
+  POLICY_DENIED: refuse(
+    403,
+    'The signing policy does not allow this',
+    'Read the reasons in the detail; ask an operator.',
+  ),
+  GRANT_INVALID: refuse(
+    422,
+    'A grant is not valid',
+    'Use admin, operator, submit or read with patterns over repositories.',
+  ),
+  GRANT_ESCALATION: refuse(403, 'Nobody can give what they do not have', 'Ask an administrator with wider patterns.'),
+  TOKEN_NOT_FOUND: refuse(404, 'There is no such token', 'List the tokens; it may have been revoked already.'),
+  TOKEN_NAME_INVALID: refuse(422, 'The name of the token is not valid', 'Use a short name of printable characters.'),
+  DIGEST_MISMATCH: refuse(
+    409,
+    'The registry serves another digest under this tag',
+    'Find out who pushed the tag since; then ask for the digest that is meant.',
+  ),
+  GUN_ALREADY_PUBLISHED: refuse(
+    409,
+    'The trust server already holds metadata of this repository',
+    'Adopt the repository in place of initialising it.',
+  ),
+  REPOSITORY_ALREADY_REGISTERED: refuse(409, 'The repository is registered already', 'Read its status.'),
+  REPOSITORY_NOT_READY: refuse(
+    409,
+    'The repository is not ready for this',
+    'Read its status and finish its initialisation.',
+  ),
+  REPOSITORY_NOT_PUBLISHED: refuse(
+    404,
+    'The trust server holds no metadata of this repository',
+    'Initialise the repository first.',
+  ),
+  ROOT_PIN_MISMATCH: refuse(
+    409,
+    'The published root is not the pinned root',
+    'Do not go on: an operator must find out who published the other root.',
+  ),
+  ROOT_SIGNATURES_NOT_EXPECTED: refuse(409, 'The repository waits for no root signature', 'Read its status.'),
+  SNAPSHOT_KEY_HELD_BY_CLIENT: refuse(
+    409,
+    'The trust server does not hold the snapshot key',
+    'Rotate the snapshot key to the trust server: notary key rotate GUN snapshot -r.',
+  ),
+  SIGNING_ROLE_UNAVAILABLE: refuse(
+    409,
+    'No role of this repository can be signed with our keys',
+    'An operator must add the delegation of this service to the repository.',
+  ),
+  UNSIGN_INCOMPLETE: refuse(
+    409,
+    'The tag stands in a role that we cannot sign',
+    'Whoever holds the key of that role must remove the tag there.',
+  ),
+  TAG_NOT_SIGNED: refuse(404, 'The tag is not signed', 'Check the tag; nothing needs to be done to unsign it.'),
+  SIGNED_ROLES_UNEXPECTED: refuse(
+    502,
+    'The key holder signed something other than was asked',
+    'Stop and call an operator: the signed metadata was not published.',
+  ),
+  PUBLICATION_CONFLICT: retry(
+    409,
+    'Others published to the repository at the same time',
+    'Send the request again; nothing of it was published.',
+  ),
+  PUBLICATION_NOT_PROVEN: retry(
+    502,
+    'The publication could not be read back and verified',
+    'Read the request again later; the server goes on trying to find out.',
+  ),
+  TRANSITION_INVALID: refuse(409, 'The request is in no state for this', 'Read the request; it may be finished.'),
+  RECORD_CHANGED: retry(409, 'The record was changed at the same time', 'Read it again and repeat the request.'),
+  RECORD_EXISTS: refuse(409, 'The record exists already', 'Read the existing one.'),
+} as const satisfies Record<DomainErrorCode, ProblemRow>

@@ -1,0 +1,85 @@
+// Rows for the codes of the key holder.
+import type { KeyHolderErrorCode } from '../../key-holder-protocol/errors.ts'
+import { refuse, retry, type ProblemRow } from './row.ts'
+
+const VERSIONS = 'Check that daemon and key holder are of the same version.'
+const OPERATOR = 'Call an operator: nothing is signed until this is repaired.'
+const BASE = 'Call an operator: the published metadata must be examined before anything is signed on top of it.'
+const LIMITS = "An operator must change the key holder's limits file, if this is meant to be allowed."
+
+export const KEY_HOLDER_PROBLEMS = {
+  FRAME_MALFORMED: refuse(502, 'The key holder was not understood', VERSIONS),
+  FRAME_TOO_LARGE: refuse(502, 'The metadata is too large for the key holder', 'Remove old tags from the repository.'),
+  OPERATION_UNKNOWN: refuse(502, 'The key holder does not know the operation', VERSIONS),
+  OPERATION_NOT_ON_THIS_SOCKET: refuse(502, 'The operation is for the operator socket only', VERSIONS),
+  OPERATION_MALFORMED: refuse(502, 'The key holder did not understand the operation', VERSIONS),
+  KEY_HOLDER_UNREACHABLE: retry(
+    503,
+    'The key holder cannot be reached',
+    'Send the request again; an operator may have to start it.',
+  ),
+  KEY_HOLDER_BUSY: retry(503, 'The key holder has too much to do', 'Send the request again in a few seconds.'),
+  KEY_HOLDER_SEALED: retry(503, 'The key holder is sealed', 'An operator must unseal it; then send the request again.'),
+  KEY_HOLDER_INTERNAL: refuse(502, 'The key holder failed inside', 'Call an operator: its log says what happened.'),
+  KEY_HOLDER_CONFIG_INVALID: refuse(503, 'The configuration of the key holder is not valid', OPERATOR),
+  KEY_HOLDER_FOLDER_EXPOSED: refuse(503, "Others can reach the key holder's folder", OPERATOR),
+  KEY_HOLDER_ALREADY_RUNNING: refuse(503, 'Another key holder uses the same folder', OPERATOR),
+  KEY_HOLDER_STATE_MISSING: refuse(503, 'The state of the key holder is missing', OPERATOR),
+  KEY_HOLDER_STATE_DAMAGED: refuse(503, 'The state of the key holder is damaged', OPERATOR),
+  UNLOCK_KEY_UNREADABLE: refuse(503, 'The unlock key cannot be read', OPERATOR),
+  UNLOCK_KEY_EXPOSED: refuse(503, 'Others can read the unlock key', OPERATOR),
+  GUN_NOT_MANAGED: refuse(409, 'The key holder has no keys for this repository', 'Initialise or adopt the repository.'),
+  GUN_ALREADY_MANAGED: refuse(
+    409,
+    'The key holder has keys for this repository already',
+    'Read the status of the repository.',
+  ),
+  GUN_NOT_INITIALIZED: refuse(409, 'The repository waits for its root signature', 'Send the root signatures first.'),
+  KEY_NOT_FOUND: refuse(409, 'The key holder has no such key', 'Read the status of the repository.'),
+  KEY_FILE_DAMAGED: refuse(
+    502,
+    'A sealed key is damaged',
+    `${OPERATOR} Restore the key holder's folder from a backup.`,
+  ),
+  UNLOCK_KEY_WRONG: refuse(503, 'The unlock key does not open the keys', OPERATOR),
+  ROOT_SIGNATURE_INVALID: refuse(
+    422,
+    'The signature over the root is not valid',
+    'Sign exactly the bytes of rootSigned with the root key.',
+  ),
+  ROOT_CERTIFICATE_INVALID: refuse(
+    422,
+    'The root certificate cannot be used',
+    'Create it with: countersign root create.',
+  ),
+  BASE_NOT_VERIFIED: refuse(502, 'The published metadata does not verify', BASE),
+  BASE_OLDER_THAN_KNOWN: refuse(502, 'The published metadata is older than what was seen before', BASE),
+  BASE_DIFFERS_FROM_KNOWN: refuse(502, 'The published metadata differs from what was seen at this version', BASE),
+  BASE_VERSION_NOT_OURS: refuse(
+    502,
+    'A version stands there that only our keys can sign and that we did not sign',
+    BASE,
+  ),
+  BASE_VERSION_IMPLAUSIBLE: refuse(502, 'The published version is implausibly high', BASE),
+  ROLE_NOT_SIGNABLE: refuse(409, 'The role cannot be signed with our key', 'Read the status of the repository.'),
+  CHANGE_EMPTY: refuse(409, 'The change changes nothing', 'Nothing needs to be done.'),
+  CHANGE_MALFORMED: refuse(502, 'The declared change was not understood', VERSIONS),
+  CHANGE_REFUSED: refuse(409, 'The change is refused', 'Read the detail; ask an operator.'),
+  PUBLICATION_REPLAYED: refuse(502, 'The publication was signed before with other content', OPERATOR),
+  LIMIT_GUN: refuse(403, 'The limits allow no signature for this repository', LIMITS),
+  LIMIT_TAG: refuse(403, 'The limits allow no signature for this tag', LIMITS),
+  LIMIT_TAG_LOCKED: refuse(403, 'The tag is locked: it keeps the digest that it has', `Use a new tag. ${LIMITS}`),
+  LIMIT_ENTRIES: retry(429, 'The repository has changed too many entries', `Wait, or remove old tags. ${LIMITS}`),
+  LIMIT_VERSIONS: retry(
+    429,
+    'The repository has had too many versions in an hour',
+    `Send the request again later. ${LIMITS}`,
+  ),
+  LIMIT_INITIALIZE: refuse(403, 'The limits do not allow to initialise this repository', LIMITS),
+  LIMIT_RECORDS: retry(429, 'Too many records in an hour', `Send the request again later. ${LIMITS}`),
+  LIMITS_FILE_INVALID: refuse(503, 'The limits file cannot be read', OPERATOR),
+  REPOSITORY_FROZEN: refuse(409, 'The repository is frozen', 'An operator must look into it and unfreeze it.'),
+  AUDIT_LOG_UNWRITABLE: refuse(503, 'The audit log cannot be written, so nothing is signed', OPERATOR),
+  AUDIT_LOG_DAMAGED: refuse(503, 'The audit log is damaged, so nothing is signed', OPERATOR),
+  STATE_UNWRITABLE: refuse(503, 'The state of the key holder cannot be written, so nothing is signed', OPERATOR),
+} as const satisfies Record<KeyHolderErrorCode, ProblemRow>

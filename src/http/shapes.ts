@@ -1,0 +1,42 @@
+// Shapes that several resources share: names in requests, values in answers, lists and waiting.
+import { z } from 'zod'
+import { parseDuration } from '../config/units.ts'
+
+export const text = (max: number) => z.string().min(1).max(max)
+
+/** A repository in a path or body. The grammar is the library's own: GUN_INVALID. */
+export const gunText = text(255).meta({
+  description: 'The repository: registry and path, as registry.example.com/team/app.',
+})
+
+export const gunParams = z.strictObject({ gun: gunText })
+
+export const dateText = z.iso.datetime().meta({ description: 'UTC, RFC 3339.' })
+
+export const digestText = z
+  .string()
+  .regex(/^sha256:[0-9a-f]{64}$/)
+  .meta({ description: 'sha256: and 64 hexadecimal digits.' })
+
+export const hex64 = z.string().regex(/^[0-9a-f]{64}$/)
+
+/** A failure that is told inside an answer. */
+export const failure = z.strictObject({ code: z.string(), detail: z.string() })
+
+/** `wait=30s`: how long the answer may be held back. Longer than the server's own bound means that bound. */
+export const waitQuery = z
+  .string()
+  .regex(/^[0-9]{1,6}(ms|s|m)$/, 'must be a duration, as 30s')
+  .transform((value) => parseDuration(value.replace(/^0+(?=[0-9])/, '')) ?? 0)
+  .optional()
+  .meta({ description: 'How long the answer may wait for the end of the request, as 30s.' })
+
+/** Where a list goes on. */
+export const nextCursorText = z
+  .string()
+  .optional()
+  .meta({ description: 'Give it as cursor= to go on; absent on the last page.' })
+
+export function printDigest(sha256: string): string {
+  return `sha256:${sha256}`
+}
