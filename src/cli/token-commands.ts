@@ -114,7 +114,7 @@ async function list(session: Session): Promise<ExitStatus> {
 }
 
 async function revoke(session: Session, id: string): Promise<ExitStatus> {
-  if (!/^[A-Za-z0-9_-]{1,64}$/.test(id)) {
+  if (!/^[a-z0-9_-]{1,64}$/.test(id) || id.startsWith('cs_')) {
     throw new CliError('USAGE_INVALID', 'That is not the ID of a token.', {
       next: 'IDs are shown by: countersign token list. Never put a secret on a command line.',
     })
