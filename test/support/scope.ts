@@ -5,6 +5,21 @@ import { join } from 'node:path'
 
 type Ending = () => void | Promise<void>
 
+const folders = new Set<string>()
+// After an interruption no scope closes; the folders go nevertheless.
+process.on('exit', () => {
+  for (const folder of folders) remove(folder)
+})
+
+function remove(folder: string): void {
+  try {
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 })
+  } catch {
+    // Something is still mounted there or written to; the rest is removed.
+  }
+  folders.delete(folder)
+}
+
 export class Scope {
   readonly #endings: Ending[] = []
 
@@ -16,7 +31,9 @@ export class Scope {
   /** A new folder, mode 0700, removed when the scope closes. The name stays short: Unix socket paths have about 100 bytes. */
   folder(name = 't'): string {
     const path = mkdtempSync(join(tmpdir(), `cs-${name}-`))
+    folders.add(path)
     this.add(() => {
+      folders.delete(path)
       rmSync(path, { recursive: true, force: true, maxRetries: 3 })
     })
     return path

@@ -1,0 +1,33 @@
+# One image, three entry points: `serve` (the daemon, the default), `key-holder`, and the command line itself.
+# Builds with and without BuildKit. For reproducible images name the base by digest: --build-arg BASE=node:24-bookworm-slim@sha256:...
+ARG BASE=node:24-bookworm-slim
+
+FROM ${BASE} AS build
+WORKDIR /build
+COPY package.json package-lock.json ./
+COPY tuf/package.json tuf/
+RUN npm ci --no-audit --no-fund
+COPY tsconfig.json tsconfig.build.json ./
+COPY tuf tuf
+COPY src src
+# The SQLite sources are needed to build the addon only.
+RUN npm run build \
+ && npm prune --omit=dev --no-audit --no-fund \
+ && rm -rf node_modules/better-sqlite3/deps node_modules/better-sqlite3/src \
+ && mkdir -p /out/tuf \
+ && mv package.json dist node_modules /out/ \
+ && mv tuf/package.json tuf/dist /out/tuf/
+
+FROM ${BASE}
+ENV NODE_ENV=production
+COPY --from=build /out /opt/countersign
+# Two users that share one group, and with it the folder of the service socket, and nothing else. New named volumes take owner and
+# mode from here.
+RUN install -d -m 0750 -o 61001 -g 61000 /run/countersign \
+ && install -d -m 0700 -o 61001 -g 61000 /var/lib/countersign-key-holder \
+ && install -d -m 0700 -o 61002 -g 61000 /var/lib/countersign
+USER 61002:61000
+WORKDIR /var/lib/countersign
+EXPOSE 8750
+ENTRYPOINT ["node", "/opt/countersign/dist/main.js"]
+CMD ["serve", "--config", "/etc/countersign/countersign.yaml"]
