@@ -1,0 +1,295 @@
+// The HTTP server on a free port of this machine, over services that note every call and keep nothing.
+import { createHash } from 'node:crypto'
+import type { IncomingHttpHeaders } from 'node:http'
+import { parseGun, parseRoleName, parseTag } from '@countersign/tuf'
+import { expect } from 'chai'
+import { Agent, request } from 'undici'
+import { parseConfig } from '../../src/config/parse.ts'
+import type { Principal } from '../../src/domain/principal.ts'
+import { parsePattern } from '../../src/domain/pattern.ts'
+import type { Repository } from '../../src/domain/repository.ts'
+import type { SigningRequest } from '../../src/domain/signing-request.ts'
+import type { HealthProbes } from '../../src/http/health.ts'
+import { Metrics } from '../../src/http/metrics.ts'
+import { problemShape } from '../../src/http/openapi.ts'
+import { apiRoutes, HttpServer, type HttpServerOptions } from '../../src/http/server.ts'
+import { type Log, silentLog } from '../../src/log.ts'
+
+export const TOKEN = `cs_${'a'.repeat(43)}`
+export const gun = parseGun('registry.example.com/team/app')
+export const at = new Date('2026-01-02T03:04:05.678Z')
+const hex = (text: string) => createHash('sha256').update(text).digest('hex')
+
+export const principal: Principal = {
+  id: 'tok_1',
+  name: 'release-bot',
+  grants: [{ grant: 'submit', repositories: [parsePattern('*')] }],
+}
+
+const subject = {
+  reference: `${gun}:1.4@sha256:${hex('image')}`,
+  gun,
+  tag: parseTag('1.4'),
+  sha256: hex('image'),
+  length: 428,
+  mediaType: 'application/vnd.oci.image.manifest.v1+json',
+}
+const decision = {
+  outcome: 'allow' as const,
+  reasons: [{ rule: 'grant-submit', code: 'GRANT_HELD', subject: `${gun}:1.4` }],
+  policyDigest: hex('policy'),
+  at,
+}
+
+export const signingRequest: SigningRequest = {
+  id: 'req-1',
+  kind: 'sign',
+  submitter: { id: principal.id, name: principal.name },
+  description: 'release 1.4',
+  createdAt: at,
+  images: [
+    {
+      revision: 3,
+      record: {
+        status: 'published',
+        subject,
+        at,
+        decision,
+        conflicts: 0,
+        publication: 'pub-1',
+        roles: [{ role: parseRoleName('targets/releases'), version: 7, sha256: hex('role') }],
+        unchanged: false,
+      },
+    },
+    { revision: 1, record: { status: 'failed', subject, at, error: { code: 'DIGEST_MISMATCH', detail: 'another' } } },
+    { revision: 1, record: { status: 'denied', subject, at, decision: { ...decision, outcome: 'deny' } } },
+  ],
+}
+
+export const repository: Repository = {
+  gun,
+  state: 'ready',
+  rootKind: 'offline',
+  signer: 'countersign',
+  keyType: 'ecdsa',
+  rootKeyIds: [hex('root')],
+  createdAt: at,
+  createdBy: 'tok_1',
+  revision: 1,
+}
+
+const report = {
+  repository,
+  custody: {
+    gun,
+    state: 'ready' as const,
+    rootCustody: 'offline' as const,
+    pinnedRoot: { version: 1, sha256: hex('root file'), certificateKeyIds: [hex('root')] },
+    keys: [
+      {
+        role: parseRoleName('targets'),
+        keyType: 'ecdsa',
+        tufKeyId: hex('k'),
+        canonicalKeyId: hex('k'),
+        custody: 'file',
+        createdAt: at.toISOString(),
+      },
+    ],
+    roles: [{ role: parseRoleName('targets'), highestSeen: { version: 2, sha256: hex('t') } }],
+  },
+  roles: [{ role: parseRoleName('targets'), version: 2, expiresAt: at, sha256: hex('t'), entries: 3 }],
+  warnings: [{ code: 'ROLE_EXPIRES_SOON' as const, detail: 'soon', role: parseRoleName('targets') }],
+}
+
+const tokenRecord = {
+  id: 'tok_2',
+  name: 'auditor',
+  secretSha256: hex('secret'),
+  grants: [{ grant: 'read' as const, repositories: [parsePattern('registry.example.com/*')] }],
+  createdAt: at,
+  createdBy: 'tok_1',
+  expiresAt: at,
+}
+
+type Fakes = HttpServerOptions['services']
+
+/** Services that answer with the examples above and note the name of every call. */
+export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: Partial<Fakes[K]> } = {}): Fakes {
+  const note = <T>(name: string, answer: T) => {
+    calls.push(name)
+    return answer
+  }
+  return {
+    requests: {
+      submit: () => Promise.resolve(note('submit', { request: signingRequest, isRepeated: false })),
+      find: () => note('find', signingRequest),
+      list: () => note('list', { requests: [signingRequest], nextCursor: 'next' }),
+      waitFor: () => Promise.resolve(note('waitFor', signingRequest)),
+      ...overrides.requests,
+    },
+    repositories: {
+      initialize: () =>
+        Promise.resolve(
+          note('initialize', {
+            gun,
+            state: 'awaiting-root-signature' as const,
+            rootKeyIds: [hex('root')],
+            rootSigned: Buffer.from('{}'),
+          }),
+        ),
+      addRootSignatures: () =>
+        Promise.resolve(note('addRootSignatures', { gun, state: 'ready' as const, rootKeyIds: [hex('root')] })),
+      adopt: () => Promise.resolve(note('adopt', report)),
+      list: () => note('listRepositories', [repository]),
+      report: () => Promise.resolve(note('report', report)),
+      ...overrides.repositories,
+    },
+    verifications: {
+      verify: () =>
+        Promise.resolve(
+          note('verify', [
+            {
+              reference: subject.reference,
+              gun,
+              tag: '1.4',
+              verdict: 'signed' as const,
+              digest: hex('image'),
+              length: 428,
+              role: parseRoleName('targets/releases'),
+              roleVersion: 7,
+              signers: ['countersign'],
+            },
+            {
+              reference: subject.reference,
+              gun,
+              verdict: 'unknown' as const,
+              signers: [],
+              error: { code: 'NOTARY_UNREACHABLE', detail: 'no answer' },
+            },
+          ]),
+        ),
+      inspect: () =>
+        Promise.resolve(
+          note('inspect', [
+            {
+              Name: gun,
+              SignedTags: [{ SignedTag: '1.4', Digest: hex('image'), Signers: ['countersign'] }],
+              Signers: [{ Name: 'countersign', Keys: [{ ID: hex('k') }] }],
+              AdministrativeKeys: [{ Name: 'Root', Keys: [{ ID: hex('root') }] }],
+            },
+          ]),
+        ),
+      ...overrides.verifications,
+    },
+    tokens: {
+      authenticate: (secret) => (secret === TOKEN ? principal : undefined),
+      create: () => Promise.resolve(note('create', { token: tokenRecord, secret: TOKEN })),
+      createFirst: () => Promise.resolve(undefined),
+      list: () => note('listTokens', [tokenRecord]),
+      revoke: () => Promise.resolve(note('revoke', undefined)),
+      ...overrides.tokens,
+    },
+  }
+}
+
+export interface Answer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly text: string
+  readonly json: unknown
+}
+
+export interface Ask {
+  readonly method?: string
+  readonly path: string
+  readonly token?: string | null
+  readonly headers?: Readonly<Record<string, string>>
+  /** Text as it is, anything else as JSON. */
+  readonly body?: unknown
+}
+
+export interface Fixture {
+  readonly url: string
+  readonly calls: string[]
+  readonly server: HttpServer
+  readonly metrics: Metrics
+  readonly routes: ReturnType<typeof apiRoutes>
+  ask(o: Ask): Promise<Answer>
+  stop(): Promise<void>
+}
+
+export interface FixtureOptions {
+  readonly config?: string
+  readonly services?: Parameters<typeof fakeServices>[1]
+  readonly probes?: Partial<HealthProbes>
+  readonly log?: Log
+}
+
+export async function startFixture(o: FixtureOptions = {}): Promise<Fixture> {
+  const calls: string[] = []
+  const parsed = parseConfig(o.config ?? 'http: { listen: "127.0.0.1:0" }')
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.faults))
+  const metrics = new Metrics('0.0.0', {
+    unfinishedImages: () => new Map([['approved', 2]]),
+    oldestUnfinishedSeconds: () => 4,
+    isKeyHolderUp: () => Promise.resolve(true),
+    daysToNextExpiry: () => 30,
+  })
+  const options: HttpServerOptions = {
+    services: fakeServices(calls, o.services),
+    probes: { keyHolder: () => Promise.resolve('ok'), database: () => 'ok', ...o.probes },
+    metrics,
+    log: o.log ?? silentLog,
+    settings: parsed.config,
+    version: '0.0.0',
+  }
+  const server = new HttpServer(options)
+  const { url } = await server.start()
+  const agent = new Agent()
+  return {
+    url,
+    calls,
+    server,
+    metrics,
+    routes: apiRoutes(options),
+    ask: (ask) => send(url, agent, ask),
+    stop: async () => {
+      await agent.destroy()
+      await server.stop()
+    },
+  }
+}
+
+async function send(url: string, dispatcher: Agent, o: Ask): Promise<Answer> {
+  const isText = typeof o.body === 'string'
+  const answer = await request(url + o.path, {
+    dispatcher,
+    method: o.method ?? 'GET',
+    headers: {
+      ...(o.token !== null && { authorization: `Bearer ${o.token ?? TOKEN}` }),
+      ...(o.body !== undefined && { 'content-type': 'application/json' }),
+      ...o.headers,
+    },
+    ...(o.body !== undefined && { body: isText ? (o.body as string) : JSON.stringify(o.body) }),
+  })
+  const text = await answer.body.text()
+  const isJson = (answer.headers['content-type'] ?? '').includes('json')
+  return {
+    status: answer.statusCode,
+    headers: answer.headers as IncomingHttpHeaders,
+    text,
+    json: isJson && text !== '' ? (JSON.parse(text) as unknown) : undefined,
+  }
+}
+
+/** Holds a refusal to its form: media type, shape, status, code, and that nothing may keep it. */
+export function expectProblem(answer: Answer, status: number, code: string) {
+  expect(answer.text).to.include(`"code":"${code}"`)
+  expect(answer.status).to.equal(status)
+  expect(answer.headers['content-type']).to.equal('application/problem+json')
+  expect(answer.headers['cache-control']).to.equal('no-store')
+  const problem = problemShape.parse(answer.json)
+  expect(problem.code).to.equal(code)
+  expect(problem.status).to.equal(status)
+  return problem
+}
