@@ -107,6 +107,8 @@ export interface SigningRequest {
   readonly submitter: { readonly id: string; readonly name: string }
   readonly description?: string
   readonly policy?: string
+  /** Where it came from, as recorded beside the signature: a workload's run, an address. */
+  readonly origin?: string
   readonly createdAt: Date
   readonly images: readonly RequestImage[]
 }

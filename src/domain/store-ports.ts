@@ -29,6 +29,7 @@ export interface PendingImage {
   readonly position: number
   readonly kind: SigningRequest['kind']
   readonly submitter: string
+  readonly origin?: string
   readonly revision: number
   readonly record: ImageRecord
 }

@@ -28,6 +28,7 @@ interface RequestRow {
   readonly submitter_name: string
   readonly description: string | null
   readonly policy: string | null
+  readonly origin: string | null
   readonly created_at: string
 }
 interface ImageRow {
@@ -62,6 +63,7 @@ export class SqliteRequestStore implements RequestStore {
         submitterName: request.submitter.name,
         description: request.description ?? null,
         policy: request.policy ?? null,
+        origin: request.origin ?? null,
         status: requestStatus(request.images),
         createdAt: request.createdAt.toISOString(),
       })
@@ -116,6 +118,7 @@ export class SqliteRequestStore implements RequestStore {
       position: row.position,
       kind: row.kind,
       submitter: row.submitter_id,
+      ...(row.origin === null ? {} : { origin: row.origin }),
       revision: row.revision,
       record: decodeImageRecord(row.record),
     }))
@@ -175,6 +178,7 @@ export class SqliteRequestStore implements RequestStore {
       submitter: { id: row.submitter_id, name: row.submitter_name },
       ...(row.description === null ? {} : { description: row.description }),
       ...(row.policy === null ? {} : { policy: row.policy }),
+      ...(row.origin === null ? {} : { origin: row.origin }),
       createdAt: new Date(row.created_at),
       images,
     }
@@ -199,11 +203,11 @@ function parseCursor(cursor: string | undefined): number {
 }
 
 function prepareStatements(sqlite: StoreDatabase['sqlite']) {
-  const request = 'r.sequence, r.id, r.kind, r.submitter_id, r.submitter_name, r.description, r.policy, r.created_at'
+  const request = 'r.sequence, r.id, r.kind, r.submitter_id, r.submitter_name, r.description, r.policy, r.origin, r.created_at'
   return {
     insert: sqlite.prepare(
-      `INSERT INTO requests (id, kind, submitter_id, submitter_name, description, policy, status, created_at)
-       VALUES (:id, :kind, :submitterId, :submitterName, :description, :policy, :status, :createdAt)`,
+      `INSERT INTO requests (id, kind, submitter_id, submitter_name, description, policy, origin, status, created_at)
+       VALUES (:id, :kind, :submitterId, :submitterName, :description, :policy, :origin, :status, :createdAt)`,
     ),
     insertImage: sqlite.prepare(
       `INSERT INTO images (request, position, gun, tag, status, is_final, publication, record, revision)
@@ -228,9 +232,9 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
     ),
     unfinished: sqlite.prepare<
       [object],
-      { id: string; kind: RequestKind; submitter_id: string; position: number; revision: number; record: string }
+      { id: string; kind: RequestKind; submitter_id: string; origin: string | null; position: number; revision: number; record: string }
     >(
-      `SELECT r.id, r.kind, r.submitter_id, i.position, i.revision, i.record
+      `SELECT r.id, r.kind, r.submitter_id, r.origin, i.position, i.revision, i.record
        FROM images i JOIN requests r ON r.sequence = i.request
        WHERE i.is_final = 0 AND (:gun IS NULL OR i.gun = :gun) ORDER BY i.request, i.position`,
     ),

@@ -32,6 +32,7 @@ export const MIGRATIONS: readonly string[] = [
     submitter_name TEXT NOT NULL,
     description TEXT,
     policy TEXT,
+    origin TEXT,
     status TEXT NOT NULL,
     created_at TEXT NOT NULL
   ) STRICT;

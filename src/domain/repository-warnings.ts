@@ -1,0 +1,124 @@
+// What an operator should know of a repository before it hurts. Pure: verified state, custody and the time in, warnings out.
+import {
+  RELEASES,
+  type RoleName,
+  ROOT,
+  SNAPSHOT,
+  TARGETS,
+  TIMESTAMP,
+  targetsOf,
+  type TrustedRepository,
+} from '@countersign/tuf'
+import { hasDelegations, unusableReason } from './publication-roles.ts'
+import type { RepositoryCustody } from './ports.ts'
+import type { RepositoryWarning, RoleReport } from './repository.ts'
+
+/** Stock clients warn from here on: six months (notary v0.7.0 client/helpers.go warnRolesNearExpiry). */
+const EXPIRES_SOON_MS = 182 * 86_400_000
+/** The server renews the timestamp itself, a fortnight at a time (notary-v1 5.7): its nearness is no news. */
+const isRenewedByServer = (role: RoleName): boolean => role === TIMESTAMP
+
+export function roleReports(repository: TrustedRepository): readonly RoleReport[] {
+  const { root, timestamp, snapshot } = repository
+  const report = (
+    role: RoleName,
+    received: { sha256: string; metadata: { version: number; expiresAt: Date } },
+  ): RoleReport => ({
+    role,
+    version: received.metadata.version,
+    expiresAt: received.metadata.expiresAt,
+    sha256: received.sha256,
+  })
+  const targetsRoles = [TARGETS, ...repository.delegations.keys()].flatMap((role): RoleReport[] => {
+    const received = targetsOf(repository, role)
+    return received === undefined ? [] : [{ ...report(role, received), entries: received.metadata.targets.size }]
+  })
+  return [report(ROOT, root), ...targetsRoles, report(SNAPSHOT, snapshot), report(TIMESTAMP, timestamp)]
+}
+
+export function repositoryWarnings(
+  repository: TrustedRepository,
+  custody: RepositoryCustody,
+  now: Date,
+  isSnapshotKeyOnServer: boolean,
+): readonly RepositoryWarning[] {
+  return [
+    ...custodyWarnings(custody),
+    ...roleReports(repository).flatMap((report) => expiryWarning(report, now)),
+    ...entryWarnings(repository),
+    ...delegationWarnings(repository),
+    ...(isSnapshotKeyOnServer
+      ? []
+      : [
+          {
+            code: 'SNAPSHOT_KEY_HELD_BY_CLIENT' as const,
+            detail: 'The trust server does not hold the snapshot key, so nothing can be published from here.',
+          },
+        ]),
+  ]
+}
+
+export function custodyWarnings({
+  rootCustody,
+  state,
+  frozenBecause,
+}: RepositoryCustody): readonly RepositoryWarning[] {
+  const warnings: RepositoryWarning[] = []
+  if (rootCustody === 'online') {
+    warnings.push({
+      code: 'ROOT_KEY_ONLINE',
+      detail: 'The root key is held online. Export it, keep it offline, and remove it here.',
+    })
+  }
+  if (state === 'frozen') {
+    warnings.push({
+      code: 'REPOSITORY_FROZEN',
+      detail: `Signing is frozen: ${frozenBecause ?? 'no reason was given'}.`,
+    })
+  }
+  return warnings
+}
+
+function expiryWarning({ role, expiresAt }: RoleReport, now: Date): readonly RepositoryWarning[] {
+  const left = expiresAt.getTime() - now.getTime()
+  if (left <= 0) return [{ code: 'ROLE_EXPIRED', detail: `${role} expired at ${expiresAt.toISOString()}.`, role }]
+  if (left > EXPIRES_SOON_MS || isRenewedByServer(role)) return []
+  return [{ code: 'ROLE_EXPIRES_SOON', detail: `${role} expires at ${expiresAt.toISOString()}.`, role }]
+}
+
+/** notary-v1 traps Q6 to Q8: what stands in base `targets` comes back when `targets/releases` is invalid, or after a revocation. */
+function entryWarnings(repository: TrustedRepository): readonly RepositoryWarning[] {
+  if (!hasDelegations(repository)) return []
+  const base = [...repository.targets.metadata.targets.keys()]
+  const released = targetsOf(repository, RELEASES)?.metadata.targets
+  const both = base.filter((name) => released?.has(name) === true)
+  const outside = base.filter((name) => released?.has(name) !== true)
+  const warnings: RepositoryWarning[] = []
+  if (both.length > 0) {
+    warnings.push({
+      code: 'TAGS_IN_TARGETS_AND_RELEASES',
+      detail: `${both.length} tags stand in targets and in targets/releases, for example ${some(both)}. Removing one from releases brings back the other.`,
+      role: TARGETS,
+    })
+  }
+  if (outside.length > 0) {
+    warnings.push({
+      code: 'TAGS_OUTSIDE_RELEASES',
+      detail: `${outside.length} tags stand in targets only, for example ${some(outside)}.`,
+      role: TARGETS,
+    })
+  }
+  return warnings
+}
+
+function delegationWarnings(repository: TrustedRepository): readonly RepositoryWarning[] {
+  return [...repository.unusable.keys()].flatMap((role): RepositoryWarning[] => {
+    const reason = unusableReason(repository, role)
+    if (reason === undefined) return []
+    return [{ code: 'DELEGATION_UNUSABLE', detail: `Clients treat ${role} as absent: ${reason}.`, role }]
+  })
+}
+
+function some(names: readonly string[]): string {
+  return names.slice(0, 3).join(', ')
+}

@@ -1,0 +1,43 @@
+// The ports that the services drive, and their settings.
+import type {
+  Clock,
+  IdentifierSource,
+  ImageResolver,
+  KeyHolder,
+  Observer,
+  Pause,
+  RandomSource,
+  RepositoryStore,
+  RequestStore,
+  TokenStore,
+  TrustPublisher,
+  TrustSource,
+} from '../domain/ports.ts'
+import type { Policy } from '../domain/policy.ts'
+
+export interface ServiceSettings {
+  /** The delegation of new repositories is `targets/<signerName>`. */
+  readonly signerName: string
+  /** How often one step is tried before it is given up: conflicts, and outages before anything was sent. */
+  readonly attempts: number
+  /** The first pause between two attempts, in milliseconds; it doubles, and half of it is random. */
+  readonly backoffMs: number
+  readonly maxImages: number
+}
+
+export interface ServiceDependencies {
+  readonly source: TrustSource
+  readonly publisher: TrustPublisher
+  readonly resolver: ImageResolver
+  readonly keyHolder: KeyHolder
+  readonly requests: RequestStore
+  readonly repositories: RepositoryStore
+  readonly tokens: TokenStore
+  readonly policy: Policy
+  readonly clock: Clock
+  readonly identifiers: IdentifierSource
+  readonly pause: Pause
+  readonly random: RandomSource
+  readonly observer: Observer
+  readonly settings: ServiceSettings
+}

@@ -1,0 +1,225 @@
+// Steps 1 to 4 of a publication: load and verify the base, choose roles, look at the registry again, save the intent.
+// Nothing is signed here, and every way out leaves an image moved: to `intended`, to its end, or left for the next round.
+import {
+  editTargets,
+  type Gun,
+  type RoleName,
+  type TargetsChange,
+  targetsOf,
+  type TrustedRepository,
+} from '@countersign/tuf'
+import { DomainError } from '../domain/errors.ts'
+import { parseImageReference } from '../domain/image-reference.ts'
+import { failureOf, isOutage } from '../domain/port-faults.ts'
+import type { DeclaredChange, PendingImage } from '../domain/ports.ts'
+import type { Publication } from '../domain/publication.ts'
+import { rolesToSign, rolesToUnsign } from '../domain/publication-roles.ts'
+import { signedDigest } from '../domain/signed-entry.ts'
+import type { RoleVersion } from '../domain/signing-request.ts'
+import { retrying } from './backoff.ts'
+import type { ServiceDependencies } from './dependencies.ts'
+import type { ImageProgress } from './image-progress.ts'
+import { type LoadedRepository, loadRepository } from './load-repository.ts'
+import type { SnapshotKeyCheck } from './snapshot-key.ts'
+
+export interface Intent {
+  readonly publication: Publication
+  readonly images: readonly PendingImage[]
+  readonly base: TrustedRepository
+}
+
+interface Candidate {
+  readonly image: PendingImage
+  readonly change: TargetsChange
+  readonly roles: readonly RoleName[]
+}
+
+/** Changes of one publication: the key holder takes 1000, and a shorter list keeps a failure small. */
+const MAX_CHANGES = 500
+/** Registry look-ups at the same time. */
+const MAX_PARALLEL_RESOLVES = 8
+
+export class IntentFormer {
+  readonly #dependencies: ServiceDependencies
+  readonly #progress: ImageProgress
+  readonly #snapshotKey: SnapshotKeyCheck
+
+  constructor(dependencies: ServiceDependencies, progress: ImageProgress, snapshotKey: SnapshotKeyCheck) {
+    this.#dependencies = dependencies
+    this.#progress = progress
+    this.#snapshotKey = snapshotKey
+  }
+
+  /** Approved images of one GUN and one kind -> one intent; undefined where none is left. */
+  async form(gun: Gun, images: readonly PendingImage[]): Promise<Intent | undefined> {
+    // 1. Load and verify the base. A crash leaves the images approved.
+    let loaded: LoadedRepository
+    try {
+      loaded = await this.#load(gun)
+    } catch (error) {
+      this.#progress.move(images, { type: 'failed', error: failureOf(error) })
+      return undefined
+    }
+    // 2. Choose the roles; refuse before anything is signed where the publication could not succeed.
+    const candidates = sameRoles(distinctTags(images.flatMap((image) => this.#candidate(loaded, image) ?? [])))
+    const first = candidates[0]
+    if (first === undefined) return undefined
+    // 3. The registry must still serve what was decided upon. The tag may have moved while the request waited.
+    const checked = await this.#recheck(candidates)
+    const changing = checked.filter((candidate) => !this.#isUnchanged(loaded.trusted, candidate))
+    if (changing.length === 0) return undefined
+    // 4. Save the intent. A crash before leaves the images approved; a crash after leaves an intent that nobody acts upon any more:
+    //    whether the key holder signed it is not known, so it is given up, and a version it may have signed is burnt by the next.
+    return this.#save(loaded.trusted, first.roles, changing)
+  }
+
+  async #load(gun: Gun): Promise<LoadedRepository> {
+    return retrying(this.#dependencies, isOutage, async () => {
+      const loaded = await loadRepository(this.#dependencies, gun)
+      await this.#snapshotKey.require(loaded.trusted)
+      return loaded
+    })
+  }
+
+  #candidate({ trusted, custody, repository }: LoadedRepository, image: PendingImage): Candidate | undefined {
+    const { tag, sha256, length } = image.record.subject
+    try {
+      if (image.kind === 'unsign') {
+        requireSignedDigest(trusted, image)
+        return { image, change: { kind: 'drop', name: tag }, roles: rolesToUnsign(trusted, custody, tag) }
+      }
+      if (sha256 === undefined || length === undefined) throw new Error('A request to sign has no digest.')
+      const roles = rolesToSign(trusted, custody, repository.signer, tag)
+      return { image, change: { kind: 'put', name: tag, sha256, length }, roles }
+    } catch (error) {
+      this.#progress.move([image], { type: 'failed', error: failureOf(error) })
+      return undefined
+    }
+  }
+
+  async #recheck(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
+    const checked: Candidate[] = []
+    for (let start = 0; start < candidates.length; start += MAX_PARALLEL_RESOLVES) {
+      const some = candidates.slice(start, start + MAX_PARALLEL_RESOLVES)
+      const results = await Promise.allSettled(some.map((candidate) => this.#resolveAgain(candidate)))
+      for (const [index, result] of results.entries()) {
+        const candidate = some[index]
+        if (candidate === undefined) continue
+        if (result.status === 'fulfilled') checked.push(candidate)
+        else this.#progress.move([candidate.image], { type: 'failed', error: failureOf(result.reason) })
+      }
+    }
+    return checked
+  }
+
+  async #resolveAgain({ change, image }: Candidate): Promise<void> {
+    if (change.kind !== 'put') return
+    const { reference } = image.record.subject
+    const { sha256, length } = await retrying(this.#dependencies, isOutage, () =>
+      this.#dependencies.resolver.resolve(parseImageReference(reference)),
+    )
+    if (sha256 === change.sha256 && length === change.length) return
+    throw new DomainError(
+      'DIGEST_MISMATCH',
+      'The tag was moved in the registry after the request was made. Ask again.',
+      {
+        image: reference,
+        requested: change.sha256,
+        served: sha256,
+      },
+    )
+  }
+
+  /** The repository may say so already (asked twice, or published by a version whose answer was lost): nothing is signed then. */
+  #isUnchanged(base: TrustedRepository, { image, change, roles }: Candidate): boolean {
+    if (changedRoles(base, roles, [change], this.#dependencies.clock.now()).length > 0) return false
+    this.#progress.move([image], { type: 'found-unchanged', roles: roleVersions(base, roles) })
+    return true
+  }
+
+  #save(base: TrustedRepository, roles: readonly RoleName[], candidates: readonly Candidate[]): Intent | undefined {
+    const [first] = candidates
+    if (first === undefined) return undefined
+    const { clock, identifiers } = this.#dependencies
+    const now = clock.now()
+    const changes = candidates.map(({ change }) => change)
+    const publication: Publication = {
+      id: identifiers.next('publication'),
+      gun: base.gun,
+      kind: first.image.kind,
+      roles: changedRoles(base, roles, changes, now),
+      changes: candidates.map(declared),
+      base: roleVersions(base, roles),
+      createdAt: now,
+      files: [],
+    }
+    const images = this.#progress.move(
+      candidates.map(({ image }) => image),
+      { type: 'intent-saved', publication: publication.id },
+      publication,
+    )
+    return { publication, images, base }
+  }
+}
+
+function declared({ image, change }: Candidate): DeclaredChange {
+  const { request, submitter, origin, record } = image
+  const decision = 'decision' in record ? record.decision : undefined
+  return {
+    change,
+    evidence: {
+      request,
+      principal: submitter,
+      ...(decision === undefined ? {} : { decision: `${decision.outcome} by policy ${decision.policyDigest}` }),
+      ...(origin === undefined ? {} : { origin }),
+    },
+  }
+}
+
+/** A second change of the same tag waits for the next version. */
+function distinctTags(candidates: readonly Candidate[]): readonly Candidate[] {
+  const seen = new Set<string>()
+  return candidates.filter(({ change }) => !seen.has(change.name) && seen.add(change.name))
+}
+
+/** One publication changes the same roles for all its tags; others wait for the next one. */
+function sameRoles(candidates: readonly Candidate[]): readonly Candidate[] {
+  const wanted = candidates[0]?.roles.join(' ')
+  return candidates.filter(({ roles }) => roles.join(' ') === wanted).slice(0, MAX_CHANGES)
+}
+
+/** The roles in which these changes change something. */
+export function changedRoles(
+  base: TrustedRepository,
+  roles: readonly RoleName[],
+  changes: readonly TargetsChange[],
+  now: Date,
+): readonly RoleName[] {
+  // Only whether there is a difference counts; version and expiry are the key holder's to choose.
+  const expiresAt = new Date(now.getTime() + 86_400_000)
+  return roles.filter((role) => {
+    const version = (targetsOf(base, role)?.metadata.version ?? 0) + 1
+    return editTargets(base, role, changes, { version, expiresAt }) !== undefined
+  })
+}
+
+/** Version and hash of each of these roles that is published. */
+export function roleVersions(repository: TrustedRepository, roles: readonly RoleName[]): readonly RoleVersion[] {
+  return roles.flatMap((role) => {
+    const received = targetsOf(repository, role)
+    return received === undefined ? [] : [{ role, version: received.metadata.version, sha256: received.sha256 }]
+  })
+}
+
+/** A digest named with an unsign request must be the one that is signed. */
+function requireSignedDigest(base: TrustedRepository, { record }: PendingImage): void {
+  const { sha256, tag, reference } = record.subject
+  if (sha256 === undefined) return
+  const signed = signedDigest(base, tag)
+  if (signed === undefined || signed === sha256) return
+  throw new DomainError('DIGEST_MISMATCH', 'Another digest is signed for this tag than the one that was named.', {
+    image: reference,
+    requested: sha256,
+    signed,
+  })
+}

@@ -1,0 +1,199 @@
+// A new repository, from nothing to read back and verified. Every step can be taken up again: the record says how far it came,
+// and the same call goes on from there.
+import {
+  type Gun,
+  METADATA_LIMITS,
+  parseRoleName,
+  type RoleName,
+  sha256Hex,
+  SNAPSHOT,
+  TIMESTAMP,
+  TufError,
+} from '@countersign/tuf'
+import { DomainError } from '../domain/errors.ts'
+import { isOutage, isPublishRefusal } from '../domain/port-faults.ts'
+import type { InitializationFiles } from '../domain/ports.ts'
+import type { Repository } from '../domain/repository.ts'
+import { retrying } from './backoff.ts'
+import type { ServiceDependencies } from './dependencies.ts'
+import { verifyPublished } from './load-repository.ts'
+import type { Initialization, InitializationRequest, RootSignature } from './services.ts'
+
+/** The attachment in which the key holder hands out root bytes that are to be signed elsewhere. */
+const ROOT_SIGNED = 'root.signed'
+
+/** @throws DomainError GUN_ALREADY_PUBLISHED, REPOSITORY_ALREADY_REGISTERED; NotaryError; KeyHolderError; TufError */
+export async function initialize(
+  dependencies: ServiceDependencies,
+  request: InitializationRequest,
+  createdBy: string,
+): Promise<Initialization> {
+  const { repositories } = dependencies
+  const existing = repositories.find(request.gun)
+  if (existing !== undefined && !isSameRequest(existing, request, dependencies.settings.signerName)) {
+    throw new DomainError(
+      'REPOSITORY_ALREADY_REGISTERED',
+      'The repository is registered already, with other settings.',
+      {
+        gun: request.gun,
+        state: existing.state,
+      },
+    )
+  }
+  // 1. The record, with the server's keys. A crash before leaves nothing; after it the same keys are used again.
+  const record = existing ?? (await register(dependencies, request, createdBy))
+  if (record.state !== 'initializing') return answer(record)
+  // 2. The key holder makes keys and root. A crash before our save is harmless: asked again, it gives the same files.
+  const withFiles = record.firstFiles === undefined ? await haveSigned(dependencies, record, request) : record
+  if (withFiles.state !== 'initializing') return answer(withFiles)
+  return publishFirst(dependencies, withFiles)
+}
+
+async function haveSigned(
+  { keyHolder, repositories }: ServiceDependencies,
+  repository: Repository,
+  { root }: InitializationRequest,
+): Promise<Repository> {
+  const { gun, serverKeys, signer, keyType } = repository
+  if (serverKeys === undefined) throw new Error('A repository that is being initialized has server keys.')
+  const result = await keyHolder.initializeRepository({
+    gun,
+    root,
+    snapshotKey: serverKeys.snapshot,
+    timestampKey: serverKeys.timestamp,
+    signer,
+    keyType,
+    evidence: { request: 'initialize-repository', principal: repository.createdBy },
+  })
+  if (result.state === 'ready') return repositories.update(withFirstFiles(repository, result))
+  const rootSigned = result.files.get(ROOT_SIGNED)
+  if (rootSigned === undefined) throw unexpected(gun, ROOT_SIGNED)
+  const { rootKeyIds } = result
+  return repositories.update({ ...repository, state: 'awaiting-root-signature', rootKeyIds, rootSigned })
+}
+
+/** @throws DomainError ROOT_SIGNATURES_NOT_EXPECTED, GUN_ALREADY_PUBLISHED; KeyHolderError; NotaryError; TufError */
+export async function completeInitialization(
+  dependencies: ServiceDependencies,
+  repository: Repository,
+  signatures: readonly RootSignature[],
+): Promise<Initialization> {
+  const { gun, state, firstFiles, createdBy } = repository
+  if (state === 'ready') return answer(repository)
+  if (state === 'initializing') {
+    if (firstFiles !== undefined) return publishFirst(dependencies, repository)
+    throw new DomainError(
+      'ROOT_SIGNATURES_NOT_EXPECTED',
+      'The root is not ready to be signed. Repeat the initialization first.',
+      {
+        gun,
+      },
+    )
+  }
+  const result = await dependencies.keyHolder.completeInitialization({
+    gun,
+    signatures,
+    evidence: { request: 'complete-initialization', principal: createdBy },
+  })
+  return publishFirst(dependencies, dependencies.repositories.update(withFirstFiles(repository, result)))
+}
+
+async function register(
+  { publisher, repositories, clock, settings, source }: ServiceDependencies,
+  { gun, root, delegations, keyType = 'ecdsa' }: InitializationRequest,
+  createdBy: string,
+): Promise<Repository> {
+  if ((await readRoot(source, gun)) !== undefined) throw alreadyPublished(gun)
+  // A server may make a new key at each question (notary-v1 trap Q35): asked once, then kept.
+  const snapshot = await publisher.serverKey(gun, SNAPSHOT)
+  const timestamp = await publisher.serverKey(gun, TIMESTAMP)
+  const repository: Repository = {
+    gun,
+    state: 'initializing',
+    rootKind: root.kind,
+    ...(root.kind === 'offline' ? { certificatePem: root.certificatePem } : {}),
+    signer: delegations ? settings.signerName : null,
+    keyType,
+    serverKeys: { snapshot, timestamp },
+    rootKeyIds: [],
+    createdAt: clock.now(),
+    createdBy,
+    revision: 1,
+  }
+  repositories.create(repository)
+  return repository
+}
+
+/** 3. One publication of root, targets and delegations; then read back, verify from our own root, and let the key holder see it. */
+async function publishFirst(dependencies: ServiceDependencies, repository: Repository): Promise<Initialization> {
+  const { source, publisher, keyHolder, repositories } = dependencies
+  const { gun, root, firstFiles } = repository
+  if (root === undefined || firstFiles === undefined) throw unexpected(gun, 'root')
+  if ((await readRoot(source, gun)) === undefined) {
+    try {
+      await publisher.publish(gun, byRole(firstFiles))
+    } catch (error) {
+      // A lost answer may have been a yes. Whose root stands there now is found out below.
+      if (isPublishRefusal(error) || (await readRoot(source, gun)) === undefined) throw error
+    }
+  }
+  await retrying(dependencies, isOutage, async () => {
+    const custody = await keyHolder.repositoryStatus(gun)
+    const trusted = await verifyPublished(dependencies, gun, root.bytes, custody).catch(async (error: unknown) => {
+      const published = await readRoot(source, gun)
+      const isForeign = published !== undefined && sha256Hex(published) !== root.sha256
+      throw isForeign && error instanceof TufError ? alreadyPublished(gun) : error
+    })
+    await keyHolder.observeRepository(gun, trusted.files)
+  })
+  // A crash before this line leaves `initializing`; the same call finds our root on the server and comes here.
+  const { firstFiles: _proven, ...rest } = repository
+  return answer(repositories.update({ ...rest, state: 'ready' }))
+}
+
+function withFirstFiles(repository: Repository, { files, rootKeyIds }: InitializationFiles): Repository {
+  const bytes = files.get('root')
+  if (bytes === undefined) throw unexpected(repository.gun, 'root')
+  const { rootSigned: _signed, ...rest } = repository
+  return { ...rest, state: 'initializing', rootKeyIds, firstFiles: files, root: { sha256: sha256Hex(bytes), bytes } }
+}
+
+function answer({ gun, state, rootKeyIds, rootSigned }: Repository): Initialization {
+  if (state === 'ready') return { gun, state, rootKeyIds }
+  return { gun, state: 'awaiting-root-signature', rootKeyIds, ...(rootSigned === undefined ? {} : { rootSigned }) }
+}
+
+function isSameRequest(repository: Repository, request: InitializationRequest, signerName: string): boolean {
+  const { root, delegations, keyType = 'ecdsa' } = request
+  const certificatePem = root.kind === 'offline' ? root.certificatePem : undefined
+  return (
+    repository.rootKind === root.kind &&
+    repository.certificatePem === certificatePem &&
+    repository.signer === (delegations ? signerName : null) &&
+    repository.keyType === keyType
+  )
+}
+
+/** The newest root that the server has, unverified; undefined where the GUN is not published. */
+export async function readRoot(source: ServiceDependencies['source'], gun: Gun): Promise<Uint8Array | undefined> {
+  return source.read(gun, 'root.json', METADATA_LIMITS.maxBytes)
+}
+
+function byRole(files: ReadonlyMap<string, Uint8Array>): ReadonlyMap<RoleName, Uint8Array> {
+  return new Map([...files].map(([name, bytes]) => [parseRoleName(name), bytes]))
+}
+
+function alreadyPublished(gun: Gun): DomainError {
+  return new DomainError(
+    'GUN_ALREADY_PUBLISHED',
+    'The trust server has metadata for this name that was not made here. Have it pinned by the operator, then adopt it.',
+    { gun },
+  )
+}
+
+function unexpected(gun: Gun, missing: string): DomainError {
+  return new DomainError('SIGNED_ROLES_UNEXPECTED', 'The key holder answered without a file that was needed.', {
+    gun,
+    missing,
+  })
+}

@@ -1,0 +1,70 @@
+// The JSON of `docker trust inspect` from a verified repository. Pure.
+// Source: docker/cli v28.2.2 cli/command/trust/common.go lookupTrustInfo, inspect.go getRepoTrustInfo; notary-v1 9.6.
+import { RELEASES, ROOT, type RoleName, TARGETS, targetsOf, type TrustedRepository } from '@countersign/tuf'
+import { sha256Of } from '../domain/signed-entry.ts'
+import type { NamedKeys, TrustInspection } from './services.ts'
+
+/** docker's word for a tag that no signer's own role holds. */
+const NO_SIGNER = 'Repo Admin'
+
+/** `name` is the image as it was written; with a tag only that tag is listed. */
+export function inspection(repository: TrustedRepository, name: string, tag?: string): TrustInspection {
+  return {
+    Name: name,
+    SignedTags: signedTags(repository, tag),
+    Signers: signers(repository),
+    AdministrativeKeys: [
+      { Name: 'Root', Keys: rootKeys(repository) },
+      { Name: 'Repository', Keys: baseKeys(repository, TARGETS) },
+    ],
+  }
+}
+
+function signedTags(repository: TrustedRepository, tag: string | undefined): TrustInspection['SignedTags'] {
+  const rows = new Map<string, { SignedTag: string; Digest: string; Signers: string[] }>()
+  for (const [name, digest] of [...entries(repository, RELEASES), ...entries(repository, TARGETS)]) {
+    if (tag !== undefined && name !== tag) continue
+    rows.set(`${name} ${digest}`, { SignedTag: name, Digest: digest, Signers: [] })
+  }
+  for (const role of [...repository.delegations.keys()].filter((each) => each !== RELEASES)) {
+    for (const [name, digest] of entries(repository, role)) {
+      rows.get(`${name} ${digest}`)?.Signers.push(role.replace(/^targets\//, ''))
+    }
+  }
+  return [...rows.values()]
+    .map((row) => ({ ...row, Signers: row.Signers.length === 0 ? [NO_SIGNER] : row.Signers.sort() }))
+    .sort((a, b) => naturalOrder.compare(a.SignedTag, b.SignedTag))
+}
+
+/** docker sorts with github.com/fvbommel/sortorder: digits by value. */
+const naturalOrder = new Intl.Collator('en', { numeric: true })
+
+function entries(repository: TrustedRepository, role: RoleName): [name: string, sha256: string][] {
+  const targets = targetsOf(repository, role)?.metadata.targets ?? new Map<string, never>()
+  return [...targets].flatMap(([name, meta]): [string, string][] => {
+    const digest = sha256Of(meta)
+    return digest === undefined ? [] : [[name, digest]]
+  })
+}
+
+/** Every signer that is delegated, published or not; names descending, as docker prints them. */
+function signers({ targets }: TrustedRepository): readonly NamedKeys[] {
+  const { keys, roles } = targets.metadata.delegations
+  return roles
+    .filter(({ name }) => name !== RELEASES)
+    .map(({ name, keyIds }) => ({
+      Name: name.replace(/^targets\//, ''),
+      Keys: keyIds.map((keyId) => ({ ID: keys.get(keyId)?.canonicalKeyId ?? keyId })),
+    }))
+    .sort((a, b) => (a.Name < b.Name ? 1 : -1))
+}
+
+/** docker shows the IDs of the root certificates, and of other keys the canonical IDs. */
+function rootKeys({ root }: TrustedRepository): readonly { readonly ID: string }[] {
+  return (root.metadata.roles.get(ROOT)?.keyIds ?? []).map((keyId) => ({ ID: keyId }))
+}
+
+function baseKeys({ root }: TrustedRepository, role: RoleName): readonly { readonly ID: string }[] {
+  const keyIds = root.metadata.roles.get(role)?.keyIds ?? []
+  return keyIds.map((keyId) => ({ ID: root.metadata.keys.get(keyId)?.canonicalKeyId ?? keyId }))
+}

@@ -1,0 +1,77 @@
+// Reads a repository from its trust server and verifies it as a client would, from the root that is pinned. Decides nothing
+// about trust itself: RepositoryVerifier says which file comes next, and whether what came is good.
+import { type Gun, RepositoryVerifier, type RoleName, sha256Hex, type TrustedRepository } from '@countersign/tuf'
+import { DomainError } from '../domain/errors.ts'
+import type { RepositoryCustody } from '../domain/ports.ts'
+import type { Repository } from '../domain/repository.ts'
+import type { ServiceDependencies } from './dependencies.ts'
+
+export interface LoadedRepository {
+  readonly trusted: TrustedRepository
+  readonly custody: RepositoryCustody
+  readonly repository: Repository
+}
+
+type LoadDependencies = Pick<ServiceDependencies, 'source' | 'keyHolder' | 'repositories' | 'clock'>
+
+/**
+ * Loads a registered repository. The pin is the daemon's own copy of the root, and the key holder's pin must be that root or one
+ * that follows from it: two memories, so that neither alone can be led to another root.
+ * @throws DomainError REPOSITORY_NOT_READY, ROOT_PIN_MISMATCH; TufError; NotaryError; KeyHolderError
+ */
+export async function loadRepository(dependencies: LoadDependencies, gun: Gun): Promise<LoadedRepository> {
+  const repository = dependencies.repositories.find(gun)
+  if (repository?.root === undefined) {
+    throw new DomainError(
+      'REPOSITORY_NOT_READY',
+      'The repository has no trusted root yet. Finish its initialization.',
+      { gun },
+    )
+  }
+  const custody = await dependencies.keyHolder.repositoryStatus(gun)
+  const trusted = await verifyPublished(dependencies, gun, repository.root.bytes, custody)
+  return { trusted, custody, repository: followPin(dependencies, repository, custody, trusted) }
+}
+
+/** Drives the verifier over the trust server. */
+export async function verifyPublished(
+  { source, clock }: Pick<LoadDependencies, 'source' | 'clock'>,
+  gun: Gun,
+  root: Uint8Array,
+  custody: Pick<RepositoryCustody, 'roles'>,
+): Promise<TrustedRepository> {
+  const highest = new Map<RoleName, { version: number; sha256: string }>()
+  for (const { role, highestSeen } of custody.roles) if (highestSeen !== undefined) highest.set(role, highestSeen)
+  const verifier = new RepositoryVerifier({ gun, pin: { kind: 'root', bytes: root }, now: clock.now(), highest })
+  for (let request = verifier.next(); request !== undefined; request = verifier.next()) {
+    verifier.accept(await source.read(gun, request.fileName, request.maxBytes))
+  }
+  return verifier.result()
+}
+
+/**
+ * Compares our root with the key holder's pin. Where the pin has moved to a later root of the verified chain, our copy follows,
+ * so that the chain to be walked stays short.
+ */
+function followPin(
+  { repositories }: Pick<LoadDependencies, 'repositories'>,
+  repository: Repository,
+  { pinnedRoot }: RepositoryCustody,
+  { rootChain }: TrustedRepository,
+): Repository {
+  const { gun, root } = repository
+  if (pinnedRoot !== undefined && pinnedRoot.sha256 === root?.sha256) return repository
+  const pinned = rootChain.find((bytes) => sha256Hex(bytes) === pinnedRoot?.sha256)
+  if (pinned === undefined) {
+    throw new DomainError(
+      'ROOT_PIN_MISMATCH',
+      'The key holder has pinned another root than the daemon. An operator must decide.',
+      {
+        gun,
+        daemon: root?.sha256 ?? 'none',
+        keyHolder: pinnedRoot?.sha256 ?? 'none',
+      },
+    )
+  }
+  return repositories.update({ ...repository, root: { sha256: sha256Hex(pinned), bytes: pinned } })
+}

@@ -1,0 +1,55 @@
+// Passes events on to the observer, and wakes those who wait for a request.
+import type { Observer } from '../domain/ports.ts'
+
+export class Progress {
+  readonly #observer: Observer
+  readonly #waiting = new Map<string, Set<() => void>>()
+
+  constructor(observer: Observer) {
+    this.#observer = observer
+  }
+
+  requestChanged(event: Parameters<Observer['requestChanged']>[0]): void {
+    this.#tell(() => {
+      this.#observer.requestChanged(event)
+    })
+    for (const wake of this.#waiting.get(event.request) ?? []) wake()
+  }
+
+  publicationFinished(event: Parameters<Observer['publicationFinished']>[0]): void {
+    this.#tell(() => {
+      this.#observer.publicationFinished(event)
+    })
+  }
+
+  publicationConflict(event: Parameters<Observer['publicationConflict']>[0]): void {
+    this.#tell(() => {
+      this.#observer.publicationConflict(event)
+    })
+  }
+
+  repositoryTroubled(event: Parameters<Observer['repositoryTroubled']>[0]): void {
+    this.#tell(() => {
+      this.#observer.repositoryTroubled(event)
+    })
+  }
+
+  /** Calls `wake` at each change of the request until the returned function is called. */
+  watch(request: string, wake: () => void): () => void {
+    const watchers = this.#waiting.get(request) ?? new Set()
+    this.#waiting.set(request, watchers.add(wake))
+    return () => {
+      watchers.delete(wake)
+      if (watchers.size === 0 && this.#waiting.get(request) === watchers) this.#waiting.delete(request)
+    }
+  }
+
+  /** What happened is durable already; a listener that fails must not undo it. */
+  #tell(listener: () => void): void {
+    try {
+      listener()
+    } catch {
+      // The observer's own trouble, by its contract dropped here.
+    }
+  }
+}

@@ -1,0 +1,99 @@
+// Signing requests as the outer layers see them: submit, find, list, wait.
+import type { Gun } from '@countersign/tuf'
+import { DomainError } from '../domain/errors.ts'
+import { isGranted, type Principal } from '../domain/principal.ts'
+import { isFinal, requestStatus, type RequestStatus, type SigningRequest } from '../domain/signing-request.ts'
+import type { GunWorker } from './advance-gun.ts'
+import type { ServiceDependencies } from './dependencies.ts'
+import type { Progress } from './progress.ts'
+import type { RequestService, Submission } from './services.ts'
+import { submit, type Submitted } from './submit.ts'
+
+const DEFAULT_PAGE = 50
+const MAX_PAGE = 200
+
+export class Requests implements RequestService {
+  readonly #dependencies: ServiceDependencies
+  readonly #progress: Progress
+  readonly #worker: GunWorker
+
+  constructor(dependencies: ServiceDependencies, progress: Progress, worker: GunWorker) {
+    this.#dependencies = dependencies
+    this.#progress = progress
+    this.#worker = worker
+  }
+
+  async submit(principal: Principal, submission: Submission): Promise<Submitted> {
+    const submitted = await submit(this.#dependencies, principal, submission)
+    const { id, kind, images } = submitted.request
+    if (!submitted.isRepeated) {
+      for (const [position, { record }] of images.entries()) {
+        const { gun } = record.subject
+        this.#progress.requestChanged({ request: id, position, kind, gun, from: undefined, to: record.status })
+      }
+    }
+    // The acknowledgement does not wait for the work; a crash here is made good at the next start.
+    for (const gun of new Set(images.map(({ record }) => record.subject.gun))) void this.#worker.wake(gun)
+    return submitted
+  }
+
+  find(principal: Principal, id: string): SigningRequest {
+    const request = this.#dependencies.requests.find(id)
+    if (request === undefined || !isVisible(principal, request)) {
+      throw new DomainError('REQUEST_NOT_FOUND', 'There is no such request, or this identity may not see it.', {
+        request: id.slice(0, 64),
+      })
+    }
+    return request
+  }
+
+  list(
+    principal: Principal,
+    query: { limit?: number; cursor?: string; gun?: Gun; status?: RequestStatus },
+  ): { readonly requests: readonly SigningRequest[]; readonly nextCursor?: string } {
+    const { limit = DEFAULT_PAGE, ...rest } = query
+    return this.#dependencies.requests.list({
+      ...rest,
+      limit: Math.min(MAX_PAGE, Math.max(1, Math.trunc(limit))),
+      isVisible: (request) => isVisible(principal, request),
+    })
+  }
+
+  async waitFor(principal: Principal, id: string, waitMs: number, signal?: AbortSignal): Promise<SigningRequest> {
+    let isOver = false
+    let wake: () => void = () => undefined
+    // Watching starts before the first look, so that no change falls between.
+    const unwatch = this.#progress.watch(id, () => {
+      wake()
+    })
+    const end = (): void => {
+      isOver = true
+      wake()
+    }
+    signal?.addEventListener('abort', end)
+    try {
+      if (signal?.aborted === true) isOver = true
+      else if (waitMs > 0) void this.#dependencies.pause.wait(waitMs).then(end, end)
+      else isOver = true
+      for (;;) {
+        const changed = new Promise<void>((resolve) => {
+          wake = resolve
+        })
+        const request = this.find(principal, id)
+        if (isOver || isFinal(requestStatus(request.images))) return request
+        await changed
+      }
+    } finally {
+      unwatch()
+      signal?.removeEventListener('abort', end)
+    }
+  }
+}
+
+/** Whoever may read all its repositories; a submitter also sees the own requests after losing the grant. */
+function isVisible(principal: Principal, request: SigningRequest): boolean {
+  return (
+    request.submitter.id === principal.id ||
+    request.images.every(({ record }) => isGranted(principal, 'read', record.subject.gun))
+  )
+}

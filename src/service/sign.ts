@@ -1,0 +1,244 @@
+// Steps 5 to 10 of a publication: have it signed, check the signed bytes, save, send, read back, save the proof. The one place
+// that calls KeyHolder.changeTargets and TrustPublisher.publish for tags. At each step stands what a crash around it leaves.
+import { CodedError, type Gun, TufError, targetsOf, type TrustedRepository, verifyNextVersion } from '@countersign/tuf'
+import { DomainError } from '../domain/errors.ts'
+import { codeOf, failureOf, isChangeRefusal, isConflict, isPublishRefusal } from '../domain/port-faults.ts'
+import type { PendingImage, SignedRole } from '../domain/ports.ts'
+import type { Publication } from '../domain/publication.ts'
+import type { Failure, RoleVersion } from '../domain/signing-request.ts'
+import { backOff, retrying } from './backoff.ts'
+import type { ServiceDependencies } from './dependencies.ts'
+import { changedRoles, type Intent, roleVersions } from './form-intent.ts'
+import type { ImageProgress } from './image-progress.ts'
+import { loadRepository } from './load-repository.ts'
+import type { Progress } from './progress.ts'
+
+/**
+ * `ended`: its images are final. `again`: they are approved again. `split`: likewise, and should be tried one by one.
+ * `later`: the answer is not known and nobody can be asked now; the publication stays as it is.
+ */
+export type Outcome = 'ended' | 'again' | 'split' | 'later'
+
+/** What the trust server shows of a publication. */
+type Sight =
+  | { readonly seen: 'ours'; readonly roles: readonly RoleVersion[] }
+  | { readonly seen: 'base' }
+  | { readonly seen: 'moved' }
+  | { readonly seen: 'broken'; readonly error: Failure }
+  | { readonly seen: 'nothing' }
+
+export class PublicationSteps {
+  readonly #dependencies: ServiceDependencies
+  readonly #images: ImageProgress
+  readonly #progress: Progress
+
+  constructor(dependencies: ServiceDependencies, images: ImageProgress, progress: Progress) {
+    this.#dependencies = dependencies
+    this.#images = images
+    this.#progress = progress
+  }
+
+  /** From a saved intent to the end. */
+  async sign(intent: Intent): Promise<Outcome> {
+    const { publication, images } = intent
+    let files: readonly SignedRole[]
+    try {
+      // 5. Have it signed. The key holder records before it signs. A lost answer is asked for again under the same publication id,
+      //    which gives the same bytes; after a crash the intent is given up and the version, if any, burnt.
+      const signed = await retrying(this.#dependencies, isAnswerLost, () => this.#changeTargets(intent))
+      // 6. Check it before it leaves the house: the difference to the base is exactly what was declared.
+      files = verifySigned(intent, signed)
+    } catch (error) {
+      return this.#notSigned(publication, images, error)
+    }
+    // A crash before this leaves the intent; after it, bytes that were never sent and may still be.
+    const withBytes = this.#images.move(images, { type: 'signed' }, { ...publication, files })
+    return this.#send({ ...publication, files }, withBytes)
+  }
+
+  /** Takes up a publication that an earlier run left. */
+  async resume(id: string, images: readonly PendingImage[]): Promise<Outcome> {
+    const publication = this.#dependencies.requests.publication(id)
+    const status = images[0]?.record.status
+    if (publication === undefined || publication.files.length === 0 || status === 'intended') {
+      return this.#giveUp(id, publication, images, 'PUBLICATION_CONFLICT')
+    }
+    if (status === 'publishing') return this.#deliver(publication, images, { isSent: true })
+    // Signed and not sent: only a base that has not moved may be built upon.
+    const sight = await this.#look(publication)
+    if (sight.seen === 'nothing') return 'later'
+    if (sight.seen === 'broken') return this.#fail(publication, images, sight.error)
+    return sight.seen === 'moved'
+      ? this.#giveUp(id, publication, images, 'PUBLICATION_CONFLICT')
+      : this.#send(publication, images)
+  }
+
+  #changeTargets({ publication, base }: Intent): Promise<readonly SignedRole[]> {
+    const { id, gun, roles, changes } = publication
+    return this.#dependencies.keyHolder.changeTargets({ publication: id, gun, roles, changes, base: base.files })
+  }
+
+  /** Nothing was sent, so nothing but a version of the key holder's own count is lost. */
+  #notSigned(publication: Publication, images: readonly PendingImage[], error: unknown): Outcome {
+    if (codeOf(error) === 'PUBLICATION_REPLAYED') {
+      return this.#giveUp(publication.id, publication, images, 'PUBLICATION_REPLAYED')
+    }
+    if (images.length > 1 && isChangeRefusal(error)) {
+      this.#images.move(images, { type: 'conflict' })
+      return 'split'
+    }
+    return this.#fail(publication, images, failureOf(error))
+  }
+
+  async #send(publication: Publication, images: readonly PendingImage[]): Promise<Outcome> {
+    // 7. Save that it is about to be sent. From here on a crash leaves a question that only the trust server can answer.
+    return this.#deliver(publication, this.#images.move(images, { type: 'sending' }), { isSent: false })
+  }
+
+  async #deliver(publication: Publication, images: readonly PendingImage[], o: { isSent: boolean }): Promise<Outcome> {
+    let { isSent } = o
+    for (let attempt = 1; ; attempt++) {
+      let refusal: unknown
+      if (!isSent) {
+        try {
+          // 8. Publish all roles in one update. Before: the server has the base. After: it has ours, heard of or not.
+          await this.#dependencies.publisher.publish(publication.gun, filesOf(publication))
+        } catch (error) {
+          if (isPublishRefusal(error)) return this.#fail(publication, images, failureOf(error))
+          refusal = error
+        }
+      }
+      // 9. Read back and verify, whatever the answer was: a lost answer may have been a yes, and a "conflict" our own echo.
+      const sight = await this.#look(publication)
+      if (sight.seen === 'ours') return this.#prove(publication, images, sight.roles)
+      if (sight.seen === 'moved' || (isConflict(refusal) && sight.seen === 'base')) {
+        return this.#giveUp(publication.id, publication, images, codeOf(refusal) ?? 'PUBLICATION_CONFLICT')
+      }
+      if (attempt >= this.#dependencies.settings.attempts) return this.#undecided(publication, images, sight)
+      await backOff(this.#dependencies, attempt)
+      // The base stands unchanged, so the same bytes may be sent again.
+      isSent = sight.seen !== 'base'
+    }
+  }
+
+  /** The attempts are used up. Unknown is never told as failed: it waits until somebody can be asked. */
+  #undecided(publication: Publication, images: readonly PendingImage[], sight: Sight): Outcome {
+    if (sight.seen !== 'broken') return 'later'
+    return this.#fail(publication, images, {
+      code: 'PUBLICATION_NOT_PROVEN',
+      detail: `Published, but what the trust server serves now cannot be verified: ${sight.error.code}. ${sight.error.detail}`,
+    })
+  }
+
+  #prove(publication: Publication, images: readonly PendingImage[], roles: readonly RoleVersion[]): Outcome {
+    // 10. Save the proof. A crash before this leaves `publishing`; the next start reads back again and comes here.
+    this.#images.move(images, { type: 'proven', roles })
+    this.#finished(publication, 'published')
+    return 'ended'
+  }
+
+  /** The state of the repository as far as this publication is concerned. */
+  async #look(publication: Publication): Promise<Sight> {
+    try {
+      const { trusted } = await loadRepository(this.#dependencies, publication.gun)
+      const sight = this.#compare(publication, trusted)
+      if (sight.seen === 'ours') await this.#dependencies.keyHolder.observeRepository(publication.gun, trusted.files)
+      return sight
+    } catch (error) {
+      // Metadata that does not verify is an answer; a server or key holder out of reach is none.
+      if (error instanceof TufError || error instanceof DomainError) return { seen: 'broken', error: failureOf(error) }
+      if (error instanceof CodedError) return { seen: 'nothing' }
+      throw error
+    }
+  }
+
+  #compare({ files, roles, changes, base }: Publication, trusted: TrustedRepository): Sight {
+    const now = this.#dependencies.clock.now()
+    const isOurs = files.every((file) => {
+      const present = targetsOf(trusted, file.role)
+      if (present?.sha256 === file.sha256) return true
+      // Somebody published after us: ours is below it in the history if the change still stands.
+      return (present?.metadata.version ?? 0) > file.version && holdsChanges(trusted, file, changes, now)
+    })
+    if (isOurs) return { seen: 'ours', roles: roleVersions(trusted, roles) }
+    return isSameBase(base, roleVersions(trusted, roles)) ? { seen: 'base' } : { seen: 'moved' }
+  }
+
+  #giveUp(id: string, publication: Publication | undefined, images: readonly PendingImage[], code: string): Outcome {
+    const attempt = 1 + Math.max(0, ...images.map(({ record }) => ('conflicts' in record ? record.conflicts : 0)))
+    this.#images.move(images, { type: 'conflict' })
+    this.#dependencies.requests.forgetFiles(id)
+    if (publication !== undefined) {
+      this.#progress.publicationConflict({ gun: publication.gun, attempt, code })
+      this.#finished(publication, 'conflict', code)
+    }
+    return 'again'
+  }
+
+  #fail(publication: Publication, images: readonly PendingImage[], error: Failure): Outcome {
+    this.#images.move(images, { type: 'failed', error })
+    this.#finished(publication, 'failed', error.code)
+    return 'ended'
+  }
+
+  #finished(publication: Publication, outcome: 'published' | 'failed' | 'conflict', code?: string): void {
+    const { id, gun, kind, changes, createdAt } = publication
+    if (outcome !== 'conflict') this.#dependencies.requests.forgetFiles(id)
+    this.#progress.publicationFinished({
+      publication: id,
+      gun,
+      kind,
+      changes: changes.length,
+      outcome,
+      durationMs: this.#dependencies.clock.now().getTime() - createdAt.getTime(),
+      ...(code === undefined ? {} : { code }),
+    })
+  }
+}
+
+/** @throws DomainError SIGNED_ROLES_UNEXPECTED; TufError where the bytes are not the declared change */
+function verifySigned({ publication, base }: Intent, signed: readonly SignedRole[]): readonly SignedRole[] {
+  const expected = [...publication.roles].sort()
+  const received = signed.map(({ role }) => role).sort()
+  if (expected.join(' ') !== received.join(' ')) throw unexpected(publication.gun, 'roles')
+  const changes = publication.changes.map(({ change }) => change)
+  for (const { role, version, sha256, bytes } of signed) {
+    const verified = verifyNextVersion(base, role, bytes, changes)
+    if (verified.sha256 !== sha256 || verified.metadata.version !== version) throw unexpected(publication.gun, role)
+  }
+  return signed
+}
+
+function unexpected(gun: Gun, what: string): DomainError {
+  return new DomainError('SIGNED_ROLES_UNEXPECTED', 'The key holder signed something else than it was asked to.', {
+    gun,
+    what,
+  })
+}
+
+function holdsChanges(
+  trusted: TrustedRepository,
+  { role }: SignedRole,
+  changes: Publication['changes'],
+  now: Date,
+): boolean {
+  const wanted = changes.map(({ change }) => change)
+  return changedRoles(trusted, [role], wanted, now).length === 0
+}
+
+function isSameBase(base: readonly RoleVersion[], present: readonly RoleVersion[]): boolean {
+  const key = (roles: readonly RoleVersion[]): string =>
+    roles
+      .map(({ role, version, sha256 }) => `${role} ${version} ${sha256}`)
+      .sort()
+      .join('\n')
+  return key(base) === key(present)
+}
+
+function filesOf({ files }: Publication): ReadonlyMap<SignedRole['role'], Uint8Array> {
+  return new Map(files.map(({ role, bytes }) => [role, bytes]))
+}
+
+function isAnswerLost(error: unknown): boolean {
+  return codeOf(error) === 'KEY_HOLDER_UNREACHABLE'
+}
