@@ -1,12 +1,14 @@
 // Canonical JSON: the bytes that signatures cover. Strings and numbers are written by the `canonicaljson` package; the walk is
 // ours, because the package fails on members such as `constructor: null` and orders names by locale instead of by bytes.
 // What the package and Notary's encoder (docker/go canonical/json encode.go) write differently is refused, never guessed.
-import canonicaljson from 'canonicaljson'
+import * as canonicaljson from 'canonicaljson'
 import { encodeUtf8 } from './encoding.ts'
 import { TufError } from './errors.ts'
 import { isJsonArray, type JsonObject, type JsonValue } from './json.ts'
 
 const MAX_DEPTH = 64
+
+const stringify = canonicaljson.stringify ?? canonicaljson.default.stringify
 
 /** Printable ASCII without quote and backslash: the package writes it unchanged between quotes (property test). */
 const PLAIN = /^[ !#-[\]-~]*$/
@@ -88,12 +90,12 @@ function writeString(text: string): string {
   if (UNPAIRED.test(text)) {
     throw new TufError('CANONICAL_SURROGATE', 'Text with an unpaired surrogate has no agreed canonical form')
   }
-  return canonicaljson.stringify(text)
+  return stringify(text)
 }
 
 function writeNumber(value: number): string {
   if (!Number.isSafeInteger(value) || Object.is(value, -0)) {
     throw new TufError('CANONICAL_NUMBER', 'Only whole numbers up to 2^53-1 have an agreed canonical form')
   }
-  return canonicaljson.stringify(value)
+  return stringify(value)
 }

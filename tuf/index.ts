@@ -3,7 +3,7 @@ export { CodedError, TufError, TUF_ERROR_CODES, type ErrorFacts, type TufErrorCo
 export { isJsonArray, isJsonObject, parseJson, type JsonLimits, type JsonObject, type JsonValue } from './json.ts'
 export { decodeBase64, decodeHex, encodeBase64, encodeHex, encodeUtf8 } from './encoding.ts'
 export { canonicalText, compareNames, encodeCanonical } from './canonical.ts'
-export { normalFormText } from './normal-form.ts'
+export { normalFormText, verifyNormalForm } from './normal-form.ts'
 export { parseGun, type Gun } from './gun.ts'
 export {
   BASE_ROLES,
@@ -51,7 +51,14 @@ export {
   type NewRootCertificate,
 } from './x509.ts'
 export { verifyCertificateChain, verifyDelegationCertificate, verifyRootCertificate } from './root-certificate.ts'
-export { METADATA_LIMITS, attachSignatures, verifySignatures, type Received, type UnsignedMetadata } from './signed.ts'
+export {
+  METADATA_LIMITS,
+  attachSignatures,
+  verifyNormalFormFile,
+  verifySignatures,
+  type Received,
+  type UnsignedMetadata,
+} from './signed.ts'
 export { MAX_VERSION, type FileMeta } from './metadata.ts'
 export { parseRoot, type RootMetadata } from './root.ts'
 export { parseTargets, type DelegationRole, type Delegations, type TargetsMetadata } from './targets.ts'

@@ -28,7 +28,8 @@ const ED25519_PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'he
  */
 export function readPrivateKeyInfo(der: Buffer): KeyObject {
   const [version, algorithm, privateKey] = partsOf(readDer(der), 'sequence')
-  if (integerOf(version) > 1) throw new TufError('KEY_FILE_UNSUPPORTED', 'Only versions 0 and 1 of PKCS#8 are supported')
+  if (integerOf(version) > 1)
+    throw new TufError('KEY_FILE_UNSUPPORTED', 'Only versions 0 and 1 of PKCS#8 are supported')
   const id = oidOf(partsOf(algorithm, 'sequence')[0])
   switch (id) {
     case EC_OID:

@@ -1,5 +1,6 @@
 // The envelope of every metadata file: `signed` as received, its canonical bytes, and the signatures over them.
 // What `signed` means is read by root.ts, targets.ts, snapshot.ts and timestamp.ts; trust is decided elsewhere.
+import { Buffer } from 'node:buffer'
 import { canonicalText } from './canonical.ts'
 import { sha256Hex } from './digest.ts'
 import { decodeBase64, encodeBase64, encodeUtf8 } from './encoding.ts'
@@ -7,7 +8,7 @@ import { TufError } from './errors.ts'
 import { parseJson, type JsonLimits, type JsonObject, type JsonValue } from './json.ts'
 import { parseTufKeyId, type PublicKey } from './key.ts'
 import { asArrayOrNothing, asObject, asString, refuseCaseVariants } from './members.ts'
-import { normalFormText } from './normal-form.ts'
+import { normalFormText, verifyNormalForm } from './normal-form.ts'
 import type { RoleName, TufKeyId } from './role.ts'
 import { verifySignature, type SignatureEntry } from './signature.ts'
 
@@ -110,8 +111,20 @@ export function attachSignatures(unsigned: UnsignedMetadata, signatures: readonl
   return encodeUtf8(envelopeText(unsigned.signed, signatures))
 }
 
+/**
+ * Whether a received file is byte for byte what Notary's own encoder would make of it.
+ * @throws TufError NORMAL_FORM_*
+ */
+export function verifyNormalFormFile(file: Received<unknown>): void {
+  verifyNormalForm(file.signed)
+  const expected = encodeUtf8(envelopeText(file.signed, file.signatures))
+  if (Buffer.compare(expected, file.bytes) !== 0) {
+    throw new TufError('NORMAL_FORM_BYTES', 'A file is not written byte for byte as Notary writes it')
+  }
+}
+
 /** The envelope as Notary's encoder writes it. @throws TufError CANONICAL_* */
-export function envelopeText(signed: JsonObject, signatures: readonly SignatureEntry[]): string {
+function envelopeText(signed: JsonObject, signatures: readonly SignatureEntry[]): string {
   const entries = signatures.map(({ keyId, method, signature }) =>
     normalFormText(
       new Map([

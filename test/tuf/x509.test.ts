@@ -1,4 +1,4 @@
-import { createPrivateKey, generateKeyPairSync, X509Certificate, type KeyObject } from 'node:crypto'
+import { generateKeyPairSync, X509Certificate, type KeyObject } from 'node:crypto'
 import { expect } from 'chai'
 import {
   certificateKey,
@@ -6,13 +6,10 @@ import {
   parseCertificates,
   parseGun,
   parsePrivateKeyFile,
-  parsePublicKey,
   publicKeyOf,
   publicKeyPem,
-  verifyRootCertificate,
-  type JsonValue,
 } from '@countersign/tuf'
-import { codeOf, expectCode } from './expect-code.ts'
+import { expectCode } from './expect-code.ts'
 import { vectorBytes, vectorJson, vectorText } from './vectors.ts'
 
 const gun = parseGun('registry.example.test/demo/app')
