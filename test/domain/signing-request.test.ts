@@ -1,0 +1,157 @@
+import { parseGun, parseTag, RELEASES } from '@countersign/tuf'
+import { expect } from 'chai'
+import fc from 'fast-check'
+import type { Decision } from '../../src/domain/policy.ts'
+import {
+  advance,
+  IMAGE_STATUSES,
+  type ImageRecord,
+  type ImageStatus,
+  isFinal,
+  next,
+  type RequestEvent,
+  type RequestEventType,
+  requestStatus,
+} from '../../src/domain/signing-request.ts'
+import { expectCode } from '../support/expect-code.ts'
+
+const at = new Date('2026-05-01T00:00:00Z')
+const later = new Date('2026-05-01T00:00:01Z')
+const subject = {
+  reference: 'registry.example.com/app:1',
+  gun: parseGun('registry.example.com/app'),
+  tag: parseTag('1'),
+  sha256: 'a'.repeat(64),
+  length: 500,
+}
+const allow: Decision = { outcome: 'allow', reasons: [], policyDigest: 'd', at }
+const roles = [{ role: RELEASES, version: 2, sha256: 'b'.repeat(64) }]
+const error = { code: 'TEST', detail: 'test' }
+
+const decided = { subject, at, decision: allow, conflicts: 1 }
+const records: Record<ImageStatus, ImageRecord> = {
+  submitted: { status: 'submitted', subject, at },
+  approved: { status: 'approved', ...decided },
+  intended: { status: 'intended', ...decided, publication: 'p' },
+  signed: { status: 'signed', ...decided, publication: 'p' },
+  publishing: { status: 'publishing', ...decided, publication: 'p' },
+  published: { status: 'published', ...decided, roles, unchanged: false },
+  denied: { status: 'denied', subject, at, decision: { ...allow, outcome: 'deny' } },
+  withdrawn: { status: 'withdrawn', subject, at },
+  expired: { status: 'expired', subject, at },
+  failed: { status: 'failed', subject, at, error },
+}
+const events: Record<RequestEventType, RequestEvent> = {
+  decided: { type: 'decided', decision: allow },
+  'intent-saved': { type: 'intent-saved', publication: 'q' },
+  signed: { type: 'signed' },
+  sending: { type: 'sending' },
+  proven: { type: 'proven', roles },
+  'found-unchanged': { type: 'found-unchanged', roles },
+  conflict: { type: 'conflict' },
+  failed: { type: 'failed', error },
+  withdrawn: { type: 'withdrawn' },
+  expired: { type: 'expired' },
+}
+
+/** The whole machine. What is not listed is refused. */
+const TABLE: Partial<Record<ImageStatus, Partial<Record<RequestEventType, ImageStatus>>>> = {
+  submitted: { decided: 'approved', failed: 'failed', withdrawn: 'withdrawn', expired: 'expired' },
+  approved: {
+    'intent-saved': 'intended',
+    'found-unchanged': 'published',
+    failed: 'failed',
+    withdrawn: 'withdrawn',
+    expired: 'expired',
+  },
+  intended: { signed: 'signed', conflict: 'approved', failed: 'failed' },
+  signed: { sending: 'publishing', conflict: 'approved', failed: 'failed' },
+  publishing: { proven: 'published', conflict: 'approved', failed: 'failed' },
+}
+
+const allEvents = Object.values(events)
+
+describe('the state machine of an image', () => {
+  for (const status of IMAGE_STATUSES) {
+    for (const event of allEvents) {
+      const expected = TABLE[status]?.[event.type]
+      it(`${status} + ${event.type} -> ${expected ?? 'refused'}`, () => {
+        const transition = next(records[status], event, later)
+        expect(transition.ok ? transition.record.status : undefined).to.equal(expected)
+        if (transition.ok) {
+          expect(transition.record.at).to.equal(later)
+          expect(transition.record.subject).to.deep.equal(subject)
+        } else {
+          expectCode('TRANSITION_INVALID', () => advance(records[status], event, later))
+        }
+      })
+    }
+  }
+
+  it('denies where the policy denies', () => {
+    const decision = { ...allow, outcome: 'deny' as const }
+    expect(advance(records.submitted, { type: 'decided', decision }, at)).to.deep.include({
+      status: 'denied',
+      decision,
+    })
+  })
+
+  it('counts conflicts and forgets the publication', () => {
+    for (const status of ['intended', 'signed', 'publishing'] as const) {
+      const record = advance(records[status], { type: 'conflict' }, later)
+      expect(record).to.deep.include({ status: 'approved', conflicts: 2 })
+      expect(record).to.not.have.property('publication')
+    }
+  })
+
+  it('keeps its promises on every walk', () => {
+    fc.assert(
+      fc.property(fc.array(fc.constantFrom(...allEvents), { maxLength: 40 }), (walk) => {
+        let record = records.submitted
+        const seen: ImageStatus[] = []
+        for (const event of walk) {
+          const transition = next(record, event, later)
+          if (!transition.ok) continue
+          expect(isFinal(record.status), 'nothing leaves a final state').to.equal(false)
+          record = transition.record
+          seen.push(record.status)
+        }
+        // Nothing is published without an approval before it, and no signature comes without an intent.
+        if (seen.includes('published')) expect(seen.indexOf('approved')).to.be.within(0, seen.indexOf('published'))
+        if (seen.includes('signed')) expect(seen.indexOf('intended')).to.be.within(0, seen.indexOf('signed'))
+        if (seen.includes('publishing')) expect(seen.indexOf('signed')).to.be.within(0, seen.indexOf('publishing'))
+      }),
+    )
+  })
+})
+
+describe('requestStatus', () => {
+  const status = (...statuses: ImageStatus[]): string => requestStatus(statuses.map((s) => ({ record: records[s] })))
+
+  it('is that of the image furthest behind, while any is under way', () => {
+    expect(status('published', 'approved', 'publishing')).to.equal('approved')
+    expect(status('failed', 'publishing')).to.equal('publishing')
+  })
+
+  it('is partial where some were published and some not', () => {
+    expect(status('published', 'failed')).to.equal('partial')
+    expect(status('published', 'withdrawn')).to.equal('partial')
+    expect(isFinal('partial')).to.equal(true)
+  })
+
+  it('is the gravest end', () => {
+    expect(status('published', 'published')).to.equal('published')
+    expect(status('denied', 'failed')).to.equal('failed')
+    expect(status('denied', 'withdrawn')).to.equal('denied')
+  })
+
+  it('is final exactly where all images are', () => {
+    const any = fc.array(fc.constantFrom(...IMAGE_STATUSES), { minLength: 1, maxLength: 6 })
+    fc.assert(
+      fc.property(any, (statuses) => {
+        const whole = requestStatus(statuses.map((s) => ({ record: records[s] })))
+        expect(isFinal(whole)).to.equal(statuses.every((s) => isFinal(s)))
+      }),
+    )
+  })
+})
