@@ -26,10 +26,12 @@ Examples:
 
 Exit status: 0 valid; 1 at least one fault; 2 usage.`,
     )
-    .action((options: CheckOptions, command: Command) => perform(command, (session) => check(session, options)))
+    .action((options: CheckOptions, command: Command) =>
+      perform(command, (session) => Promise.resolve(check(session, options))),
+    )
 }
 
-async function check(session: Session, options: CheckOptions): Promise<ExitStatus> {
+function check(session: Session, options: CheckOptions): ExitStatus {
   const { output, terminal } = session
   const { file, digest } = loadConfig(options.config, terminal.env)
   output.document({ valid: true, file: file ?? null, digest })

@@ -46,7 +46,7 @@ export async function submitRequest(
     } catch (error) {
       if (!isTransient(error) || attempt >= MAX_SUBMISSIONS) throw error
       await rest(session, attempt, error)
-      if (session.isInterrupted()) throw error
+      if (session.isInterrupted()) throw new CliError('INTERRUPTED', 'Interrupted before the server answered.')
     }
   }
 }

@@ -1,6 +1,8 @@
 // The commands of `countersign` put together, and the one place where a run ends: in an exit status, with errors printed.
 import { Command, CommanderError } from 'commander'
 import type { GlobalOptions } from './client-config.ts'
+import { addConfigCommands } from './config-commands.ts'
+import { pluginMetadata, withoutPluginName } from './docker-plugin.ts'
 import { EXIT, exitStatusOf, type ExitStatus } from './errors.ts'
 import { Output } from './output.ts'
 import { addRepositoryCommands } from './repository-commands.ts'
@@ -20,6 +22,11 @@ const HELP_WIDTH = 100
  * Runs one command line (without the program's own name) and returns its exit status. Never throws, never ends the process.
  */
 export async function run(argv: readonly string[], terminal: Terminal): Promise<ExitStatus> {
+  const metadata = pluginMetadata(argv)
+  if (metadata !== undefined) {
+    terminal.stdout.write(`${metadata}\n`)
+    return EXIT.done
+  }
   const ends: ExitStatus[] = []
   const program = buildProgram(terminal, async (command, work) => {
     const session = new Session(terminal, command.optsWithGlobals<GlobalOptions>())
@@ -30,7 +37,7 @@ export async function run(argv: readonly string[], terminal: Terminal): Promise<
     }
   })
   try {
-    await program.parseAsync([...argv], { from: 'user' })
+    await program.parseAsync([...withoutPluginName(argv)], { from: 'user' })
     return ends[0] ?? EXIT.done
   } catch (error) {
     if (error instanceof CommanderError) return endOfParsing(error, argv, terminal)
@@ -74,6 +81,7 @@ export function buildProgram(terminal: Terminal, perform: Perform): Command {
   addRepositoryCommands(repositories, perform)
   addRootCommands(program, perform)
   addTokenCommands(program, perform)
+  addConfigCommands(program, perform)
   return program
 }
 

@@ -88,19 +88,33 @@ async function submitAndFollow(
   return reportFollowed(session, request, options.timeout, expected)
 }
 
-/** A submission that Ctrl-C cut off may have arrived; then only the list of requests can tell. */
+/** After Ctrl-C or a lost answer the request may have arrived: the idempotency key finds it, so it is told. */
 async function submit(session: Session, submission: Submission, key: string): Promise<SigningRequestResource> {
   try {
     return await submitRequest(session, submission, key)
   } catch (error) {
-    if (!(error instanceof CliError) || error.code !== 'INTERRUPTED') throw error
-    throw new CliError('REQUEST_NOT_FINISHED', 'Interrupted while the request was being submitted.', {
-      facts: { idempotencyKey: key },
-      next: `It may have arrived. The same command with --idempotency-key ${key} finds it and does not submit twice.`,
-      cause: error,
-    })
+    if (!(error instanceof CliError) || !ANSWER_MISSING.has(error.code)) throw error
+    const isInterrupted = error.code === 'INTERRUPTED'
+    throw new CliError(
+      isInterrupted ? 'REQUEST_NOT_FINISHED' : error.code,
+      isInterrupted ? 'Interrupted while the request was being submitted.' : error.message,
+      {
+        facts: { ...error.facts, idempotencyKey: key },
+        next: `The request may have arrived: the same command with --idempotency-key ${key} does not submit it twice.`,
+        cause: error,
+      },
+    )
   }
 }
+
+/** Failures after which it is unknown whether the server has the request. */
+const ANSWER_MISSING: ReadonlySet<string> = new Set([
+  'INTERRUPTED',
+  'SERVER_UNREACHABLE',
+  'SERVER_TIMEOUT',
+  'SERVER_ANSWER_MALFORMED',
+  'SERVER_ANSWER_TOO_LARGE',
+])
 
 /** Follows a request to its end, reports it, and returns the exit status; Ctrl-C leaves it, with its ID, as unfinished. */
 export async function reportFollowed(

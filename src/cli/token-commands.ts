@@ -15,7 +15,6 @@ interface Grant {
 }
 
 interface CreateOptions {
-  readonly name: string
   readonly grant: readonly Grant[]
   readonly expires?: number
   readonly out?: string
@@ -29,10 +28,10 @@ export function addTokenCommands(program: Command, perform: Perform): void {
     .description(
       'Creates a token. Its secret is shown this once: in a file (--out, mode 0600), else on standard output.',
     )
-    .requiredOption('--name <name>', 'whose token it is')
+    .argument('<name>', 'whose token it is')
     .requiredOption(
       '--grant <grant>',
-      'GRANT=PATTERN[,PATTERN]: admin, operator, submit or read, on repositories; may be repeated',
+      'GRANT:PATTERN[,PATTERN]: admin, operator, submit or read, on repositories; may be repeated',
       addGrant,
     )
     .option(
@@ -45,10 +44,12 @@ export function addTokenCommands(program: Command, perform: Perform): void {
       'after',
       `
 Examples:
-  $ countersign token create --name release-bot --grant 'submit=registry.example.com/team/*' --out release-bot.token
-  $ countersign token create --name auditor --grant 'read=*' --expires 30d --out auditor.token`,
+  $ countersign token create release-bot --grant 'submit:registry.example.com/team/*' --out release-bot.token
+  $ countersign token create auditor --grant 'read:*' --expires 30d --out auditor.token`,
     )
-    .action((options: CreateOptions, command: Command) => perform(command, (session) => create(session, options)))
+    .action((name: string, options: CreateOptions, command: Command) =>
+      perform(command, (session) => create(session, name, options)),
+    )
 
   group
     .command('list')
@@ -64,7 +65,7 @@ Examples:
     .action((id: string, _options: object, command: Command) => perform(command, (session) => revoke(session, id)))
 }
 
-async function create(session: Session, options: CreateOptions): Promise<ExitStatus> {
+async function create(session: Session, name: string, options: CreateOptions): Promise<ExitStatus> {
   const api = await session.api()
   const { output, terminal } = session
   const { now } = terminal
@@ -75,7 +76,7 @@ async function create(session: Session, options: CreateOptions): Promise<ExitSta
       method: 'POST',
       path: 'v1/tokens',
       body: {
-        name: options.name,
+        name,
         grants: options.grant,
         ...(options.expires !== undefined && {
           expiresAt: new Date(now().getTime() + options.expires).toISOString(),
@@ -132,16 +133,16 @@ function stateOf({ revokedAt, expiresAt }: TokenResource, now: Date): string {
 }
 
 function describeGrants({ grants }: TokenResource): string {
-  return grants.map(({ grant, repositories }) => `${grant}=${repositories.join(',')}`).join(' ')
+  return grants.map(({ grant, repositories }) => `${grant}:${repositories.join(',')}`).join(' ')
 }
 
-/** Collects `--grant submit=a/*,b/c` into grants, one per kind. */
+/** Collects `--grant submit:a/*,b/c` into grants, one per kind. */
 function addGrant(text: string, previous: readonly Grant[] = []): readonly Grant[] {
-  const match = /^(admin|operator|submit|read)=(.+)$/.exec(text)
+  const match = /^(admin|operator|submit|read):(.+)$/.exec(text)
   const [, grant, patterns] = match ?? []
   const repositories = patterns?.split(',') ?? []
   if (grant === undefined || repositories.includes('')) {
-    throw new InvalidArgumentError("Write it as GRANT=PATTERN, for example 'submit=registry.example.com/team/*'.")
+    throw new InvalidArgumentError("Write it as GRANT:PATTERN, for example 'submit:registry.example.com/team/*'.")
   }
   const same = previous.find((each) => each.grant === grant)
   const others = previous.filter((each) => each.grant !== grant)

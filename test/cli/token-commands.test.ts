@@ -30,7 +30,7 @@ describe('cli token', () => {
     place.remove()
   })
 
-  const CREATE = ['create', '--name', 'release-bot', '--grant', 'submit=registry.example.com/team/*,a/b'] as const
+  const CREATE = ['create', 'release-bot', '--grant', 'submit:registry.example.com/team/*,a/b'] as const
 
   it('create writes the secret to a new file of mode 0600 and does not print it', async () => {
     const ran = await token([...CREATE, '--out', 'OUT', '--json'])
@@ -52,7 +52,7 @@ describe('cli token', () => {
   })
 
   it('create merges grants of one kind and sends the expiry as a date', async () => {
-    const ran = await token([...CREATE, '--grant', 'submit=c/d', '--grant', 'read=*', '--expires', '1d'])
+    const ran = await token([...CREATE, '--grant', 'submit:c/d', '--grant', 'read:*', '--expires', '1d'])
     expect(ran.exit).to.equal(0)
     const body = api.requests[0]?.body as { grants: unknown; expiresAt: string }
     expect(body.grants).to.deep.equal([
@@ -73,9 +73,9 @@ describe('cli token', () => {
     expect(readFileSync(place.path('out'), 'utf8')).to.equal('mine')
   })
 
-  for (const grant of ['submit', 'submit=', 'submit=a,,b', 'root=*', '=x']) {
+  for (const grant of ['submit', 'submit:', 'submit:a,,b', 'root:*', ':x', 'submit=x']) {
     it(`create refuses the grant "${grant}"`, async () => {
-      const ran = await token(['create', '--name', 'x', '--grant', grant])
+      const ran = await token(['create', 'x', '--grant', grant])
       expect(ran.exit).to.equal(2)
       expect(api.requests).to.deep.equal([])
     })

@@ -1,0 +1,195 @@
+// The program as a whole: help, version, usage, the plugin protocol, and that docs/cli.md knows every command and option.
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Command } from 'commander'
+import { expect } from 'chai'
+import { CLI_ERROR_CODES } from '../../src/cli/errors.ts'
+import { buildProgram } from '../../src/cli/program.ts'
+import { programVersion } from '../../src/cli/version.ts'
+import { FakeApi } from './support/fake-api.ts'
+import { GUN, published, request } from './support/resources.ts'
+import { TOKEN, Workplace } from './support/run-cli.ts'
+
+const top = resolve(import.meta.dirname, '../..')
+const place = new Workplace()
+const silent = { write: () => true }
+const program = buildProgram(
+  {
+    stdout: silent,
+    stderr: silent,
+    stdin: { [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: true, value: '' }) }) },
+    env: {},
+    homeFolder: '/nonexistent',
+    interrupted: new AbortController().signal,
+    now: () => new Date(),
+    pause: () => Promise.resolve(),
+  },
+  () => Promise.resolve(),
+)
+
+/** `repo init` and its command, for every command that does something. */
+function leaves(command: Command, path: readonly string[] = []): [string, Command][] {
+  if (command.commands.length === 0) return [[path.join(' '), command]]
+  return command.commands.flatMap((child) => leaves(child, [...path, child.name()]))
+}
+
+const commands = leaves(program)
+
+describe('cli program', () => {
+  after(() => {
+    place.remove()
+  })
+
+  it('has commands', () => {
+    expect(commands.map(([name]) => name)).to.include.members([
+      'sign',
+      'repo init',
+      'root create',
+      'serve',
+      'key-holder',
+    ])
+  })
+
+  for (const [name, command] of commands) {
+    describe(name, () => {
+      it('has help with a description, examples and the options for all commands', async () => {
+        const ran = await place.run([...name.split(' '), '--help'])
+        expect(ran.exit).to.equal(0)
+        expect(ran.stderr).to.equal('')
+        expect(command.description()).not.to.equal('')
+        expect(ran.stdout).to.include(`$ countersign ${name}`).and.to.include('Global Options:')
+      })
+
+      it('is in docs/cli.md with an example, and so is each of its options', () => {
+        const manual = readFileSync(resolve(top, 'docs/cli.md'), 'utf8')
+        expect(manual).to.match(new RegExp(`^\\$ (ID=\\$\\()?countersign ${name}\\b`, 'm'))
+        expect(manual).to.match(new RegExp(`^## (.*, )?${name}(,.*)?$`, 'm'))
+        for (const option of command.options) expect(manual).to.include(option.long)
+      })
+    })
+  }
+
+  it('documents every environment variable that it reads', () => {
+    const manual = readFileSync(resolve(top, 'docs/cli.md'), 'utf8')
+    for (const name of ['SERVER', 'TOKEN', 'TOKEN_FILE', 'CA_FILE', 'CLIENT_CONFIG', 'OPERATOR_SOCKET']) {
+      expect(manual).to.include(`COUNTERSIGN_${name}`)
+    }
+  })
+
+  it('takes no secret as an argument', () => {
+    const options = [...program.options, ...commands.flatMap(([, command]) => command.options)]
+    const names = options.map(({ long }) => long ?? '').filter((long) => /token|pass|secret|key$/.test(long))
+    expect([...new Set(names)].filter((long) => !long.endsWith('-file') && long !== '--idempotency-key')).to.deep.equal(
+      [],
+    )
+  })
+
+  it('names each error code once', () => {
+    expect(new Set(CLI_ERROR_CODES).size).to.equal(CLI_ERROR_CODES.length)
+  })
+
+  it('prints its version', async () => {
+    const ran = await place.run(['--version'])
+    expect([ran.exit, ran.stdout]).to.deep.equal([0, `${programVersion()}\n`])
+  })
+
+  it('2: without a command, with half of one, or with an unknown one', async () => {
+    for (const argv of [[], ['request'], ['repo', 'explode'], ['token', 'create'], ['--frobnicate']]) {
+      const ran = await place.run(argv)
+      expect([ran.exit, ran.stdout, ran.codes()]).to.deep.equal([2, '', ['USAGE_INVALID']])
+    }
+  })
+
+  it('answers Docker as a plugin does, and runs as one', async () => {
+    const metadata = await place.run(['docker-cli-plugin-metadata'])
+    expect(metadata.json()).to.deep.include({ SchemaVersion: '0.1.0', Version: programVersion() })
+    expect((await place.run(['countersign', '--version'])).exit).to.equal(0)
+  })
+
+  it('1: config check names every fault with its path, and no value', async () => {
+    const config = place.file('countersign.yaml', 'http: { listen: cs_secret }\nlog: { level: loud }\nnonsense: 1\n')
+    const ran = await place.run(['config', 'check', '--config', config, '--json'])
+    expect(ran.exit).to.equal(1)
+    const { code, errors } = ran.json() as { code: string; errors: { path: string }[] }
+    expect(code).to.equal('CONFIG_INVALID')
+    expect([...new Set(errors.map(({ path }) => path))]).to.have.members(['http.listen', 'log.level', 'nonsense'])
+    expect(ran.stdout + ran.stderr).not.to.include('cs_secret')
+  })
+
+  it('0: config check of a good configuration', async () => {
+    const ran = await place.run([
+      'config',
+      'check',
+      '--config',
+      place.file('good.yaml', 'log: { level: info }\n'),
+      '--json',
+    ])
+    expect(ran.exit).to.equal(0)
+    expect(ran.json()).to.deep.include({ valid: true, file: place.path('good.yaml') })
+  })
+})
+
+describe('cli process', () => {
+  interface Ended {
+    readonly exit: number | null
+    readonly stdout: string
+    readonly stderr: string
+  }
+
+  function start(argv: readonly string[], env: Record<string, string> = {}) {
+    const child = spawn(
+      process.execPath,
+      ['--import=tsx', '--conditions=source', resolve(top, 'src/main.ts'), ...argv],
+      {
+        env: { PATH: process.env['PATH'] ?? '', HOME: place.folder, ...env },
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    )
+    let stdout = ''
+    let stderr = ''
+    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
+    child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()))
+    const ended = new Promise<Ended>((done) => {
+      child.on('close', (exit) => {
+        done({ exit, stdout, stderr })
+      })
+    })
+    return { child, ended }
+  }
+
+  it('ends with the exit status of the command', async () => {
+    const { exit, stdout } = await start(['sign', '--json']).ended
+    expect(exit).to.equal(2)
+    expect(JSON.parse(stdout)).to.deep.include({ code: 'IMAGE_LIST_EMPTY' })
+  })
+
+  it('leaves a request on Ctrl-C, with its ID and exit 4', async () => {
+    let api: FakeApi | undefined
+    const waiting = new Promise<void>((asked) => {
+      api = new FakeApi((_request, count) => {
+        if (count === 1) return { status: 201, body: request('submitted') }
+        asked()
+        return { before: () => new Promise(() => undefined) }
+      })
+    })
+    await api!.start()
+    const env = { COUNTERSIGN_SERVER: api!.url, COUNTERSIGN_TOKEN: TOKEN }
+    const { child, ended } = start(['sign', `${GUN}:1.4`], env)
+    await waiting
+    child.kill('SIGINT')
+    const { exit, stdout, stderr } = await ended
+    await api!.stop()
+    expect([exit, stdout]).to.deep.equal([4, 'req-01j9\n'])
+    expect(stderr).not.to.include(TOKEN)
+  })
+
+  it('prints no colour into a pipe', async () => {
+    const api = await new FakeApi(() => ({ status: 201, body: request('published', [published()]) })).start()
+    const env = { COUNTERSIGN_SERVER: api.url, COUNTERSIGN_TOKEN: TOKEN, FORCE_COLOR: '1' }
+    const { exit, stdout } = await start(['sign', `${GUN}:1.4`], env).ended
+    await api.stop()
+    expect(exit).to.equal(0)
+    expect(stdout).not.to.include('\u001b')
+  })
+})
