@@ -71,48 +71,66 @@ export function encodeFrame(frame: RequestFrame | AnswerFrame): Buffer {
   return Buffer.concat([lengths, header, ...attachments.values()])
 }
 
+/** What a splitter keeps room for at first, in bytes. */
+const INITIAL_CAPACITY = 64 * 1024
+
 /**
- * Cuts a byte stream into frame bodies (everything after the first length field).
+ * Cuts a byte stream into frame bodies (everything after the first length field). Holds one buffer that grows with what has
+ * come, never with what was announced, so neither a large length field nor many tiny pieces cost memory.
  * @throws KeyHolderError FRAME_TOO_LARGE as soon as a length field exceeds `maxBytes`
  */
 export class FrameSplitter {
   readonly #maxBytes: number
-  #chunks: Buffer[] = []
+  #buffer = Buffer.alloc(0)
   #buffered = 0
 
   constructor(maxBytes: number = MAX_FRAME_BYTES) {
     this.#maxBytes = maxBytes
   }
 
-  push(chunk: Buffer): Buffer[] {
-    this.#chunks.push(chunk)
-    this.#buffered += chunk.byteLength
-    const bodies: Buffer[] = []
-    for (;;) {
-      const length = this.#frameLength()
-      if (length === undefined || this.#buffered < 4 + length) return bodies
-      const all =
-        this.#chunks.length === 1 && this.#chunks[0] !== undefined ? this.#chunks[0] : Buffer.concat(this.#chunks)
-      bodies.push(all.subarray(4, 4 + length))
-      const rest = all.subarray(4 + length)
-      this.#chunks = rest.byteLength > 0 ? [rest] : []
-      this.#buffered = rest.byteLength
-    }
+  /** Bytes of a frame that is not complete yet. */
+  get buffered(): number {
+    return this.#buffered
   }
 
-  #frameLength(): number | undefined {
-    if (this.#buffered < 4) return undefined
-    const first = this.#chunks[0]
-    if (first === undefined || first.byteLength < 4) this.#chunks = [Buffer.concat(this.#chunks)]
-    const length = this.#chunks[0]?.readUInt32BE(0) ?? 0
-    if (length > this.#maxBytes) {
-      throw new KeyHolderError('FRAME_TOO_LARGE', 'A frame exceeds the limit.', {
-        bytes: length,
-        maxBytes: this.#maxBytes,
-      })
+  push(chunk: Buffer): Buffer[] {
+    this.#append(chunk)
+    const bodies: Buffer[] = []
+    let offset = 0
+    while (this.#buffered - offset >= 4) {
+      const length = this.#buffer.readUInt32BE(offset)
+      if (length > this.#maxBytes) throw tooLarge(length, this.#maxBytes)
+      const end = offset + 4 + length
+      if (end > this.#buffered) break
+      bodies.push(Buffer.from(this.#buffer.subarray(offset + 4, end)))
+      offset = end
     }
-    return length
+    this.#consume(offset)
+    return bodies
   }
+
+  #append(chunk: Buffer): void {
+    const needed = this.#buffered + chunk.byteLength
+    if (needed > this.#buffer.byteLength) {
+      const grown = Buffer.alloc(Math.max(needed, 2 * this.#buffer.byteLength, INITIAL_CAPACITY))
+      this.#buffer.copy(grown, 0, 0, this.#buffered)
+      this.#buffer = grown
+    }
+    chunk.copy(this.#buffer, this.#buffered)
+    this.#buffered = needed
+  }
+
+  #consume(bytes: number): void {
+    if (bytes === 0) return
+    const rest = this.#buffer.subarray(bytes, this.#buffered)
+    this.#buffered = rest.byteLength
+    // A large buffer is let go with the frame that needed it.
+    this.#buffer = rest.byteLength === 0 ? Buffer.alloc(0) : Buffer.from(rest)
+  }
+}
+
+function tooLarge(bytes: number, maxBytes: number): KeyHolderError {
+  return new KeyHolderError('FRAME_TOO_LARGE', 'A frame exceeds the limit.', { bytes, maxBytes })
 }
 
 /** @throws KeyHolderError FRAME_MALFORMED */

@@ -1,0 +1,153 @@
+// The daemon's side of the key holder's service socket: the KeyHolder port in the words of the protocol. It decides nothing.
+import {
+  parseJson,
+  parsePublicKey,
+  parseRoleName,
+  sha256Hex,
+  type Gun,
+  type PublicKey,
+  type RoleName,
+} from '@countersign/tuf'
+import type {
+  DeclaredChange,
+  InitializationFiles,
+  KeyHolder,
+  KeyHolderStatus,
+  RepositoryCustody,
+  SignedRole,
+} from '../domain/ports.ts'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import type { OperationInput, OperationResponse } from '../key-holder-protocol/operations.ts'
+import { connectKeyHolder, type KeyHolderConnection, type KeyHolderConnectionOptions } from './connection.ts'
+
+export { connectKeyHolder, type KeyHolderAnswer, type KeyHolderConnection } from './connection.ts'
+
+type WireKey = OperationResponse<'export-public-key'>['key']
+
+/** The KeyHolder port over a service socket. */
+export class KeyHolderClient implements KeyHolder {
+  readonly #connection: KeyHolderConnection
+
+  constructor(socketPath: string, options: KeyHolderConnectionOptions = {}) {
+    this.#connection = connectKeyHolder(socketPath, options)
+  }
+
+  close(): void {
+    this.#connection.close()
+  }
+
+  async status(): Promise<KeyHolderStatus> {
+    return (await this.#connection.call('status', {})).response
+  }
+
+  async repositoryStatus(gun: Gun): Promise<RepositoryCustody> {
+    const { response } = await this.#connection.call('repository-status', { gun })
+    return toCustody(gun, response)
+  }
+
+  async exportPublicKey(gun: Gun, role: RoleName): Promise<{ key: PublicKey; pem: string }> {
+    const { response } = await this.#connection.call('export-public-key', { gun, role })
+    return { key: toPublicKey(response.key), pem: response.pem }
+  }
+
+  async createDelegationKey(
+    o: Parameters<KeyHolder['createDelegationKey']>[0],
+  ): Promise<{ key: PublicKey; pem: string }> {
+    const { response } = await this.#connection.call('create-delegation-key', { ...o, evidence: { ...o.evidence } })
+    return { key: toPublicKey(response.key), pem: response.pem }
+  }
+
+  async initializeRepository(o: Parameters<KeyHolder['initializeRepository']>[0]): Promise<InitializationFiles> {
+    const { response, attachments } = await this.#connection.call('initialize-repository', {
+      ...o,
+      snapshotKey: toWireKey(o.snapshotKey),
+      timestampKey: toWireKey(o.timestampKey),
+    })
+    return { state: response.state, rootKeyIds: response.rootKeyIds, files: listed(response.files, attachments) }
+  }
+
+  async completeInitialization(o: Parameters<KeyHolder['completeInitialization']>[0]): Promise<InitializationFiles> {
+    const { response, attachments } = await this.#connection.call('complete-initialization', {
+      ...o,
+      signatures: o.signatures.map((signature) => ({ ...signature })),
+    })
+    return { state: response.state, rootKeyIds: response.rootKeyIds, files: listed(response.files, attachments) }
+  }
+
+  async changeTargets(o: Parameters<KeyHolder['changeTargets']>[0]): Promise<readonly SignedRole[]> {
+    const { publication, gun, roles, base } = o
+    const request = {
+      publication,
+      gun,
+      roles: [...roles],
+      changes: o.changes.map(toWireChange),
+      files: [...base.keys()],
+    }
+    const { response, attachments } = await this.#connection.call('change-targets', request, base)
+    const files = listed(
+      response.roles.map(({ role }) => role),
+      attachments,
+    )
+    return response.roles.map(({ role, version, sha256 }) => {
+      const bytes = files.get(role)
+      if (bytes === undefined || sha256Hex(bytes) !== sha256) throw malformed('a signed file is not the one announced')
+      return { role: parseRoleName(role), version, sha256, bytes }
+    })
+  }
+
+  async observeRepository(gun: Gun, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+    await this.#connection.call('observe-repository', { gun, files: [...files.keys()] }, files)
+  }
+
+  async appendRecord(kind: string, facts: Readonly<Record<string, string | number | boolean>>): Promise<number> {
+    return (await this.#connection.call('append-record', { kind, facts: { ...facts } })).response.index
+  }
+}
+
+function toWireChange({ change, evidence }: DeclaredChange): OperationInput<'change-targets'>['changes'][number] {
+  if (change.kind === 'drop') return { kind: 'drop', tag: change.name, evidence: { ...evidence } }
+  return { kind: 'put', tag: change.name, sha256: change.sha256, length: change.length, evidence: { ...evidence } }
+}
+
+function toWireKey(key: PublicKey): WireKey {
+  return { keytype: key.keyType, keyval: { private: null, public: key.publicValue } }
+}
+
+/** Large enough for a certificate bundle. */
+const KEY_LIMITS = { maxBytes: 256 * 1024, maxDepth: 4 }
+
+function toPublicKey(key: WireKey): PublicKey {
+  return parsePublicKey(parseJson(Buffer.from(JSON.stringify(key)), KEY_LIMITS))
+}
+
+function toCustody(gun: Gun, response: OperationResponse<'repository-status'>): RepositoryCustody {
+  const { state, frozenBecause, rootCustody, pinnedRoot } = response
+  return {
+    gun,
+    state,
+    rootCustody,
+    ...(frozenBecause !== undefined && { frozenBecause }),
+    ...(pinnedRoot !== undefined && { pinnedRoot }),
+    keys: response.keys.map((key) => ({ ...key, role: parseRoleName(key.role) })),
+    roles: response.roles.map(({ role, highestSeen, highestSigned }) => ({
+      role: parseRoleName(role),
+      ...(highestSeen !== undefined && { highestSeen }),
+      ...(highestSigned !== undefined && { highestSigned }),
+    })),
+  }
+}
+
+/** The attachments, where they are exactly those listed. */
+function listed(
+  names: readonly string[],
+  attachments: ReadonlyMap<string, Uint8Array>,
+): ReadonlyMap<string, Uint8Array> {
+  if (names.length !== attachments.size || !names.every((name) => attachments.has(name))) {
+    throw malformed('the files are not those announced')
+  }
+  return attachments
+}
+
+function malformed(what: string): KeyHolderError {
+  return new KeyHolderError('FRAME_MALFORMED', `The key holder's answer is malformed: ${what}.`, { what })
+}

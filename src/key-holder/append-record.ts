@@ -1,0 +1,31 @@
+// Records of the daemon. The key holder vouches for when they came, not for what they say.
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { commit, type Answer, type Call, type Holder } from './holder.ts'
+
+const RECORDS_SUBJECT = 'records'
+
+/** See the operation's description in the protocol. @throws KeyHolderError LIMIT_RECORDS, OPERATION_MALFORMED */
+export function appendRecord(
+  holder: Holder,
+  { request, socket }: Call<'append-record'>,
+): Promise<Answer<'append-record'>> {
+  const { recordsPerHour } = holder.limits
+  if (holder.rates.used(RECORDS_SUBJECT, holder.now()) >= recordsPerHour) {
+    throw new KeyHolderError('LIMIT_RECORDS', 'More records within an hour than the limits file allows.', {
+      recordsPerHour,
+    })
+  }
+  const record = {
+    kind: 'daemon-record',
+    by: socket,
+    saidBy: 'daemon',
+    record: request.kind,
+    facts: request.facts,
+  } as const
+  // Nothing else is appended between: all of this is synchronous.
+  const index = holder.log.size
+  commit(holder, [record], () => {
+    holder.rates.add(RECORDS_SUBJECT, 1, holder.now())
+  })
+  return Promise.resolve({ response: { index } })
+}

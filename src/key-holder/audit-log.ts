@@ -1,0 +1,230 @@
+// The audit log: entries are committed with the state that they speak of, then published as tlog-tiles with a signed checkpoint.
+// The database is the truth; the files are derived from it, and the same function writes what a crash left out.
+import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import type { KeyObject } from 'node:crypto'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { encodeVerifierKey, signCheckpoint, verifyCheckpoint, type Checkpoint } from './checkpoint.ts'
+import type { StateDatabase } from './database.ts'
+import { writeDurably } from './durable-file.ts'
+import { leafHash, perfectRoot, rootHash, TILE_WIDTH, type Nodes } from './merkle.ts'
+import { encodeBundle, MAX_ENTRY_BYTES, partialFolder, tilePath, tilesOf } from './tiles.ts'
+
+/** Entry bundles that are compared at start. */
+const BUNDLES_CHECKED = 16
+
+export class AuditLog {
+  readonly origin: string
+  /** The log's public key as verifiers take it. */
+  readonly verifierKey: string
+  readonly #folder: string
+  readonly #database: StateDatabase
+  readonly #privateKey: KeyObject
+  readonly #step: (step: 'tiles-written') => void
+  #published: Checkpoint | undefined
+  #note = ''
+
+  constructor(o: {
+    folder: string
+    origin: string
+    database: StateDatabase
+    publicKey: KeyObject
+    privateKey: KeyObject
+    step: (step: 'tiles-written') => void
+  }) {
+    this.#folder = o.folder
+    this.origin = o.origin
+    this.verifierKey = encodeVerifierKey(o.origin, o.publicKey)
+    this.#database = o.database
+    this.#privateKey = o.privateKey
+    this.#step = o.step
+  }
+
+  /** Number of entries committed. */
+  get size(): number {
+    return (
+      this.#database.get<{ size: number }>('SELECT coalesce(max(position) + 1, 0) AS size FROM log_entries')?.size ?? 0
+    )
+  }
+
+  /** The newest signed checkpoint on disk. */
+  get checkpoint(): { readonly note: string; readonly size: number; readonly rootHash: string } {
+    return {
+      note: this.#note,
+      size: this.#published?.size ?? 0,
+      rootHash: Buffer.from(this.#published?.rootHash ?? []).toString('base64'),
+    }
+  }
+
+  /**
+   * Appends one entry. Call inside the transaction that holds the change it speaks of.
+   * @returns its position. @throws KeyHolderError OPERATION_MALFORMED where it is too large, STATE_UNWRITABLE
+   */
+  append(entry: Readonly<Record<string, unknown>>): number {
+    const bytes = Buffer.from(JSON.stringify(entry), 'utf8')
+    if (bytes.byteLength > MAX_ENTRY_BYTES) {
+      throw new KeyHolderError('OPERATION_MALFORMED', 'This is too large for one record.', { bytes: bytes.byteLength })
+    }
+    const position = this.size
+    this.#database.run('INSERT INTO log_entries (position, entry) VALUES (?, ?)', position, bytes)
+    let hash: Uint8Array = leafHash(bytes)
+    for (let level = 0, at = position; ; level++) {
+      this.#database.run('INSERT INTO log_nodes (level, position, hash) VALUES (?, ?, ?)', level, at, Buffer.from(hash))
+      if ((at + 1) % TILE_WIDTH !== 0) break
+      hash = perfectRoot(this.#hashes(level, at + 1 - TILE_WIDTH, TILE_WIDTH))
+      at = Math.floor(at / TILE_WIDTH)
+    }
+    return position
+  }
+
+  /**
+   * Writes tiles, bundles and checkpoint up to the last committed entry, each flushed. Nothing may be signed before it returns.
+   * A crash before the checkpoint leaves tiles that no checkpoint names yet; a crash after it leaves nothing to do.
+   * @throws KeyHolderError AUDIT_LOG_UNWRITABLE
+   */
+  publish(): void {
+    const size = this.size
+    const from = this.#published?.size ?? 0
+    if (size === from) return
+    try {
+      for (const { level, index, width } of tilesOf(size, from)) {
+        const first = index * TILE_WIDTH
+        this.#writeFile(tilePath(level, index, width), this.#tile(level, first, width))
+        if (level === 0) this.#writeFile(tilePath('entries', index, width), this.#bundle(first, width))
+      }
+      this.#step('tiles-written')
+      const checkpoint = { origin: this.origin, size, rootHash: rootHash(size, this.#nodes) }
+      const note = signCheckpoint(checkpoint, this.#privateKey)
+      this.#writeFile('checkpoint', Buffer.from(note))
+      this.#published = checkpoint
+      this.#note = note
+      this.#removeSuperseded(from, size)
+    } catch (cause) {
+      if (cause instanceof KeyHolderError) throw cause
+      throw new KeyHolderError(
+        'AUDIT_LOG_UNWRITABLE',
+        'The audit log cannot be written, so nothing is signed.',
+        {},
+        { cause },
+      )
+    }
+  }
+
+  /**
+   * Compares the files with the database, then writes what is missing.
+   * @throws KeyHolderError AUDIT_LOG_DAMAGED (another content, or files ahead of the database), AUDIT_LOG_UNWRITABLE
+   */
+  open(): void {
+    const note = this.#read('checkpoint')?.toString('utf8')
+    this.#writeKey()
+    if (note !== undefined) {
+      const checkpoint = verifyCheckpoint(note, this.verifierKey)
+      const { size } = this
+      if (checkpoint.size > size) {
+        throw damaged('the checkpoint is ahead of the database, which may be an old copy', checkpoint.size)
+      }
+      if (Buffer.compare(checkpoint.rootHash, rootHash(checkpoint.size, this.#nodes)) !== 0) {
+        throw damaged('the checkpoint speaks of other entries', checkpoint.size)
+      }
+      this.#checkTiles(checkpoint.size)
+      this.#published = checkpoint
+      this.#note = note
+    }
+    this.publish()
+  }
+
+  readonly #nodes: Nodes = (level, index) => {
+    const row = this.#database.get<{ hash: Buffer }>(
+      'SELECT hash FROM log_nodes WHERE level = ? AND position = ?',
+      level,
+      index,
+    )
+    if (row === undefined) throw damaged('a node is missing', index)
+    return row.hash
+  }
+
+  #tile(level: number, first: number, width: number): Buffer {
+    return Buffer.concat(this.#hashes(level, first, width))
+  }
+
+  #hashes(level: number, first: number, width: number): Buffer[] {
+    const rows = this.#database.all<{ hash: Buffer }>(
+      'SELECT hash FROM log_nodes WHERE level = ? AND position >= ? AND position < ? ORDER BY position',
+      level,
+      first,
+      first + width,
+    )
+    return rows.map(({ hash }) => hash)
+  }
+
+  #bundle(first: number, width: number): Buffer {
+    const rows = this.#database.all<{ entry: Buffer }>(
+      'SELECT entry FROM log_entries WHERE position >= ? AND position < ? ORDER BY position',
+      first,
+      first + width,
+    )
+    return encodeBundle(rows.map(({ entry }) => entry))
+  }
+
+  /**
+   * Files of the published size: missing ones are written again, different ones are evidence and stay. Of the bundles only the
+   * newest are compared, so that a large log starts soon; the offline verification reads them all.
+   */
+  #checkTiles(size: number): void {
+    for (const { level, index, width } of tilesOf(size)) {
+      const first = index * TILE_WIDTH
+      this.#checkFile(tilePath(level, index, width), () => this.#tile(level, first, width))
+      if (level === 0 && first + BUNDLES_CHECKED * TILE_WIDTH >= size)
+        this.#checkFile(tilePath('entries', index, width), () => this.#bundle(first, width))
+    }
+  }
+
+  #checkFile(path: string, expected: () => Buffer): void {
+    const found = this.#read(path)
+    if (found === undefined) this.#writeFile(path, expected())
+    else if (!found.equals(expected())) throw damaged(`${path} has another content`, found.byteLength)
+  }
+
+  /** The public key beside the log, for verifiers; a different one there is refused. */
+  #writeKey(): void {
+    this.#checkFile('verifier-key', () => Buffer.from(`${this.verifierKey}\n`))
+  }
+
+  /** Partial tiles that the new checkpoint needs no more. A crash between leaves them; they are harmless. */
+  #removeSuperseded(from: number, size: number): void {
+    for (const { level, index, width } of tilesOf(size, from)) {
+      for (const kind of level === 0 ? ([0, 'entries'] as const) : [level]) {
+        const folder = join(this.#folder, partialFolder(kind, index))
+        if (!existsSync(folder)) continue
+        if (width === TILE_WIDTH) rmSync(folder, { recursive: true })
+        else for (const name of readdirSync(folder)) if (name !== String(width)) rmSync(join(folder, name))
+      }
+    }
+  }
+
+  #read(path: string): Buffer | undefined {
+    try {
+      return readFileSync(join(this.#folder, path))
+    } catch (cause) {
+      if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
+      throw new KeyHolderError('AUDIT_LOG_DAMAGED', 'A file of the audit log cannot be read.', { path }, { cause })
+    }
+  }
+
+  #writeFile(path: string, bytes: Uint8Array): void {
+    try {
+      writeDurably(join(this.#folder, path), bytes)
+    } catch (cause) {
+      throw new KeyHolderError(
+        'AUDIT_LOG_UNWRITABLE',
+        'The audit log cannot be written, so nothing is signed.',
+        { path },
+        { cause },
+      )
+    }
+  }
+}
+
+function damaged(what: string, at: number): KeyHolderError {
+  return new KeyHolderError('AUDIT_LOG_DAMAGED', `The audit log is damaged: ${what}.`, { what, at })
+}

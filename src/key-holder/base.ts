@@ -1,0 +1,162 @@
+// The state that a caller brings: verified from the pinned root, then compared with everything this key holder knows.
+import { ROOT, SNAPSHOT, sha256Hex, signingRole, TARGETS, TIMESTAMP, TufError, verifyFiles } from '@countersign/tuf'
+import type { Gun, RoleName, TrustedRepository } from '@countersign/tuf'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import type { Attachments, SocketName } from '../key-holder-protocol/operations.ts'
+import { commit, type AuditRecord, type Holder } from './holder.ts'
+import type { PinnedRoot } from './repositories.ts'
+
+/** A version further above the highest known than this is an attack or an accident: versions rise by one per publication. */
+export const MAX_VERSION_JUMP = 1_000_000
+/** Versions end at 2^31 - 1 (notary v0.7.0 server/storage: a 32-bit column); the last thousand are never built upon. */
+export const MAX_BASE_VERSION = 2 ** 31 - 1000
+
+interface SeenFile {
+  readonly role: RoleName
+  readonly version: number
+  /** 64 hex digits, of the file. */
+  readonly sha256: string
+  readonly messageSha256: string
+}
+
+/** A verified state that is not behind what is known, and what to remember of it. */
+export interface Base {
+  readonly repository: TrustedRepository
+  /** Versions above the highest seen so far. */
+  readonly raised: readonly SeenFile[]
+  /** The newer root, where the verified chain leads beyond the pinned one. */
+  readonly newRoot?: PinnedRoot
+}
+
+/**
+ * Verifies the files from the pinned root and compares. A version that nobody but us could have signed, and that we did not
+ * sign, freezes the repository; that is recorded before this throws.
+ * @throws KeyHolderError BASE_NOT_VERIFIED, BASE_VERSION_IMPLAUSIBLE, BASE_OLDER_THAN_KNOWN, BASE_DIFFERS_FROM_KNOWN,
+ * BASE_VERSION_NOT_OURS
+ */
+export function verifyBase(
+  holder: Holder,
+  gun: Gun,
+  pinnedRoot: PinnedRoot,
+  files: Attachments,
+  socket: SocketName,
+): Base {
+  const pin = { kind: 'root', bytes: pinnedRoot.bytes } as const
+  const repository = verifyState(() => verifyFiles(files, { gun, pin, now: holder.now() }), gun)
+  const seen = seenFiles(repository)
+  for (const file of seen) compareWithKnown(holder, gun, file)
+  const raised = seen.filter(
+    ({ role, version }) => version > (holder.versions.ofRole(gun, role).highestSeen?.version ?? 0),
+  )
+  const newRoot = pinOf(repository)
+  const base = { repository, raised, ...(newRoot.version > pinnedRoot.version && { newRoot }) }
+  const foreign = seen.find((file) => isForeign(holder, repository, file))
+  if (foreign === undefined) return base
+  const reason = `${foreign.role} version ${foreign.version} was not signed here`
+  const frozen = { kind: 'repository-frozen', by: 'key-holder', gun, reason, through: socket, ...foreign } as const
+  commit(holder, [frozen, ...recordsOf(base, gun)], () => {
+    rememberBase(holder, gun, base)
+    holder.versions.noteForeign(gun, foreign.role, foreign.version, foreign.messageSha256)
+    holder.repositories.setFrozen(gun, reason)
+  })
+  throw new KeyHolderError(
+    'BASE_VERSION_NOT_OURS',
+    'A role whose keys are all held here has a version that was not signed here. Signing is stopped until an operator decides.',
+    { gun, role: foreign.role, version: foreign.version },
+  )
+}
+
+/** Takes over what a base teaches; call inside the transaction that records it. */
+export function rememberBase(holder: Holder, gun: Gun, base: Base): void {
+  for (const file of base.raised) holder.versions.raiseSeen(gun, file.role, file)
+  if (base.newRoot !== undefined) holder.repositories.pin(gun, base.newRoot)
+}
+
+/** What a base teaches, for the audit log. */
+export function recordsOf(base: Base, gun: Gun): AuditRecord[] {
+  const records: AuditRecord[] = []
+  if (base.newRoot !== undefined) {
+    const { version, sha256, certificateKeyIds } = base.newRoot
+    records.push({ kind: 'root-advanced', by: 'key-holder', gun, version, sha256, certificateKeyIds })
+  }
+  if (base.raised.length > 0) {
+    const roles = base.raised.map(({ role, version, sha256 }) => ({ role, version, sha256 }))
+    records.push({ kind: 'versions-seen', by: 'key-holder', gun, roles })
+  }
+  return records
+}
+
+/** Runs a verification and names its refusal. @throws KeyHolderError BASE_NOT_VERIFIED */
+export function verifyState(verify: () => TrustedRepository, gun: Gun): TrustedRepository {
+  try {
+    return verify()
+  } catch (cause) {
+    if (!(cause instanceof TufError)) throw cause
+    const facts = { ...cause.facts, gun, reason: cause.code }
+    throw new KeyHolderError('BASE_NOT_VERIFIED', `The base does not verify: ${cause.message}.`, facts, { cause })
+  }
+}
+
+export function pinOf({ root }: TrustedRepository): PinnedRoot {
+  const certificateKeyIds = root.metadata.roles.get(ROOT)?.keyIds ?? []
+  return { version: root.metadata.version, sha256: root.sha256, bytes: Buffer.from(root.bytes), certificateKeyIds }
+}
+
+export function seenFiles(repository: TrustedRepository): SeenFile[] {
+  const { root, timestamp, snapshot, targets, delegations } = repository
+  return [
+    ...([
+      [ROOT, root],
+      [TIMESTAMP, timestamp],
+      [SNAPSHOT, snapshot],
+      [TARGETS, targets],
+    ] as const),
+    ...delegations,
+  ].map(([role, file]) => ({
+    role,
+    version: file.metadata.version,
+    sha256: file.sha256,
+    messageSha256: sha256Hex(file.message),
+  }))
+}
+
+function compareWithKnown(holder: Holder, gun: Gun, { role, version, sha256 }: SeenFile): void {
+  const { highestSeen, highestSigned } = holder.versions.ofRole(gun, role)
+  const highest = Math.max(highestSeen?.version ?? 0, highestSigned?.version ?? 0)
+  if (version > MAX_BASE_VERSION || version - highest > MAX_VERSION_JUMP) {
+    throw new KeyHolderError('BASE_VERSION_IMPLAUSIBLE', 'The base jumps to a version far above any known.', {
+      gun,
+      role,
+      version,
+      highest,
+    })
+  }
+  if (highestSeen === undefined || version > highestSeen.version) return
+  if (version < highestSeen.version) {
+    throw new KeyHolderError('BASE_OLDER_THAN_KNOWN', 'The base is older than a state that was seen before.', {
+      gun,
+      role,
+      version,
+      highestSeen: highestSeen.version,
+    })
+  }
+  if (sha256 !== highestSeen.sha256) {
+    throw new KeyHolderError('BASE_DIFFERS_FROM_KNOWN', 'The base has a known version with another content.', {
+      gun,
+      role,
+      version,
+      sha256,
+      known: highestSeen.sha256,
+    })
+  }
+}
+
+/** Whether only we could have signed it, and did not. */
+function isForeign(holder: Holder, repository: TrustedRepository, file: SeenFile): boolean {
+  const { gun } = repository
+  const keys = signingRole(repository, file.role)?.keys ?? []
+  if (file.role === ROOT || keys.length === 0) return false
+  const ours = new Set(holder.keys.ofGun(gun).map(({ publicKey }) => publicKey.canonicalKeyId))
+  if (!keys.every(({ canonicalKeyId }) => ours.has(canonicalKeyId))) return false
+  return !holder.versions.isOurs(gun, file.role, file.version, file.messageSha256)
+}

@@ -1,0 +1,130 @@
+// Puts or drops tags: check, verify the base, plan, record, publish the log, sign, store, answer. In this order, and only so.
+import { parseGun, parseTag, sha256Hex } from '@countersign/tuf'
+import type { Gun, TargetsChange } from '@countersign/tuf'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import type { OperationRequest } from '../key-holder-protocol/operations.ts'
+import { recordsOf, rememberBase, verifyBase, type Base } from './base.ts'
+import { parseTargetsRoles, planChange, type PlannedRole } from './change-plan.ts'
+import { checkLocks, checkRates, checkTags, countRates, rememberTags } from './change-rules.ts'
+import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
+import { limitsFor } from './limits.ts'
+import type { Payload } from './payloads.ts'
+import { chunkRecord } from './record-chunks.ts'
+import { signPayloads, type SignedFile } from './signing.ts'
+
+type ChangeRequest = OperationRequest<'change-targets'>
+
+/** See the operation's description in the protocol. @throws KeyHolderError */
+export async function changeTargets(
+  holder: Holder,
+  { request, attachments, socket }: Call<'change-targets'>,
+): Promise<Answer<'change-targets'>> {
+  // 1. Everything that needs no verification. A crash leaves nothing.
+  const gun = parseGun(request.gun)
+  const { pinnedRoot } = holder.repositories.getSignable(gun)
+  const limits = limitsFor(holder.limits, gun)
+  const publication = `change:${request.publication}`
+  const requestDigest = digestOf(request, attachments)
+  const repeated = holder.payloads.publication(publication)
+  if (repeated !== undefined) {
+    if (repeated.requestDigest !== requestDigest) {
+      throw new KeyHolderError('PUBLICATION_REPLAYED', 'This publication was used for another request.', {
+        gun,
+        publication: request.publication,
+      })
+    }
+    return answer(await signPayloads(holder, holder.payloads.ofPublication(gun, publication)))
+  }
+  const roles = parseTargetsRoles(request.roles, gun)
+  const changes = request.changes.map(toChange)
+  checkTags(limits, gun, changes)
+  holder.step('checked')
+
+  // 2. The base, from our own pinned root and against all that we know. A foreign version freezes, durably; else nothing is left.
+  const base = verifyBase(holder, gun, pinnedRoot, attachments, socket)
+
+  // 3. The next versions, worked out here. A crash leaves nothing.
+  checkLocks(holder, limits, base.repository, changes)
+  const planned = planChange(holder, limits, base.repository, roles, changes)
+  checkRates(holder, limits, gun, planned.length, changes.length)
+  const payloads = planned.map((role): Payload => toPayload(gun, publication, role))
+  holder.step('planned')
+
+  // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns
+  //    these versions unless the same request comes again; nothing has been signed.
+  commit(holder, recordsOfChange(request, gun, base, planned), () => {
+    rememberBase(holder, gun, base)
+    holder.payloads.insertPublication(publication, gun, requestDigest, roles)
+    for (const payload of payloads) {
+      holder.payloads.insert(payload, JSON.stringify(request.changes), holder.now())
+      holder.versions.raiseSigned(gun, payload.role, { version: payload.version, sha256: payload.messageSha256 })
+    }
+    rememberTags(holder, base.repository, changes)
+    countRates(holder, gun, planned.length, changes.length)
+  })
+
+  // 6. Sign; 7. store the files. A crash in between leaves payloads that the same request signs again.
+  return answer(await signPayloads(holder, payloads))
+}
+
+function answer(files: readonly SignedFile[]): Answer<'change-targets'> {
+  return {
+    response: { roles: files.map(({ role, version, sha256 }) => ({ role, version, sha256 })) },
+    attachments: new Map(files.map(({ role, bytes }) => [role, bytes])),
+  }
+}
+
+function toChange(change: ChangeRequest['changes'][number]): TargetsChange {
+  const name = parseTag(change.tag)
+  if (change.kind === 'drop') return { kind: 'drop', name }
+  return { kind: 'put', name, sha256: change.sha256, length: change.length }
+}
+
+function toPayload(gun: Gun, publication: string, { unsigned, signingKeys }: PlannedRole): Payload {
+  const { role, version, message } = unsigned
+  return {
+    gun,
+    role,
+    version,
+    publication,
+    message: Buffer.from(message),
+    messageSha256: sha256Hex(message),
+    signingKeys,
+  }
+}
+
+/** What makes two calls the same: everything but the publication. Texts are JSON strings, so nothing runs together. */
+function digestOf(request: ChangeRequest, attachments: ReadonlyMap<string, Uint8Array>): string {
+  const { gun, roles, changes } = request
+  const base = [...attachments].map(([name, bytes]) => [name, sha256Hex(bytes)]).sort()
+  const parts = changes.map((change) => [
+    change.kind,
+    change.tag,
+    ...(change.kind === 'put' ? [change.sha256, change.length] : []),
+    [
+      change.evidence.request,
+      change.evidence.principal,
+      change.evidence.decision ?? null,
+      change.evidence.origin ?? null,
+    ],
+  ])
+  return sha256Hex(Buffer.from(JSON.stringify([gun, roles, parts, base])))
+}
+
+function recordsOfChange(request: ChangeRequest, gun: Gun, base: Base, planned: readonly PlannedRole[]): AuditRecord[] {
+  const { root, timestamp, snapshot } = base.repository
+  const record = {
+    kind: 'targets-change',
+    by: 'service',
+    gun,
+    publication: request.publication,
+    roles: planned.map(({ unsigned, baseVersion }) => ({
+      role: unsigned.role,
+      baseVersion,
+      version: unsigned.version,
+      payloadSha256: sha256Hex(unsigned.message),
+    })),
+    base: { root: root.sha256, timestamp: timestamp.sha256, snapshot: snapshot.sha256 },
+  } as const
+  return [...recordsOf(base, gun), ...chunkRecord(record, 'changes', request.changes)]
+}

@@ -1,0 +1,134 @@
+// The key holder's own configuration: text and environment in, a checked value or all faults out. Reads no files.
+import { resolve } from 'node:path'
+import { CodedError } from '@countersign/tuf'
+import { parse as parseYaml } from 'yaml'
+import { z } from 'zod'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { isOrigin } from './checkpoint.ts'
+import type { UnlockSource } from './unlock.ts'
+
+export interface KeyHolderConfig {
+  /** State, log and keys; mode 0700. */
+  readonly folder: string
+  readonly serviceSocket: string
+  readonly operatorSocket: string
+  /** Mode of the service socket. The operator socket is always 0600. */
+  readonly socketMode: number
+  readonly unlock: UnlockSource
+  readonly limitsFile: string
+  /** First line of the audit log's checkpoints and name of its key. */
+  readonly logOrigin: string
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
+}
+
+/** Variables are `KEY_HOLDER_` and the path in upper snake case, joined by `__`: KEY_HOLDER_UNLOCK__KEY_FILE. */
+const PREFIX = 'KEY_HOLDER_'
+/** What Kubernetes puts into every pod when a Service is called `key-holder`; not meant for us. */
+const KUBERNETES = /^KEY_HOLDER_(SERVICE_HOST|SERVICE_PORT|PORT)(_.*)?$/
+
+/** sockaddr_un has 108 bytes on Linux and 104 elsewhere, the last one zero. */
+const MAX_SOCKET_PATH_BYTES = 103
+
+const path = z
+  .string()
+  .min(1)
+  .max(4096)
+  .transform((text) => resolve(text))
+const socketPath = path.refine((text) => Buffer.byteLength(text) <= MAX_SOCKET_PATH_BYTES, 'at most 103 bytes')
+
+const schema = z.strictObject({
+  folder: path.default('/var/lib/countersign-key-holder'),
+  serviceSocket: socketPath.default('/run/countersign/service.sock'),
+  operatorSocket: socketPath.default('/run/countersign/operator.sock'),
+  socketMode: z
+    .string('an octal number in quotes, as "0660"')
+    .regex(/^0?[67][067]0$/, 'an octal number in quotes, for the owner and at most its group, as "0660"')
+    .default('0660')
+    .transform((text) => Number.parseInt(text, 8)),
+  unlock: z.union(
+    [z.strictObject({ keyFile: path }), z.strictObject({ passphraseFile: path })],
+    'either keyFile or passphraseFile',
+  ),
+  limitsFile: path.default('/etc/countersign/limits.yaml'),
+  logOrigin: z
+    .string()
+    .refine(isOrigin, 'up to 200 characters without space and plus')
+    .default('countersign.local/audit'),
+  log: z.strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info') }).prefault({}),
+})
+
+/** Names that may stand in a document or the environment, as paths. */
+const SETTINGS: readonly (readonly string[])[] = [
+  ...['folder', 'serviceSocket', 'operatorSocket', 'socketMode', 'limitsFile', 'logOrigin'].map((name) => [name]),
+  ['unlock', 'keyFile'],
+  ['unlock', 'passphraseFile'],
+  ['log', 'level'],
+]
+
+/**
+ * The configuration from YAML text and the environment, which wins.
+ * @throws KeyHolderError KEY_HOLDER_CONFIG_INVALID with all faults in `faults`
+ */
+export function parseKeyHolderConfig(
+  text: string,
+  env: Readonly<Record<string, string | undefined>> = {},
+): KeyHolderConfig {
+  const document = readDocument(text)
+  const unknown = Object.keys(env).filter(
+    (name) =>
+      name.startsWith(PREFIX) && !KUBERNETES.test(name) && !SETTINGS.some((setting) => variableOf(setting) === name),
+  )
+  for (const setting of SETTINGS) {
+    const value = env[variableOf(setting)]
+    if (value !== undefined) put(document, setting, value)
+  }
+  const parsed = schema.safeParse(document)
+  const faults = [
+    ...unknown.map((name) => `environment ${name}: names no setting`),
+    ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.') || '(document)'}: ${issue.message}`),
+  ]
+  if (!parsed.success || faults.length > 0) {
+    throw new KeyHolderError('KEY_HOLDER_CONFIG_INVALID', `The configuration is not valid: ${faults.join('; ')}.`, {
+      faults: faults.join('; '),
+    })
+  }
+  const { unlock, log, ...rest } = parsed.data
+  return {
+    ...rest,
+    unlock:
+      'keyFile' in unlock
+        ? { kind: 'key-file', path: unlock.keyFile }
+        : { kind: 'passphrase-file', path: unlock.passphraseFile },
+    logLevel: log.level,
+  }
+}
+
+function readDocument(text: string): Record<string, unknown> {
+  let document: unknown
+  try {
+    document = parseYaml(text, { maxAliasCount: 0, uniqueKeys: true })
+  } catch (cause) {
+    if (cause instanceof CodedError) throw cause
+    throw new KeyHolderError('KEY_HOLDER_CONFIG_INVALID', 'The configuration is not YAML.', {}, { cause })
+  }
+  if (document === null) return {}
+  if (typeof document !== 'object' || Array.isArray(document)) {
+    throw new KeyHolderError('KEY_HOLDER_CONFIG_INVALID', 'The configuration is not a list of settings.')
+  }
+  return { ...document }
+}
+
+function variableOf(setting: readonly string[]): string {
+  return PREFIX + setting.map((part) => part.replace(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()).join('__')
+}
+
+/** Sets one of SETTINGS; a variable for one kind of unlock key replaces the other kind. */
+function put(document: Record<string, unknown>, [first = '', second]: readonly string[], value: string): void {
+  if (second === undefined) {
+    document[first] = value
+    return
+  }
+  const before = document[first]
+  const kept = first === 'unlock' || typeof before !== 'object' || before === null ? {} : before
+  document[first] = { ...kept, [second]: value }
+}

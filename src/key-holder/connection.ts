@@ -1,0 +1,165 @@
+// One caller of a socket: frames in, answers out, with bounds on size, time, number and memory. Knows no operation.
+import type { Socket } from 'node:net'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import {
+  decodeRequest,
+  encodeFrame,
+  FrameSplitter,
+  MAX_FRAME_BYTES,
+  type AnswerFrame,
+  type RequestFrame,
+} from '../key-holder-protocol/frames.ts'
+import type { SocketName } from '../key-holder-protocol/operations.ts'
+import type { Dispatcher } from './dispatch.ts'
+
+export interface ConnectionLimits {
+  /** Largest frame in bytes. */
+  readonly maxFrameBytes: number
+  /** Requests under way per connection. */
+  readonly maxInFlight: number
+  /** Time for one frame from its first to its last byte. */
+  readonly frameTimeMs: number
+  /** Answers that a caller has not read, in bytes. */
+  readonly maxUnreadBytes: number
+  /** Incomplete frames of all connections together, in bytes. */
+  readonly maxBufferedBytes: number
+}
+
+export const CONNECTION_LIMITS: ConnectionLimits = {
+  maxFrameBytes: MAX_FRAME_BYTES,
+  maxInFlight: 32,
+  frameTimeMs: 30_000,
+  maxUnreadBytes: 2 * MAX_FRAME_BYTES,
+  maxBufferedBytes: 3 * MAX_FRAME_BYTES,
+}
+
+/** Bytes of incomplete frames, over all connections. */
+export interface BufferBudget {
+  used: number
+}
+
+export class Connection {
+  readonly #socket: Socket
+  readonly #name: SocketName
+  readonly #dispatcher: Dispatcher
+  readonly #limits: ConnectionLimits
+  readonly #budget: BufferBudget
+  readonly #splitter: FrameSplitter
+  #inFlight = 0
+  #isEnding = false
+  #frameTimer: NodeJS.Timeout | undefined
+
+  constructor(
+    socket: Socket,
+    name: SocketName,
+    dispatcher: Dispatcher,
+    limits: ConnectionLimits,
+    budget: BufferBudget,
+  ) {
+    this.#socket = socket
+    this.#name = name
+    this.#dispatcher = dispatcher
+    this.#limits = limits
+    this.#budget = budget
+    this.#splitter = new FrameSplitter(limits.maxFrameBytes)
+    socket.on('data', (chunk: Buffer) => {
+      this.#receive(chunk)
+    })
+    socket.on('end', () => {
+      if (this.#splitter.buffered > 0) this.#fail(malformed('truncated'))
+      else this.end()
+    })
+    socket.on('error', () => socket.destroy())
+    socket.on('close', () => {
+      this.#isEnding = true
+      this.#watchFrame(0)
+    })
+  }
+
+  /** Reads no more; closes when the answers under way are written. */
+  end(): void {
+    this.#isEnding = true
+    if (this.#inFlight === 0) this.#socket.end()
+  }
+
+  /** Closes at once. */
+  destroy(): void {
+    this.#socket.destroy()
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#isEnding) return
+    try {
+      const before = this.#splitter.buffered
+      const bodies = this.#splitter.push(chunk)
+      this.#watchFrame(this.#splitter.buffered - before, bodies.length > 0)
+      if (this.#budget.used > this.#limits.maxBufferedBytes) throw busy('too many bytes of incomplete frames')
+      for (const body of bodies) this.#request(decodeRequest(body))
+    } catch (error) {
+      if (!(error instanceof KeyHolderError)) throw error
+      this.#fail(error)
+    }
+  }
+
+  /** Keeps the time of the frame at hand: it starts with its first byte, and more bytes do not prolong it. */
+  #watchFrame(growth: number, isNewFrame = false): void {
+    this.#budget.used += this.#isEnding ? -this.#held : growth
+    this.#held = this.#isEnding ? 0 : this.#held + growth
+    if (this.#held > 0 && !isNewFrame && this.#frameTimer !== undefined) return
+    clearTimeout(this.#frameTimer)
+    this.#frameTimer = undefined
+    if (this.#held === 0) return
+    this.#frameTimer = setTimeout(() => {
+      this.#fail(malformed('too slow'))
+    }, this.#limits.frameTimeMs)
+  }
+
+  #held = 0
+
+  #request(frame: RequestFrame): void {
+    if (this.#inFlight >= this.#limits.maxInFlight) {
+      this.#write(this.#dispatcher.refuse(this.#name, frame, busy('too many requests under way')))
+      return
+    }
+    this.#inFlight++
+    void this.#dispatcher.answer(this.#name, frame).then((answer) => {
+      this.#inFlight--
+      this.#write(answer)
+      if (this.#isEnding && this.#inFlight === 0) this.#socket.end()
+    })
+  }
+
+  #write(answer: AnswerFrame): void {
+    if (this.#socket.destroyed) return
+    this.#socket.write(encode(answer))
+    if (this.#socket.writableLength > this.#limits.maxUnreadBytes) this.#socket.destroy()
+  }
+
+  /** After a frame that cannot be read there is no next one: the refusal is recorded and told, and the connection ends. */
+  #fail(error: KeyHolderError): void {
+    if (this.#isEnding) return
+    const answer = this.#dispatcher.refuse(this.#name, undefined, error)
+    this.#isEnding = true
+    this.#watchFrame(0)
+    this.#socket.end(encodeFrame(answer))
+    this.#socket.resume()
+  }
+}
+
+function encode(answer: AnswerFrame): Buffer {
+  try {
+    return encodeFrame(answer)
+  } catch (thrown) {
+    if (!(thrown instanceof KeyHolderError)) throw thrown
+    const { code, message, facts } = thrown
+    return encodeFrame({ id: answer.id, error: { code, message, facts }, attachments: new Map() })
+  }
+}
+
+function malformed(what: string): KeyHolderError {
+  return new KeyHolderError('FRAME_MALFORMED', `A frame is malformed: ${what}.`, { what })
+}
+
+function busy(what: string): KeyHolderError {
+  return new KeyHolderError('KEY_HOLDER_BUSY', `The key holder is busy: ${what}.`, { what })
+}

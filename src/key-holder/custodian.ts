@@ -1,0 +1,21 @@
+// What can use a private key, with no way to take one out. The inside of the key holder; callers of the sockets never see it.
+import type { Gun, PublicKey, RoleName, SignatureEntry } from '@countersign/tuf'
+
+/** Names one key of a custodian: `sealed:GUN#CANONICAL-KEY-ID`. */
+export type KeyRef = string & { readonly brand: unique symbol }
+
+/** What a signature is for; a custodian may refuse it, and errors name it. */
+export interface SigningPurpose {
+  readonly gun: Gun
+  readonly role: RoleName
+  readonly version: number
+}
+
+export interface Custodian {
+  /** For listings: `sealed`. */
+  readonly kind: string
+  publicKey(keyRef: KeyRef): PublicKey
+  /** Signs exactly `message` and verifies the result with the public key. @throws KeyHolderError KEY_NOT_FOUND, KEY_FILE_DAMAGED */
+  sign(keyRef: KeyRef, message: Uint8Array, purpose: SigningPurpose): Promise<Omit<SignatureEntry, 'keyId'>>
+  close(): void
+}

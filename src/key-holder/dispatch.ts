@@ -1,0 +1,143 @@
+// From a request frame to an answer frame: which operation, through which socket, in which shape; errors become answers and records.
+import { CodedError, TufError } from '@countersign/tuf'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import type { AnswerFrame, RequestFrame } from '../key-holder-protocol/frames.ts'
+import { isOperationName, OPERATIONS } from '../key-holder-protocol/operations.ts'
+import type { Attachments, OperationName, SocketName } from '../key-holder-protocol/operations.ts'
+import { appendRecord } from './append-record.ts'
+import { changeTargets } from './change-targets.ts'
+import { completeInitialization } from './first-files.ts'
+import { freeze, unfreeze } from './freeze.ts'
+import { GunQueue } from './gun-queue.ts'
+import type { Answer, Call, Holder } from './holder.ts'
+import { initializeRepository } from './initialize-repository.ts'
+import { createDelegationKey, exportPublicKey } from './key-creation.ts'
+import { observeRepository, pinRepository } from './observe-repository.ts'
+import type { Refusals } from './refusals.ts'
+import { repositoryStatus, status } from './repository-status.ts'
+
+type Handler<N extends OperationName> = (holder: Holder, call: Call<N>) => Promise<Answer<N>>
+
+/** One handler per operation of the closed list; a missing or an extra one does not compile. */
+const HANDLERS: { readonly [N in OperationName]: Handler<N> } = {
+  status,
+  'repository-status': repositoryStatus,
+  'export-public-key': exportPublicKey,
+  'create-delegation-key': createDelegationKey,
+  'initialize-repository': initializeRepository,
+  'complete-initialization': completeInitialization,
+  'change-targets': changeTargets,
+  'observe-repository': observeRepository,
+  'append-record': appendRecord,
+  'pin-repository': pinRepository,
+  freeze,
+  unfreeze,
+}
+
+export class Dispatcher {
+  readonly #holder: Holder
+  readonly #refusals: Refusals
+  readonly #onDefect: (error: unknown) => void
+  readonly #queue = new GunQueue()
+
+  constructor(holder: Holder, refusals: Refusals, onDefect: (error: unknown) => void) {
+    this.#holder = holder
+    this.#refusals = refusals
+    this.#onDefect = onDefect
+  }
+
+  /** Never rejects: a refusal is an answer. */
+  async answer(socket: SocketName, frame: RequestFrame): Promise<AnswerFrame> {
+    try {
+      const { response, attachments = new Map<string, Uint8Array>() } = await this.#perform(socket, frame)
+      return { id: frame.id, response, attachments }
+    } catch (thrown) {
+      return this.refuse(socket, frame, thrown)
+    }
+  }
+
+  /** Records a refusal and makes the answer of it. `frame` is undefined where the frame could not be read. */
+  refuse(socket: SocketName, frame: RequestFrame | undefined, thrown: unknown): AnswerFrame {
+    const error = toKeyHolderError(thrown)
+    if (error.code === 'KEY_HOLDER_INTERNAL') this.#onDefect(thrown)
+    const gun = gunIn(frame?.request)
+    this.#refusals.record(
+      { socket, ...(frame !== undefined && { operation: frame.operation }), ...(gun !== undefined && { gun }) },
+      error,
+    )
+    const { code, message, facts } = error
+    return { id: frame?.id ?? 0, error: { code, message, facts }, attachments: new Map() }
+  }
+
+  /** Resolves when no operation is under way. */
+  async idle(): Promise<void> {
+    await this.#queue.idle()
+  }
+
+  #perform(socket: SocketName, frame: RequestFrame): Promise<Answer<OperationName>> {
+    const { operation: name, attachments } = frame
+    if (!isOperationName(name)) {
+      throw new KeyHolderError('OPERATION_UNKNOWN', 'The key holder has no such operation.', { operation: name })
+    }
+    const operation = OPERATIONS[name]
+    const sockets: readonly SocketName[] = operation.sockets
+    if (!sockets.includes(socket)) {
+      throw new KeyHolderError('OPERATION_NOT_ON_THIS_SOCKET', 'This operation is not for this socket.', {
+        operation: name,
+        socket,
+      })
+    }
+    const parsed = operation.request.safeParse(frame.request)
+    if (!parsed.success) {
+      const [issue] = parsed.error.issues
+      throw new KeyHolderError('OPERATION_MALFORMED', 'The request does not have the shape of its operation.', {
+        operation: name,
+        at: issue?.path.join('.') ?? '',
+        why: issue?.message ?? '',
+      })
+    }
+    checkAttachments(parsed.data, attachments)
+    const handler = HANDLERS[name] as Handler<OperationName>
+    const call = { socket, request: parsed.data, attachments } as Call<OperationName>
+    return this.#queue.run(gunIn(parsed.data) ?? '', () => handler(this.#holder, call))
+  }
+}
+
+/** Every listed file has its attachment, once, and there is no other. @throws KeyHolderError OPERATION_MALFORMED */
+function checkAttachments(request: object, attachments: Attachments): void {
+  const listed = 'files' in request && Array.isArray(request.files) ? request.files.map(String) : []
+  const names = new Set(listed)
+  if (
+    names.size !== listed.length ||
+    names.size !== attachments.size ||
+    listed.some((name) => !attachments.has(name))
+  ) {
+    throw new KeyHolderError('OPERATION_MALFORMED', 'The attachments are not exactly the files listed.', {
+      listed: listed.length,
+      attachments: attachments.size,
+    })
+  }
+}
+
+/** Errors of the library that no operation expected are about the words of the request: names, keys, certificates. */
+function toKeyHolderError(thrown: unknown): KeyHolderError {
+  if (thrown instanceof KeyHolderError) return thrown
+  if (thrown instanceof TufError) {
+    const facts = { ...thrown.facts, reason: thrown.code }
+    return new KeyHolderError('OPERATION_MALFORMED', `The request cannot be read: ${thrown.message}.`, facts, {
+      cause: thrown,
+    })
+  }
+  const reason = thrown instanceof CodedError ? String(thrown.code) : 'unexpected'
+  return new KeyHolderError(
+    'KEY_HOLDER_INTERNAL',
+    'The key holder failed; its log has the cause.',
+    { reason },
+    { cause: thrown },
+  )
+}
+
+function gunIn(request: unknown): string | undefined {
+  if (typeof request !== 'object' || request === null || !('gun' in request)) return undefined
+  return typeof request.gun === 'string' ? request.gun : undefined
+}

@@ -1,0 +1,103 @@
+// The custodian whose keys lie sealed in the key holder's own database. A key is in the clear only while it signs.
+import { createPrivateKey, generateKeyPair, type KeyObject } from 'node:crypto'
+import { promisify } from 'node:util'
+import { publicKeyOf, signMessage, verifySignature, type Gun, type PublicKey, type RoleName } from '@countersign/tuf'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import type { Custodian, KeyRef, SigningPurpose } from './custodian.ts'
+import type { KeyTable, StoredKey } from './key-table.ts'
+import { seal, unseal } from './sealing.ts'
+
+/** Types of keys that can be made. */
+export type NewKeyType = 'ecdsa' | 'ed25519' | 'rsa'
+
+const generate = promisify(generateKeyPair)
+
+/** NIST SP 800-57 part 1 rev. 5, table 2: 128 bits of security. */
+const RSA_BITS = 3072
+
+export class FileCustodian implements Custodian {
+  readonly kind = 'sealed'
+  readonly #keys: KeyTable
+  readonly #unlockKey: Buffer
+
+  /** Takes over `unlockKey` and zeroes it on close. */
+  constructor(keys: KeyTable, unlockKey: Buffer) {
+    this.#keys = keys
+    this.#unlockKey = unlockKey
+  }
+
+  publicKey(keyRef: KeyRef): PublicKey {
+    return this.#keys.byRef(keyRef).publicKey
+  }
+
+  sign(
+    keyRef: KeyRef,
+    message: Uint8Array,
+    purpose: SigningPurpose,
+  ): Promise<{ method: string; signature: Uint8Array }> {
+    const key = this.#keys.byRef(keyRef)
+    if (key.gun !== purpose.gun) {
+      throw new KeyHolderError('KEY_NOT_FOUND', 'This key belongs to another repository.', { ...purpose })
+    }
+    const made = signMessage(this.#open(key), message)
+    // A fault while signing, or a private key that is not this public key's, must neither be published nor leak anything.
+    if (!verifySignature(key.publicKey, made.method, message, made.signature)) {
+      throw new KeyHolderError('KEY_FILE_DAMAGED', 'A signature just made does not verify.', { ...purpose })
+    }
+    return Promise.resolve(made)
+  }
+
+  /** A new key pair; the private half comes back sealed and is nowhere else. Nothing is stored yet. */
+  async create(gun: Gun, role: RoleName, keyType: NewKeyType, createdAt: string): Promise<StoredKey> {
+    return this.sealKey(await newPrivateKey(keyType), gun, role, createdAt)
+  }
+
+  /** Seals a private key made here. */
+  sealKey(privateKey: KeyObject, gun: Gun, role: RoleName, createdAt: string): StoredKey {
+    const publicKey = publicKeyOf(privateKey)
+    const der = privateKey.export({ type: 'pkcs8', format: 'der' })
+    try {
+      const sealed = seal(der, this.#unlockKey, { gun, role, keyId: publicKey.canonicalKeyId })
+      return { gun, role, publicKey, createdAt, sealed }
+    } finally {
+      der.fill(0)
+    }
+  }
+
+  /** Opens every stored key once. @throws KeyHolderError KEY_FILE_DAMAGED */
+  checkAll(): void {
+    for (const key of this.#keys.all()) this.#unsealDer(key).fill(0)
+  }
+
+  close(): void {
+    this.#unlockKey.fill(0)
+  }
+
+  #open(key: StoredKey): KeyObject {
+    const der = this.#unsealDer(key)
+    try {
+      return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
+    } catch (cause) {
+      const facts = { gun: key.gun, role: key.role }
+      throw new KeyHolderError('KEY_FILE_DAMAGED', 'A sealed key is damaged.', facts, { cause })
+    } finally {
+      der.fill(0)
+    }
+  }
+
+  #unsealDer(key: StoredKey): Buffer {
+    return unseal(key.sealed, this.#unlockKey, { gun: key.gun, role: key.role, keyId: key.publicKey.canonicalKeyId })
+  }
+}
+
+/** A fresh private key in OpenSSL's memory. */
+export async function newPrivateKey(keyType: NewKeyType): Promise<KeyObject> {
+  switch (keyType) {
+    case 'ecdsa':
+      return (await generate('ec', { namedCurve: 'P-256' })).privateKey
+    case 'ed25519':
+      return (await generate('ed25519', {})).privateKey
+    case 'rsa':
+      return (await generate('rsa', { modulusLength: RSA_BITS })).privateKey
+  }
+}

@@ -1,0 +1,27 @@
+// Stopping all signing for a repository, and letting it go on: decisions of an operator, recorded.
+import { parseGun } from '@countersign/tuf'
+import { commit, type Answer, type Call, type Holder } from './holder.ts'
+import { describeRepository } from './repository-status.ts'
+
+/** See the operation's description in the protocol. @throws KeyHolderError GUN_NOT_MANAGED */
+export function freeze(holder: Holder, { request, socket }: Call<'freeze'>): Promise<Answer<'freeze'>> {
+  const gun = parseGun(request.gun)
+  holder.repositories.get(gun)
+  const { reason, evidence } = request
+  commit(holder, [{ kind: 'repository-frozen', by: socket, gun, reason, evidence }], () => {
+    holder.repositories.setFrozen(gun, reason)
+  })
+  return Promise.resolve({ response: describeRepository(holder, gun) })
+}
+
+/** Also accepts versions of our roles that were found and not signed here. @throws KeyHolderError GUN_NOT_MANAGED */
+export function unfreeze(holder: Holder, { request, socket }: Call<'unfreeze'>): Promise<Answer<'unfreeze'>> {
+  const gun = parseGun(request.gun)
+  const { frozenBecause = '' } = holder.repositories.get(gun)
+  const { reason, evidence } = request
+  commit(holder, [{ kind: 'repository-unfrozen', by: socket, gun, frozenBecause, reason, evidence }], () => {
+    holder.repositories.setFrozen(gun, null)
+    holder.versions.acceptForeign(gun)
+  })
+  return Promise.resolve({ response: describeRepository(holder, gun) })
+}

@@ -1,0 +1,84 @@
+// The parts that operations work with, and the one commit point that all of them use.
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import type {
+  Attachments,
+  OperationName,
+  OperationRequest,
+  OperationResponse,
+  SocketName,
+} from '../key-holder-protocol/operations.ts'
+import type { AuditLog } from './audit-log.ts'
+import type { StateDatabase } from './database.ts'
+import type { FileCustodian } from './file-custodian.ts'
+import type { KeyTable } from './key-table.ts'
+import type { Limits } from './limits.ts'
+import type { PayloadTable } from './payloads.ts'
+import type { Rates } from './rates.ts'
+import type { RepositoryTable } from './repositories.ts'
+import type { VersionTable } from './versions.ts'
+
+/** Points at which tests may stop the process. What lies between two of them is said where they are passed. */
+export type Step =
+  'checked' | 'planned' | 'keys-made' | 'committed' | 'tiles-written' | 'log-published' | 'signed' | 'stored'
+
+export interface Holder {
+  readonly database: StateDatabase
+  readonly repositories: RepositoryTable
+  readonly keys: KeyTable
+  readonly versions: VersionTable
+  readonly payloads: PayloadTable
+  readonly rates: Rates
+  readonly log: AuditLog
+  readonly custodian: FileCustodian
+  readonly limits: Limits
+  readonly identity: {
+    readonly uid: number
+    readonly pid: number
+    readonly version: string
+    readonly startedAt: string
+  }
+  now(): Date
+  step(step: Step): void
+}
+
+/** One request, checked for shape; attachments are exactly those that it lists. */
+export interface Call<N extends OperationName> {
+  readonly socket: SocketName
+  readonly request: OperationRequest<N>
+  readonly attachments: Attachments
+}
+
+export interface Answer<N extends OperationName> {
+  readonly response: OperationResponse<N>
+  readonly attachments?: Attachments
+}
+
+/** What happened, for the audit log; `at` is added. Holds no secrets. */
+export type AuditRecord = Readonly<Record<string, unknown>> & {
+  readonly kind: string
+  readonly by: SocketName | 'key-holder'
+}
+
+/**
+ * The commit point: the change and its records become durable together, then the log is published. No key may be used for the
+ * change before this returns. A crash before the commit leaves nothing; a crash after it leaves a log that the next start
+ * publishes, and a change that the same request finds and finishes.
+ * @throws KeyHolderError STATE_UNWRITABLE, AUDIT_LOG_UNWRITABLE; whatever `change` throws
+ */
+export function commit<T>(holder: Holder, records: readonly AuditRecord[], change: () => T): T {
+  const at = holder.now().toISOString()
+  const result = holder.database.write(() => {
+    const changed = change()
+    for (const record of records) holder.log.append({ v: 1, at, ...record })
+    return changed
+  })
+  holder.step('committed')
+  holder.log.publish()
+  holder.step('log-published')
+  return result
+}
+
+/** Marks a broken promise of our own code. */
+export function internal(message: string): KeyHolderError {
+  return new KeyHolderError('KEY_HOLDER_INTERNAL', message)
+}

@@ -1,0 +1,107 @@
+// The limits file: what the daemon may ask for, from a file that the daemon cannot write. First match wins; no match is refused.
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
+import { sha256Hex, type Gun } from '@countersign/tuf'
+import { parse as parseYaml } from 'yaml'
+import { z } from 'zod'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { matchesPattern } from './patterns.ts'
+
+const pattern = z
+  .string()
+  .min(1)
+  .max(512)
+  .regex(/^[\x21-\x7e]+$/, 'printable ASCII without spaces')
+const perHour = z.int().min(0).max(1_000_000)
+
+const repositoryLimits = z.strictObject({
+  gun: pattern,
+  initialize: z.boolean().default(false),
+  tags: z.array(pattern).max(256).default(['*']),
+  lockedTags: z.array(pattern).max(256).default([]),
+  maxEntries: z.int().min(0).max(1_000_000).default(10_000),
+  versionsPerHour: perHour.default(600),
+  entriesPerHour: perHour.default(6000),
+})
+
+const limitsFile = z.strictObject({
+  repositories: z.array(repositoryLimits).max(4096),
+  recordsPerHour: perHour.default(10_000),
+  keysPerHour: perHour.default(300),
+})
+
+/** Limits of the repositories that one pattern names. */
+export type RepositoryLimits = z.output<typeof repositoryLimits>
+
+export interface Limits {
+  readonly repositories: readonly RepositoryLimits[]
+  /** Records that the daemon may append, and refusals that are recorded one by one, each per hour. */
+  readonly recordsPerHour: number
+  /** Keys that may be created per hour, over all repositories. */
+  readonly keysPerHour: number
+  /** 64 hex digits over the file. */
+  readonly digest: string
+}
+
+const MAX_FILE_BYTES = 4 * 1024 * 1024
+
+/** @throws KeyHolderError LIMITS_FILE_INVALID where it cannot be read, others can write it, or any name or value is unknown */
+export function readLimits(path: string): Limits {
+  let file: number
+  try {
+    file = openSync(path, 'r')
+  } catch (cause) {
+    throw new KeyHolderError('LIMITS_FILE_INVALID', 'The limits file cannot be opened.', { path }, { cause })
+  }
+  try {
+    const stat = fstatSync(file)
+    if (!stat.isFile() || stat.size > MAX_FILE_BYTES || (stat.mode & 0o022) !== 0) {
+      throw new KeyHolderError(
+        'LIMITS_FILE_INVALID',
+        'The limits file must be a regular file that only its owner can write.',
+        {
+          path,
+          mode: (stat.mode & 0o777).toString(8),
+        },
+      )
+    }
+    return parseLimits(readFileSync(file))
+  } finally {
+    closeSync(file)
+  }
+}
+
+/** @throws KeyHolderError LIMITS_FILE_INVALID with every fault and its path in `faults` */
+export function parseLimits(bytes: Uint8Array): Limits {
+  let document: unknown
+  try {
+    document = parseYaml(new TextDecoder('utf-8', { fatal: true }).decode(bytes), {
+      maxAliasCount: 0,
+      uniqueKeys: true,
+    })
+  } catch (cause) {
+    throw new KeyHolderError('LIMITS_FILE_INVALID', 'The limits file is not YAML.', {}, { cause })
+  }
+  const parsed = limitsFile.safeParse(document)
+  if (!parsed.success) {
+    const faults = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')
+    throw new KeyHolderError('LIMITS_FILE_INVALID', `The limits file is not valid: ${faults}.`, { faults })
+  }
+  return { ...parsed.data, digest: sha256Hex(bytes) }
+}
+
+/** @throws KeyHolderError LIMIT_GUN */
+export function limitsFor(limits: Limits, gun: Gun): RepositoryLimits {
+  const found = limits.repositories.find((repository) => matchesPattern(repository.gun, gun))
+  if (found === undefined) {
+    throw new KeyHolderError('LIMIT_GUN', 'The limits file allows nothing for this repository.', { gun })
+  }
+  return found
+}
+
+export function isTagAllowed(limits: RepositoryLimits, tag: string): boolean {
+  return limits.tags.some((one) => matchesPattern(one, tag))
+}
+
+export function isTagLocked(limits: RepositoryLimits, tag: string): boolean {
+  return limits.lockedTags.some((one) => matchesPattern(one, tag))
+}

@@ -1,0 +1,171 @@
+// Starts and stops the process that holds keys: folder, unlock key, state, audit log, then the two sockets, in this order.
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { CodedError } from '@countersign/tuf'
+import { AuditLog } from './audit-log.ts'
+import type { KeyHolderConfig } from './config.ts'
+import { CONNECTION_LIMITS, type ConnectionLimits } from './connection.ts'
+import { StateDatabase } from './database.ts'
+import { Dispatcher } from './dispatch.ts'
+import { FileCustodian } from './file-custodian.ts'
+import { databasePath, LOG_FOLDER, openFolder } from './folder.ts'
+import { createProcessLog, type ProcessLog } from './holder-log.ts'
+import { commit, type Holder, type Step } from './holder.ts'
+import { KeyTable } from './key-table.ts'
+import { readLimits } from './limits.ts'
+import { PayloadTable } from './payloads.ts'
+import { Rates } from './rates.ts'
+import { Refusals } from './refusals.ts'
+import { RepositoryTable } from './repositories.ts'
+import { isPrepared, openLogKey, unlock } from './settings.ts'
+import { SocketServer } from './socket-server.ts'
+import { VersionTable } from './versions.ts'
+
+export { parseKeyHolderConfig, type KeyHolderConfig } from './config.ts'
+export { createUnlockKeyFile } from './unlock.ts'
+
+/** For tests: a clock, a look at each step, tighter limits of connections, a log. */
+export interface KeyHolderOptions {
+  readonly now?: () => Date
+  readonly onStep?: (step: Step) => void
+  readonly connectionLimits?: Partial<ConnectionLimits>
+  readonly log?: ProcessLog
+}
+
+export interface RunningKeyHolder {
+  readonly serviceSocket: string
+  readonly operatorSocket: string
+  /** Public key of the audit log, as verifiers take it. */
+  readonly logPublicKey: string
+  /** No new requests; resolves when those under way are answered and everything is closed. */
+  close(): Promise<void>
+}
+
+/** @throws KeyHolderError with a code that says why it does not start */
+export async function startKeyHolder(
+  config: KeyHolderConfig,
+  options: KeyHolderOptions = {},
+): Promise<RunningKeyHolder> {
+  const processLog = options.log ?? createProcessLog(config.logLevel)
+  const limits = readLimits(config.limitsFile)
+  const isFirstStart = openFolder(config.folder)
+  const database = StateDatabase.open(databasePath(config.folder), isFirstStart)
+  const closers: (() => void | Promise<void>)[] = [
+    () => {
+      database.close()
+    },
+  ]
+  try {
+    const unlockKey = unlock(database, config.unlock, !isPrepared(database))
+    const keys = new KeyTable(database)
+    const custodian = new FileCustodian(keys, unlockKey)
+    closers.unshift(() => {
+      custodian.close()
+    })
+    custodian.checkAll()
+    const step = options.onStep ?? (() => undefined)
+    const log = new AuditLog({
+      folder: join(config.folder, LOG_FOLDER),
+      origin: config.logOrigin,
+      database,
+      step,
+      ...openLogKey(database, unlockKey, config.logOrigin),
+    })
+    log.open()
+    const now = options.now ?? (() => new Date())
+    const holder: Holder = {
+      database,
+      repositories: new RepositoryTable(database),
+      keys,
+      versions: new VersionTable(database),
+      payloads: new PayloadTable(database),
+      rates: new Rates(database),
+      log,
+      custodian,
+      limits,
+      identity: {
+        uid: process.getuid?.() ?? -1,
+        pid: process.pid,
+        version: programVersion(),
+        startedAt: now().toISOString(),
+      },
+      now,
+      step,
+    }
+    const { uid, pid, version } = holder.identity
+    commit(
+      holder,
+      [{ kind: 'key-holder-started', by: 'key-holder', uid, pid, version, limitsDigest: limits.digest }],
+      () => undefined,
+    )
+    const refusals = new Refusals(holder)
+    closers.unshift(() => {
+      refusals.close()
+      stopRecord(holder, processLog)
+    })
+    const dispatcher = new Dispatcher(holder, refusals, (error) => {
+      processLog.error({ error }, 'an operation failed')
+    })
+    closers.unshift(() => dispatcher.idle())
+    const shared = { dispatcher, limits: { ...CONNECTION_LIMITS, ...options.connectionLimits }, budget: { used: 0 } }
+    const operator = await SocketServer.listen({
+      ...shared,
+      path: config.operatorSocket,
+      mode: 0o600,
+      name: 'operator',
+    })
+    closers.unshift(() => operator.close())
+    const service = await SocketServer.listen({
+      ...shared,
+      path: config.serviceSocket,
+      mode: config.socketMode,
+      name: 'service',
+    })
+    closers.unshift(() => service.close())
+    processLog.info({ uid, pid, version, folder: config.folder, limitsDigest: limits.digest }, 'key holder started')
+    return {
+      serviceSocket: config.serviceSocket,
+      operatorSocket: config.operatorSocket,
+      logPublicKey: log.verifierKey,
+      close: once(async () => {
+        for (const close of closers) await close()
+        processLog.info({}, 'key holder stopped')
+      }),
+    }
+  } catch (error) {
+    for (const close of closers) await close()
+    throw error
+  }
+}
+
+/** Runs until SIGTERM or SIGINT: the step at hand is finished, then everything is closed. */
+export async function runKeyHolder(config: KeyHolderConfig, options: KeyHolderOptions = {}): Promise<void> {
+  const running = await startKeyHolder(config, options)
+  await new Promise<void>((resolve) => {
+    process.once('SIGTERM', resolve)
+    process.once('SIGINT', resolve)
+  })
+  await running.close()
+}
+
+/** A stop that is recorded was not a crash; a log that cannot be written must not keep the process alive. */
+function stopRecord(holder: Holder, processLog: ProcessLog): void {
+  try {
+    commit(holder, [{ kind: 'key-holder-stopped', by: 'key-holder' }], () => undefined)
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error
+    processLog.warn({ error }, 'the stop is not recorded')
+  }
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let result: Promise<void> | undefined
+  return () => (result ??= work())
+}
+
+/** The version in package.json, two folders up both in src and in dist. */
+function programVersion(): string {
+  const text = readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')
+  const { version } = JSON.parse(text) as { version: unknown }
+  return typeof version === 'string' ? version : 'unknown'
+}

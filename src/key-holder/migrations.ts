@@ -1,0 +1,103 @@
+// The schema of key-holder.db, one step per version; a step that has been released is never edited.
+
+/** Step n brings `user_version` from n to n + 1. */
+export const MIGRATIONS: readonly string[] = [
+  `
+  -- Facts of this folder: unlock key check, origin and key of the audit log.
+  CREATE TABLE settings (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT;
+
+  CREATE TABLE repositories (
+    gun TEXT PRIMARY KEY,
+    state TEXT NOT NULL CHECK (state IN ('awaiting-root-signature', 'ready')),
+    frozen_because TEXT,
+    root_custody TEXT NOT NULL CHECK (root_custody IN ('online', 'offline', 'foreign')),
+    root_version INTEGER,
+    root_sha256 TEXT,
+    root_bytes BLOB,
+    certificate_key_ids TEXT NOT NULL DEFAULT '[]',
+    -- what initialize-repository was asked, as a digest, and what it still has to finish
+    request_digest TEXT,
+    signer TEXT,
+    created_at TEXT NOT NULL
+  ) STRICT;
+
+  CREATE TABLE keys (
+    gun TEXT NOT NULL,
+    role TEXT NOT NULL,
+    canonical_key_id TEXT NOT NULL,
+    key_type TEXT NOT NULL,
+    public_value TEXT NOT NULL,
+    sealed BLOB NOT NULL,
+    created_at TEXT NOT NULL,
+    PRIMARY KEY (gun, canonical_key_id)
+  ) STRICT;
+
+  -- The highest version ever seen, and ever signed, of each role.
+  CREATE TABLE role_versions (
+    gun TEXT NOT NULL,
+    role TEXT NOT NULL,
+    seen_version INTEGER,
+    seen_sha256 TEXT,
+    signed_version INTEGER,
+    signed_sha256 TEXT,
+    PRIMARY KEY (gun, role)
+  ) STRICT;
+
+  -- Written before the key is used. One version of one role has one content, for ever.
+  CREATE TABLE signed_payloads (
+    gun TEXT NOT NULL,
+    role TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    publication TEXT NOT NULL,
+    message BLOB NOT NULL,
+    message_sha256 TEXT NOT NULL,
+    signing_keys TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    intended_at TEXT NOT NULL,
+    file BLOB,
+    file_sha256 TEXT,
+    PRIMARY KEY (gun, role, version)
+  ) STRICT;
+  CREATE INDEX payloads_by_publication ON signed_payloads (gun, publication);
+
+  CREATE TABLE publications (
+    id TEXT PRIMARY KEY,
+    gun TEXT NOT NULL,
+    request_digest TEXT NOT NULL,
+    roles TEXT NOT NULL
+  ) STRICT;
+
+  -- Versions of roles whose keys are all ours, which we did not sign; accepted by an operator or not.
+  CREATE TABLE foreign_versions (
+    gun TEXT NOT NULL,
+    role TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    message_sha256 TEXT NOT NULL,
+    accepted INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (gun, role, version, message_sha256)
+  ) STRICT;
+
+  -- The digest that a tag stood for last, for tags that are locked now or later.
+  CREATE TABLE tag_digests (
+    gun TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (gun, tag)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE rates (
+    subject TEXT NOT NULL,
+    minute INTEGER NOT NULL,
+    amount INTEGER NOT NULL,
+    PRIMARY KEY (subject, minute)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE log_entries (position INTEGER PRIMARY KEY, entry BLOB NOT NULL) STRICT;
+  CREATE TABLE log_nodes (
+    level INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    hash BLOB NOT NULL,
+    PRIMARY KEY (level, position)
+  ) STRICT, WITHOUT ROWID;
+  `,
+]

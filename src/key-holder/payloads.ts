@@ -1,0 +1,121 @@
+// What was signed, or is about to be: the exact bytes of each version, which keys sign it, and why. One version, one content.
+import type { Gun, RoleName } from '@countersign/tuf'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import type { StateDatabase } from './database.ts'
+
+/** A version of a role that is recorded, whether or not its signatures exist yet. */
+export interface Payload {
+  readonly gun: Gun
+  readonly role: RoleName
+  readonly version: number
+  /** The idempotency key of the operation that it came from. */
+  readonly publication: string
+  /** Canonical bytes of `signed`: what signatures are over. */
+  readonly message: Buffer
+  /** 64 hex digits of `message`. */
+  readonly messageSha256: string
+  /** Which of our keys sign it: canonical key ID to the key ID as the role lists it. */
+  readonly signingKeys: readonly (readonly [canonicalKeyId: string, tufKeyId: string])[]
+  /** The complete file, once signed. */
+  readonly file?: Buffer
+}
+
+interface Row {
+  gun: string
+  role: string
+  version: number
+  publication: string
+  message: Buffer
+  message_sha256: string
+  signing_keys: string
+  file: Buffer | null
+}
+
+export class PayloadTable {
+  readonly #database: StateDatabase
+
+  constructor(database: StateDatabase) {
+    this.#database = database
+  }
+
+  /** Records what is about to be signed. @throws KeyHolderError STATE_UNWRITABLE where this version has a content already */
+  insert(payload: Omit<Payload, 'file'>, reason: string, at: Date): void {
+    this.#database.run(
+      `INSERT INTO signed_payloads (gun, role, version, publication, message, message_sha256, signing_keys, reason, intended_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      payload.gun,
+      payload.role,
+      payload.version,
+      payload.publication,
+      payload.message,
+      payload.messageSha256,
+      JSON.stringify(payload.signingKeys),
+      reason,
+      at.toISOString(),
+    )
+  }
+
+  /** Stores the signed file, once. */
+  complete(payload: Payload, file: Uint8Array, fileSha256: string): void {
+    this.#database.run(
+      'UPDATE signed_payloads SET file = ?, file_sha256 = ? WHERE gun = ? AND role = ? AND version = ? AND file IS NULL',
+      Buffer.from(file),
+      fileSha256,
+      payload.gun,
+      payload.role,
+      payload.version,
+    )
+  }
+
+  /** @throws KeyHolderError STATE_UNWRITABLE where it is not there */
+  get(gun: Gun, role: RoleName, version: number): Payload {
+    const row = this.#database.get<Row>(
+      'SELECT * FROM signed_payloads WHERE gun = ? AND role = ? AND version = ?',
+      gun,
+      role,
+      version,
+    )
+    if (row === undefined) {
+      throw new KeyHolderError('KEY_HOLDER_STATE_DAMAGED', 'A recorded version is missing.', { gun, role, version })
+    }
+    return toPayload(row)
+  }
+
+  ofPublication(gun: Gun, publication: string): Payload[] {
+    return this.#database
+      .all<Row>('SELECT * FROM signed_payloads WHERE gun = ? AND publication = ? ORDER BY rowid', gun, publication)
+      .map(toPayload)
+  }
+
+  /** What an earlier call with this idempotency key asked for. */
+  publication(id: string): { readonly gun: string; readonly requestDigest: string } | undefined {
+    const row = this.#database.get<{ gun: string; request_digest: string }>(
+      'SELECT gun, request_digest FROM publications WHERE id = ?',
+      id,
+    )
+    return row === undefined ? undefined : { gun: row.gun, requestDigest: row.request_digest }
+  }
+
+  insertPublication(id: string, gun: Gun, requestDigest: string, roles: readonly RoleName[]): void {
+    this.#database.run(
+      'INSERT INTO publications (id, gun, request_digest, roles) VALUES (?, ?, ?, ?)',
+      id,
+      gun,
+      requestDigest,
+      JSON.stringify(roles),
+    )
+  }
+}
+
+function toPayload(row: Row): Payload {
+  return {
+    gun: row.gun as Gun,
+    role: row.role as RoleName,
+    version: row.version,
+    publication: row.publication,
+    message: row.message,
+    messageSha256: row.message_sha256,
+    signingKeys: JSON.parse(row.signing_keys) as [string, string][],
+    ...(row.file !== null && { file: row.file }),
+  }
+}

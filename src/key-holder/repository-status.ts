@@ -1,0 +1,54 @@
+// What the key holder says of itself and of a repository. Reads only.
+import { parseGun, type Gun } from '@countersign/tuf'
+import type { OperationResponse } from '../key-holder-protocol/operations.ts'
+import type { Answer, Call, Holder } from './holder.ts'
+
+/** See the operation's description in the protocol. */
+export function status(holder: Holder): Promise<Answer<'status'>> {
+  const { note, size, rootHash } = holder.log.checkpoint
+  return Promise.resolve({
+    response: {
+      sealed: false,
+      ...holder.identity,
+      repositories: holder.repositories.count(),
+      limitsDigest: holder.limits.digest,
+      log: { origin: holder.log.origin, size, rootHash, publicKey: holder.log.verifierKey, checkpoint: note },
+    },
+  })
+}
+
+/** See the operation's description in the protocol. @throws KeyHolderError GUN_NOT_MANAGED */
+export function repositoryStatus(
+  holder: Holder,
+  { request }: Call<'repository-status'>,
+): Promise<Answer<'repository-status'>> {
+  return Promise.resolve({ response: describeRepository(holder, parseGun(request.gun)) })
+}
+
+/** @throws KeyHolderError GUN_NOT_MANAGED */
+export function describeRepository(holder: Holder, gun: Gun): OperationResponse<'repository-status'> {
+  const { state, frozenBecause, pinnedRoot, rootCustody } = holder.repositories.get(gun)
+  return {
+    gun,
+    state: frozenBecause === undefined ? state : 'frozen',
+    ...(frozenBecause !== undefined && { frozenBecause }),
+    ...(pinnedRoot !== undefined && {
+      pinnedRoot: {
+        version: pinnedRoot.version,
+        sha256: pinnedRoot.sha256,
+        certificateKeyIds: [...pinnedRoot.certificateKeyIds],
+      },
+    }),
+    rootCustody,
+    keys: holder.keys.ofGun(gun).map(({ role, publicKey, createdAt }) => ({
+      gun,
+      role,
+      keyType: publicKey.keyType,
+      tufKeyId: publicKey.tufKeyId,
+      canonicalKeyId: publicKey.canonicalKeyId,
+      custody: holder.custodian.kind,
+      createdAt,
+    })),
+    roles: holder.versions.ofGun(gun),
+  }
+}

@@ -1,0 +1,64 @@
+// The only place that uses a role's private key: payloads that are recorded, with the log published, become files.
+import {
+  attachSignatures,
+  isJsonObject,
+  METADATA_LIMITS,
+  parseJson,
+  sha256Hex,
+  type RoleName,
+  type SignatureEntry,
+  type TufKeyId,
+} from '@countersign/tuf'
+import type { KeyRef } from './custodian.ts'
+import { internal, type Holder } from './holder.ts'
+import type { Payload } from './payloads.ts'
+
+export interface SignedFile {
+  readonly role: RoleName
+  readonly version: number
+  /** 64 hex digits of `bytes`. */
+  readonly sha256: string
+  readonly bytes: Uint8Array
+}
+
+/**
+ * Files of recorded payloads: stored ones as they are, so that a lost answer gets the same bytes again; others are signed and
+ * stored. A crash before the files are stored leaves recorded payloads that the same request signs again; no signature has left.
+ * @throws KeyHolderError KEY_NOT_FOUND, KEY_FILE_DAMAGED, AUDIT_LOG_UNWRITABLE, STATE_UNWRITABLE
+ */
+export async function signPayloads(holder: Holder, payloads: readonly Payload[]): Promise<SignedFile[]> {
+  // After a failure or crash behind the commit the log may still lack the record; without it nothing is signed.
+  holder.log.publish()
+  const files: SignedFile[] = []
+  for (const payload of payloads) files.push(await fileOf(holder, payload))
+  holder.step('signed')
+  const missing = payloads.filter(({ file }) => file === undefined)
+  if (missing.length > 0) {
+    holder.database.write(() => {
+      for (const payload of missing) {
+        const file = files.find(({ role, version }) => role === payload.role && version === payload.version)
+        if (file === undefined) throw internal('A signed file was lost.')
+        holder.payloads.complete(payload, file.bytes, file.sha256)
+        holder.versions.raiseSigned(payload.gun, payload.role, file)
+      }
+    })
+  }
+  holder.step('stored')
+  return files
+}
+
+async function fileOf(holder: Holder, payload: Payload): Promise<SignedFile> {
+  const { role, version, gun, message } = payload
+  if (payload.file !== undefined) return { role, version, sha256: sha256Hex(payload.file), bytes: payload.file }
+  if (sha256Hex(message) !== payload.messageSha256) throw internal('A recorded payload is damaged.')
+  const signed = parseJson(message, METADATA_LIMITS)
+  if (!isJsonObject(signed)) throw internal('A recorded payload is not metadata.')
+  const signatures: SignatureEntry[] = []
+  for (const [canonicalKeyId, tufKeyId] of payload.signingKeys) {
+    const keyRef = `sealed:${gun}#${canonicalKeyId}` as KeyRef
+    const made = await holder.custodian.sign(keyRef, message, { gun, role, version })
+    signatures.push({ keyId: tufKeyId as TufKeyId, ...made })
+  }
+  const bytes = attachSignatures({ role, version, signed, message }, signatures)
+  return { role, version, sha256: sha256Hex(bytes), bytes }
+}

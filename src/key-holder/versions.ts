@@ -1,0 +1,125 @@
+// The highest version and hash ever seen or signed of each role, versions that we did not sign, and the memory of tags.
+import type { Gun, RoleName } from '@countersign/tuf'
+import type { StateDatabase } from './database.ts'
+
+export interface KnownVersion {
+  readonly version: number
+  /** 64 hex digits over the file. */
+  readonly sha256: string
+}
+
+export interface RoleVersions {
+  readonly role: RoleName
+  readonly highestSeen?: KnownVersion
+  readonly highestSigned?: KnownVersion
+}
+
+interface Row {
+  role: string
+  seen_version: number | null
+  seen_sha256: string | null
+  signed_version: number | null
+  signed_sha256: string | null
+}
+
+export class VersionTable {
+  readonly #database: StateDatabase
+
+  constructor(database: StateDatabase) {
+    this.#database = database
+  }
+
+  ofGun(gun: Gun): RoleVersions[] {
+    const rows = this.#database.all<Row>('SELECT * FROM role_versions WHERE gun = ? ORDER BY role', gun)
+    return rows.map((row) => ({
+      role: row.role as RoleName,
+      ...known('highestSeen', row.seen_version, row.seen_sha256),
+      ...known('highestSigned', row.signed_version, row.signed_sha256),
+    }))
+  }
+
+  ofRole(gun: Gun, role: RoleName): RoleVersions {
+    return this.ofGun(gun).find((one) => one.role === role) ?? { role }
+  }
+
+  /** Never lowers. */
+  raiseSeen(gun: Gun, role: RoleName, seen: KnownVersion): void {
+    this.#database.run(
+      `INSERT INTO role_versions (gun, role, seen_version, seen_sha256) VALUES (?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET seen_version = excluded.seen_version, seen_sha256 = excluded.seen_sha256
+       WHERE seen_version IS NULL OR seen_version < excluded.seen_version`,
+      gun,
+      role,
+      seen.version,
+      seen.sha256,
+    )
+  }
+
+  /** Never lowers. Before the signatures exist `sha256` is that of the message. */
+  raiseSigned(gun: Gun, role: RoleName, signed: KnownVersion): void {
+    this.#database.run(
+      `INSERT INTO role_versions (gun, role, signed_version, signed_sha256) VALUES (?, ?, ?, ?)
+       ON CONFLICT DO UPDATE SET signed_version = excluded.signed_version, signed_sha256 = excluded.signed_sha256
+       WHERE signed_version IS NULL OR signed_version <= excluded.signed_version`,
+      gun,
+      role,
+      signed.version,
+      signed.sha256,
+    )
+  }
+
+  /** Whether we signed exactly this content, or an operator accepted it. */
+  isOurs(gun: Gun, role: RoleName, version: number, messageSha256: string): boolean {
+    const found = this.#database.get(
+      `SELECT 1 FROM signed_payloads WHERE gun = ? AND role = ? AND version = ? AND message_sha256 = ?
+       UNION ALL SELECT 1 FROM foreign_versions WHERE gun = ? AND role = ? AND version = ? AND message_sha256 = ? AND accepted = 1`,
+      gun,
+      role,
+      version,
+      messageSha256,
+      gun,
+      role,
+      version,
+      messageSha256,
+    )
+    return found !== undefined
+  }
+
+  noteForeign(gun: Gun, role: RoleName, version: number, messageSha256: string): void {
+    this.#database.run(
+      'INSERT OR IGNORE INTO foreign_versions (gun, role, version, message_sha256) VALUES (?, ?, ?, ?)',
+      gun,
+      role,
+      version,
+      messageSha256,
+    )
+  }
+
+  acceptForeign(gun: Gun): void {
+    this.#database.run('UPDATE foreign_versions SET accepted = 1 WHERE gun = ?', gun)
+  }
+
+  /** The digest that a tag stood for last, as far as we know. */
+  tagDigest(gun: Gun, tag: string): string | undefined {
+    return this.#database.get<{ sha256: string }>('SELECT sha256 FROM tag_digests WHERE gun = ? AND tag = ?', gun, tag)
+      ?.sha256
+  }
+
+  rememberTag(gun: Gun, tag: string, sha256: string): void {
+    this.#database.run(
+      'INSERT INTO tag_digests (gun, tag, sha256) VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET sha256 = excluded.sha256',
+      gun,
+      tag,
+      sha256,
+    )
+  }
+}
+
+function known<N extends 'highestSeen' | 'highestSigned'>(
+  name: N,
+  version: number | null,
+  sha256: string | null,
+): Partial<Record<N, KnownVersion>> {
+  if (version === null || sha256 === null) return {}
+  return { [name]: { version, sha256 } } as Record<N, KnownVersion>
+}
