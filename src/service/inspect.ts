@@ -1,6 +1,6 @@
 // The JSON of `docker trust inspect` from a verified repository. Pure.
 // Source: docker/cli v28.2.2 cli/command/trust/common.go lookupTrustInfo, inspect.go getRepoTrustInfo; notary-v1 9.6.
-import { RELEASES, ROOT, type RoleName, TARGETS, targetsOf, type TrustedRepository } from '@countersign/tuf'
+import { RELEASES, ROOT, type RoleName, signersOf, TARGETS, targetsOf, type TrustedRepository } from '@countersign/tuf'
 import { sha256Of } from '../domain/signed-entry.ts'
 import type { NamedKeys, TrustInspection } from './services.ts'
 
@@ -26,14 +26,28 @@ function signedTags(repository: TrustedRepository, tag: string | undefined): Tru
     if (tag !== undefined && name !== tag) continue
     rows.set(`${name} ${digest}`, { SignedTag: name, Digest: digest, Signers: [] })
   }
-  for (const role of [...repository.delegations.keys()].filter((each) => each !== RELEASES)) {
-    for (const [name, digest] of entries(repository, role)) {
-      rows.get(`${name} ${digest}`)?.Signers.push(role.replace(/^targets\//, ''))
-    }
+  for (const row of rows.values()) {
+    const roles = tag === undefined ? holders(repository, row) : signersOf(repository, tag, row.Digest)
+    row.Signers.push(...roles.map(signerName))
   }
   return [...rows.values()]
     .map((row) => ({ ...row, Signers: row.Signers.length === 0 ? [NO_SIGNER] : row.Signers.sort() }))
     .sort((a, b) => naturalOrder.compare(a.SignedTag, b.SignedTag))
+}
+
+/** Without a tag docker ignores the paths of delegations when it names signers; with one it follows them. */
+function holders(
+  repository: TrustedRepository,
+  { SignedTag, Digest }: { readonly SignedTag: string; readonly Digest: string },
+): readonly RoleName[] {
+  return [...repository.delegations.keys()].filter(
+    (role) =>
+      role !== RELEASES && entries(repository, role).some(([name, digest]) => name === SignedTag && digest === Digest),
+  )
+}
+
+function signerName(role: RoleName): string {
+  return role.replace(/^targets\//, '')
 }
 
 /** docker sorts with github.com/fvbommel/sortorder: digits by value. */
@@ -53,7 +67,7 @@ function signers({ targets }: TrustedRepository): readonly NamedKeys[] {
   return roles
     .filter(({ name }) => name !== RELEASES)
     .map(({ name, keyIds }) => ({
-      Name: name.replace(/^targets\//, ''),
+      Name: signerName(name),
       Keys: keyIds.map((keyId) => ({ ID: keys.get(keyId)?.canonicalKeyId ?? keyId })),
     }))
     .sort((a, b) => (a.Name < b.Name ? 1 : -1))

@@ -1,6 +1,6 @@
 // Opens the daemon's SQLite database. It is created only when somebody says so: an empty database where a full one was
 // expected (wrong path, unmounted volume) would forget every request and pin, so a missing file is an error.
-import { existsSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import Database from 'better-sqlite3'
 import { CodedError } from '@countersign/tuf'
 import { StoreError } from './errors.ts'
@@ -8,6 +8,9 @@ import { APPLICATION_ID, MIGRATIONS } from './schema.ts'
 
 /** How long a writer waits for another process (a backup, a curious operator), in milliseconds. */
 const BUSY_TIMEOUT_MS = 5000
+
+/** SQLite's name for a database without a file; for tests. */
+const IN_MEMORY = ':memory:'
 
 /** An open database; the stores share one. */
 export interface StoreDatabase {
@@ -24,9 +27,7 @@ export interface StoreDatabase {
  * @throws StoreError STORE_EXISTS, STORE_UNWRITABLE
  */
 export function createDatabase(path: string): StoreDatabase {
-  if (existsSync(path)) {
-    throw new StoreError('STORE_EXISTS', 'There is a file already where the database was to be created.', { path })
-  }
+  if (path !== IN_MEMORY) reserve(path)
   return prepare(path, (sqlite) => {
     sqlite.pragma(`application_id = ${APPLICATION_ID}`)
   })
@@ -51,6 +52,18 @@ export function openDatabase(path: string): StoreDatabase {
       throw new StoreError('STORE_NOT_OURS', 'This file is not a database of Countersign.', { path })
     }
   })
+}
+
+/** Makes the empty file, and nobody else's: exclusively, and readable by its owner only. SQLite gives its side files the same mode. */
+function reserve(path: string): void {
+  try {
+    writeFileSync(path, '', { flag: 'wx', mode: 0o600 })
+  } catch (cause) {
+    if (existsSync(path)) {
+      throw new StoreError('STORE_EXISTS', 'There is a file already where the database was to be created.', { path })
+    }
+    throw new StoreError('STORE_UNWRITABLE', 'The database cannot be created here.', { path }, { cause })
+  }
 }
 
 function prepare(path: string, identify: (sqlite: Database.Database) => void): StoreDatabase {

@@ -203,7 +203,8 @@ function parseCursor(cursor: string | undefined): number {
 }
 
 function prepareStatements(sqlite: StoreDatabase['sqlite']) {
-  const request = 'r.sequence, r.id, r.kind, r.submitter_id, r.submitter_name, r.description, r.policy, r.origin, r.created_at'
+  const request =
+    'r.sequence, r.id, r.kind, r.submitter_id, r.submitter_name, r.description, r.policy, r.origin, r.created_at'
   return {
     insert: sqlite.prepare(
       `INSERT INTO requests (id, kind, submitter_id, submitter_name, description, policy, origin, status, created_at)
@@ -232,7 +233,15 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
     ),
     unfinished: sqlite.prepare<
       [object],
-      { id: string; kind: RequestKind; submitter_id: string; origin: string | null; position: number; revision: number; record: string }
+      {
+        id: string
+        kind: RequestKind
+        submitter_id: string
+        origin: string | null
+        position: number
+        revision: number
+        record: string
+      }
     >(
       `SELECT r.id, r.kind, r.submitter_id, r.origin, i.position, i.revision, i.record
        FROM images i JOIN requests r ON r.sequence = i.request

@@ -1,0 +1,120 @@
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import Database from 'better-sqlite3'
+import { expect } from 'chai'
+import { createDatabase, openDatabase, type StoreDatabase } from '../../src/store/database.ts'
+import { MIGRATIONS } from '../../src/store/schema.ts'
+import { SqliteTokenStore } from '../../src/store/tokens.ts'
+import { expectCode } from '../support/expect-code.ts'
+
+describe('the database', () => {
+  let folder: string
+  let path: string
+  const opened: StoreDatabase[] = []
+  const keep = (database: StoreDatabase): StoreDatabase => {
+    opened.push(database)
+    return database
+  }
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'countersign-store-'))
+    path = join(folder, 'countersign.db')
+  })
+  afterEach(() => {
+    for (const database of opened.splice(0)) database.close()
+    rmSync(folder, { recursive: true })
+  })
+
+  it('is not created by opening', () => {
+    expectCode('STORE_MISSING', () => openDatabase(path))
+    expectCode('STORE_MISSING', () => openDatabase(path))
+  })
+
+  it('is not overwritten by creating', () => {
+    keep(createDatabase(path))
+    expectCode('STORE_EXISTS', () => createDatabase(path))
+  })
+
+  it('is readable by its owner only', () => {
+    keep(createDatabase(path))
+    expect([path, `${path}-wal`].map((file) => statSync(file).mode & 0o777)).to.deep.equal([0o600, 0o600])
+  })
+
+  it('is not created where there is no folder', () => {
+    expectCode('STORE_UNWRITABLE', () => createDatabase(join(folder, 'missing', 'countersign.db')))
+  })
+
+  it('is opened with durable commits and checked references', () => {
+    createDatabase(path).close()
+    const { sqlite } = keep(openDatabase(path))
+    const pragma = (name: string): unknown => sqlite.pragma(name, { simple: true })
+    expect(pragma('journal_mode')).to.equal('wal')
+    expect(pragma('synchronous'), 'FULL').to.equal(2)
+    expect(pragma('foreign_keys')).to.equal(1)
+    expect(pragma('user_version')).to.equal(MIGRATIONS.length)
+  })
+
+  it('keeps what was written', () => {
+    const first = createDatabase(path)
+    const at = new Date('2026-05-01T00:00:00.000Z')
+    const token = { id: 't', name: 'n', secretSha256: 'a'.repeat(64), grants: [], createdAt: at, createdBy: 'x' }
+    new SqliteTokenStore(first).create(token)
+    first.close()
+    expect(new SqliteTokenStore(keep(openDatabase(path))).find('t')).to.deep.equal(token)
+  })
+
+  it('refuses the schema of a newer Countersign', () => {
+    const database = createDatabase(path)
+    database.sqlite.pragma(`user_version = ${MIGRATIONS.length + 1}`)
+    database.close()
+    expectCode('STORE_SCHEMA_NEWER', () => openDatabase(path))
+  })
+
+  it('refuses a database of somebody else, and leaves it alone', () => {
+    const foreign = new Database(path)
+    foreign.exec('CREATE TABLE theirs (x)')
+    foreign.close()
+    expectCode('STORE_NOT_OURS', () => openDatabase(path))
+    const again = new Database(path)
+    expect(again.prepare('SELECT name FROM sqlite_master').pluck().all()).to.deep.equal(['theirs'])
+    again.close()
+  })
+
+  it('refuses a file that is no database', () => {
+    writeFileSync(path, 'not a database, but long enough to be read as a header of one '.repeat(40))
+    expectCode('STORE_DAMAGED', () => openDatabase(path))
+  })
+
+  it('undoes a transaction that throws', () => {
+    const database = keep(createDatabase(path))
+    expect(() =>
+      database.transaction(() => {
+        database.sqlite.exec("INSERT INTO publications VALUES ('p', 'g', '{}', 't')")
+        throw new Error('in the middle')
+      }),
+    ).to.throw('in the middle')
+    expect(database.sqlite.prepare('SELECT count(*) FROM publications').pluck().get()).to.equal(0)
+  })
+
+  it('says whether it can be written', () => {
+    const database = keep(createDatabase(path))
+    database.check()
+    database.sqlite.pragma('busy_timeout = 1')
+    const rival = new Database(path)
+    rival.exec('BEGIN IMMEDIATE')
+    expectCode('STORE_UNWRITABLE', () => {
+      database.check()
+    })
+    rival.exec('ROLLBACK')
+    rival.close()
+    database.check()
+  })
+
+  it('takes a damaged row for an error, not for a guess', () => {
+    const database = keep(createDatabase(path))
+    database.sqlite.exec(
+      "INSERT INTO tokens (id, name, secret_sha256, grants, created_at, created_by) VALUES ('t', 'n', 's', '[{}]', 'x', 'y')",
+    )
+    expectCode('STORE_DAMAGED', () => new SqliteTokenStore(database).find('t'))
+  })
+})
