@@ -84,6 +84,34 @@ export const TUF_ERROR_CODES = [
   'CERTIFICATE_NOT_YET_VALID',
   'CERTIFICATE_ALGORITHM',
   'CERTIFICATE_CHAIN',
+  // file-request.ts, verifier.ts
+  'FILE_MISSING',
+  'FILE_TOO_LONG',
+  'FILE_HASH_MISMATCH',
+  'REPOSITORY_TOO_LARGE',
+  'VERIFICATION_ORDER',
+  // threshold.ts
+  'SIGNATURE_KEY_REPEATED',
+  // freshness.ts
+  'ROLE_EXPIRED',
+  'VERSION_ROLLED_BACK',
+  'VERSION_FORKED',
+  'VERSION_IMPLAUSIBLE',
+  // root-pin.ts, root-chain.ts, trusted.ts
+  'ROOT_NOT_PINNED',
+  'ROOT_NOT_CURRENT',
+  'ROOT_VERSION',
+  'ROOT_CHAIN_TOO_LONG',
+  // delegations.ts
+  'DELEGATION_ABSENT',
+  'DELEGATIONS_TOO_MANY',
+  'SNAPSHOT_ROLE_REMOVED',
+  // edit.ts, next-version.ts
+  'ROLE_NOT_DELEGATED',
+  'ROLE_UNUSABLE',
+  'TARGET_OUTSIDE_PATHS',
+  'CHANGES_CONFLICT',
+  'NEXT_VERSION_DIFFERS',
 ] as const
 
 export type TufErrorCode = (typeof TUF_ERROR_CODES)[number]

@@ -65,3 +65,20 @@ export { parseTargets, type DelegationRole, type Delegations, type TargetsMetada
 export { parseSnapshot, type SnapshotMetadata } from './snapshot.ts'
 export { parseTimestamp, type TimestampMetadata } from './timestamp.ts'
 export { newRoot, newTargets, type NewDelegation, type NewRoot, type NewTargets } from './build.ts'
+export { REPOSITORY_MAX_BYTES, ROOT_MAX_BYTES, TIMESTAMP_MAX_BYTES, type FileRequest } from './file-request.ts'
+export { MAX_PLAUSIBLE_VERSION, type KnownVersion } from './freshness.ts'
+export { MAX_ROOT_FILES } from './root-chain.ts'
+export { MAX_DELEGATION_FILES } from './delegations.ts'
+export { type RootPin } from './root-pin.ts'
+export { type TrustedRepository, type VerifierOptions } from './trusted.ts'
+export { RepositoryVerifier, verifyFiles } from './verifier.ts'
+export { findTarget, signersOf, signingRole, targetsOf, type SigningRole } from './resolve.ts'
+export { editTargets, type DropTarget, type PutTarget, type TargetsChange } from './edit.ts'
+export { verifyNextVersion } from './next-version.ts'
+export {
+  describeChange,
+  type ChangeDescription,
+  type DelegationsChange,
+  type EntryChange,
+  type EntryMove,
+} from './describe.ts'

@@ -1,0 +1,164 @@
+// The order of the client workflow, and the only place that makes a TrustedRepository. It decides; somebody else fetches.
+import { TufError, type TufErrorCode } from './errors.ts'
+import { verifyDelegations, type VerifiedDelegations } from './delegations.ts'
+import {
+  isListed,
+  recordFiles,
+  requireFile,
+  requireListedFile,
+  TIMESTAMP_MAX_BYTES,
+  type Steps,
+} from './file-request.ts'
+import { verifyNotExpired, verifyVersion, type KnownVersion } from './freshness.ts'
+import type { Gun } from './gun.ts'
+import type { CommonMetadata, FileMeta } from './metadata.ts'
+import { RootChain } from './root-chain.ts'
+import type { RootPin } from './root-pin.ts'
+import type { RootMetadata } from './root.ts'
+import { ROOT, SNAPSHOT, TARGETS, TIMESTAMP, type RoleName } from './role.ts'
+import type { Received } from './signed.ts'
+import { parseSnapshot, type SnapshotMetadata } from './snapshot.ts'
+import { parseTargets, type TargetsMetadata } from './targets.ts'
+import { roleKeys, verifyThreshold } from './threshold.ts'
+import { parseTimestamp, type TimestampMetadata } from './timestamp.ts'
+
+export interface VerifierOptions {
+  readonly gun: Gun
+  readonly pin: RootPin
+  /** The moment at which everything must be valid. */
+  readonly now: Date
+  /** Never go below; an equal version must be the same file where its SHA-256 is given. */
+  readonly highest?: ReadonlyMap<RoleName, KnownVersion>
+}
+
+/** The part that snapshot and timestamp prove to be current. */
+interface Current {
+  readonly timestamp: Received<TimestampMetadata>
+  readonly snapshot: Received<SnapshotMetadata>
+}
+
+interface Verified extends Current {
+  readonly roots: RootChain
+  readonly targets: Received<TargetsMetadata>
+  readonly delegations: VerifiedDelegations
+}
+
+/** A repository whose every part passed every check of a stock client, and ours, at one moment. */
+export class TrustedRepository {
+  readonly gun: Gun
+  readonly verifiedAt: Date
+  readonly root: Received<RootMetadata>
+  readonly timestamp: Received<TimestampMetadata>
+  readonly snapshot: Received<SnapshotMetadata>
+  readonly targets: Received<TargetsMetadata>
+  /** Every root walked, oldest first: the first one trusted, to `root`. */
+  readonly rootChain: readonly Uint8Array[]
+  /** The verified ones. */
+  readonly delegations: ReadonlyMap<RoleName, Received<TargetsMetadata>>
+  /** Delegated by a verified role, but not published yet (DELEGATION_ABSENT), badly signed or expired. Clients pass over them. */
+  readonly unusable: ReadonlyMap<RoleName, TufErrorCode>
+  /**
+   * Every file read, by name; the root also as `root.json` and by its hash, so that the same repository can be verified again
+   * elsewhere, from another pin on the chain.
+   */
+  readonly files: ReadonlyMap<string, Uint8Array>
+
+  private constructor({ gun, now }: VerifierOptions, verified: Verified, files: ReadonlyMap<string, Uint8Array>) {
+    const { roots, timestamp, snapshot, targets, delegations } = verified
+    this.gun = gun
+    this.verifiedAt = now
+    this.root = roots.current
+    this.timestamp = timestamp
+    this.snapshot = snapshot
+    this.targets = targets
+    this.rootChain = roots.files
+    this.delegations = delegations.verified
+    this.unusable = delegations.unusable
+    this.files = new Map([...files, ['root.json', this.root.bytes], [`root.${this.root.sha256}.json`, this.root.bytes]])
+  }
+
+  /** Yields the files needed, one after the other. @throws TufError at the first thing that is wrong */
+  static *verify(options: VerifierOptions): Steps<TrustedRepository> {
+    const files = new Map<string, Uint8Array>()
+    const verified = yield* recordFiles(verify(options), files)
+    return new TrustedRepository(options, verified, files)
+  }
+}
+
+/** notary v0.7.0 client/tufclient.go Update; TUF 1.0.34, 5.3 to 5.6. */
+function* verify(options: VerifierOptions): Steps<Verified> {
+  const { now, highest = new Map<RoleName, KnownVersion>() } = options
+  const roots = yield* RootChain.begin(options)
+  const current = yield* verifyCurrent(roots, { now, highest })
+  const root = roots.current
+  verifyVersion(ROOT, root, highest.get(ROOT))
+  verifyNotExpired(ROOT, root.metadata, now)
+  const targets = parseTargets(yield* requireListedFile(TARGETS, listedFile(current.snapshot, TARGETS)), TARGETS)
+  verifySignedBy(root, TARGETS, targets)
+  verifyFreshness(TARGETS, targets, { now, highest })
+  const delegations = yield* verifyDelegations(targets, current.snapshot, { now, highest })
+  return { roots, ...current, targets, delegations }
+}
+
+interface Freshness {
+  readonly now: Date
+  readonly highest: ReadonlyMap<RoleName, KnownVersion>
+}
+
+/**
+ * Timestamp and snapshot that go with the current root. Where they do not, the root has changed: the chain moves on and everything
+ * starts again. Each turn needs a later root, so there are not more turns than roots.
+ */
+function* verifyCurrent(roots: RootChain, freshness: Freshness): Steps<Current> {
+  for (;;) {
+    const root = roots.current
+    const timestamp = parseTimestamp(yield* requireFile('timestamp.json', TIMESTAMP, TIMESTAMP_MAX_BYTES))
+    const unsigned = faultOf(root, TIMESTAMP, timestamp)
+    if (unsigned !== undefined) {
+      yield* roots.follow(unsigned)
+      continue
+    }
+    verifyFreshness(TIMESTAMP, timestamp, freshness)
+    const snapshot = parseSnapshot(yield* requireListedFile(SNAPSHOT, timestamp.metadata.snapshot))
+    const stale = faultOf(root, SNAPSHOT, snapshot)
+    if (stale !== undefined) {
+      yield* roots.follow(stale)
+      continue
+    }
+    verifyFreshness(SNAPSHOT, snapshot, freshness)
+    const named = listedFile(snapshot, ROOT)
+    if (isListed(root.bytes, named)) return { timestamp, snapshot }
+    const mismatch = { version: root.metadata.version, sha256: root.sha256 }
+    yield* roots.follow(
+      new TufError('ROOT_NOT_CURRENT', 'The snapshot names a root that cannot be reached', mismatch),
+      named,
+    )
+  }
+}
+
+function verifyFreshness(role: RoleName, file: Received<CommonMetadata>, { now, highest }: Freshness): void {
+  verifyVersion(role, file, highest.get(role))
+  verifyNotExpired(role, file.metadata, now)
+}
+
+function faultOf(root: Received<RootMetadata>, role: RoleName, file: Received<unknown>): TufError | undefined {
+  try {
+    verifySignedBy(root, role, file)
+    return undefined
+  } catch (error) {
+    if (error instanceof TufError) return error
+    throw error
+  }
+}
+
+function verifySignedBy({ metadata }: Received<RootMetadata>, name: RoleName, file: Received<unknown>): void {
+  const role = metadata.roles.get(name)
+  if (role === undefined) throw new TufError('METADATA_ROLE_MISSING', 'Root lacks a role', { role: name })
+  verifyThreshold(file, roleKeys(role, metadata.keys))
+}
+
+function listedFile({ metadata }: Received<SnapshotMetadata>, role: RoleName): FileMeta {
+  const listed = metadata.meta.get(role)
+  if (listed === undefined) throw new TufError('METADATA_ROLE_MISSING', 'Snapshot lacks a role', { role })
+  return listed
+}
