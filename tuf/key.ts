@@ -7,6 +7,7 @@ import { decodeBase64, encodeBase64 } from './encoding.ts'
 import { TufError } from './errors.ts'
 import type { JsonObject, JsonValue } from './json.ts'
 import { asObject, asString, refuseCaseVariants } from './members.ts'
+import { parsePem } from './pem.ts'
 import type { TufKeyId } from './role.ts'
 
 /** A key of metadata. Its type may be unknown and its value unreadable: such a key is carried, and never verifies. */
@@ -204,18 +205,24 @@ function importSpki(der: Buffer): KeyObject {
   return key
 }
 
-/** The public key of the first certificate, as Go's verifiers take it. */
+/**
+ * The public key of the first certificate, as Go's verifiers take it (notary v0.7.0 tuf/signed/verifiers.go: the first PEM
+ * block, which must be a certificate).
+ */
 function leafPublicKey(pem: string): KeyObject {
+  const leaf = parsePem(pem)?.[0]
+  if (leaf?.type !== 'CERTIFICATE') throw new TufError('KEY_MALFORMED', 'The value of a key is not a certificate')
   let certificate: X509Certificate
   let key: KeyObject
   try {
-    certificate = new X509Certificate(pem)
+    certificate = new X509Certificate(leaf.body)
     key = certificate.publicKey
   } catch (cause) {
     throw new TufError('KEY_MALFORMED', 'The certificate of a key cannot be read', {}, { cause })
   }
-  if (!certificate.raw.includes(key.export({ type: 'spki', format: 'der' }))) {
-    throw new TufError('KEY_MALFORMED', 'The public key of a certificate is not in its one encoding')
+  const spki = key.export({ type: 'spki', format: 'der' })
+  if (!certificate.raw.equals(leaf.body) || !leaf.body.includes(spki)) {
+    throw new TufError('KEY_MALFORMED', 'The certificate of a key is not in its one encoding')
   }
   return key
 }
