@@ -1,8 +1,15 @@
 // `config check`: everything that is wrong with a configuration, at once, without starting anything.
 import type { Command } from 'commander'
+import { ConfigError } from '../config/errors.ts'
 import { loadConfig } from '../config/load.ts'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import type { KeyHolderConfig } from '../key-holder/main.ts'
 import { EXIT, type ExitStatus } from './errors.ts'
+import { readPublicFile } from './files.ts'
 import type { Perform, Session } from './session.ts'
+import type { Terminal } from './terminal.ts'
+
+const MAX_CONFIG_BYTES = 1024 * 1024
 
 interface CheckOptions {
   readonly config?: string
@@ -16,7 +23,7 @@ export function addConfigCommands(program: Command, perform: Perform): void {
     .command('check')
     .description('Checks a configuration with its environment, and names every fault with its path. Starts nothing.')
     .option('--config <file>', 'configuration of the daemon; without it the environment and the defaults')
-    .option('--key-holder <file>', "check the key holder's configuration and its limits file instead")
+    .option('--key-holder <file>', "configuration of the key holder, with its limits file; instead of the daemon's")
     .addHelpText(
       'after',
       `
@@ -26,15 +33,43 @@ Examples:
 
 Exit status: 0 valid; 1 at least one fault; 2 usage.`,
     )
-    .action((options: CheckOptions, command: Command) =>
-      perform(command, (session) => Promise.resolve(check(session, options))),
-    )
+    .action((options: CheckOptions, command: Command) => perform(command, (session) => check(session, options)))
 }
 
-function check(session: Session, options: CheckOptions): ExitStatus {
-  const { output, terminal } = session
-  const { file, digest } = loadConfig(options.config, terminal.env)
+async function check(session: Session, options: CheckOptions): Promise<ExitStatus> {
+  if (options.config !== undefined || options.keyHolder === undefined) checkDaemon(session, options.config)
+  else await checkKeyHolder(session, options.keyHolder)
+  return EXIT.done
+}
+
+function checkDaemon({ output, terminal }: Session, path: string | undefined): void {
+  const { file, digest } = loadConfig(path, terminal.env)
   output.document({ valid: true, file: file ?? null, digest })
   output.line(`${file ?? 'The environment with the defaults'} is valid. Digest: ${digest}`)
-  return EXIT.done
+}
+
+async function checkKeyHolder({ output, terminal }: Session, file: string): Promise<void> {
+  const config = await readKeyHolderConfig(file, terminal)
+  const { readLimits } = await import('../key-holder/limits.ts')
+  const { digest } = readLimits(config.limitsFile)
+  output.document({ valid: true, file, limitsFile: config.limitsFile, limitsDigest: digest })
+  output.line(`${file} is valid.`)
+  output.line(`${config.limitsFile} is valid. Digest: ${digest}`)
+}
+
+/** @throws ConfigError CONFIG_INVALID with every fault; CliError FILE_UNREADABLE */
+export async function readKeyHolderConfig(file: string, terminal: Terminal): Promise<KeyHolderConfig> {
+  const text = (await readPublicFile(file, MAX_CONFIG_BYTES)).toString('utf8')
+  const { parseKeyHolderConfig } = await import('../key-holder/main.ts')
+  try {
+    return parseKeyHolderConfig(text, terminal.env)
+  } catch (cause) {
+    if (!(cause instanceof KeyHolderError)) throw cause
+    const listed = typeof cause.facts['faults'] === 'string' ? cause.facts['faults'].split('; ') : [cause.message]
+    const faults = listed.map((fault) => {
+      const [, path = '', message = fault] = /^([^:]*): (.*)$/.exec(fault) ?? []
+      return { path, message }
+    })
+    throw new ConfigError('CONFIG_INVALID', `${file} is no valid configuration.`, faults, { cause })
+  }
 }

@@ -2,8 +2,10 @@
 import { Command, CommanderError } from 'commander'
 import type { GlobalOptions } from './client-config.ts'
 import { addConfigCommands } from './config-commands.ts'
+import { addDaemonCommands } from './daemon-commands.ts'
 import { pluginMetadata, withoutPluginName } from './docker-plugin.ts'
 import { EXIT, exitStatusOf, type ExitStatus } from './errors.ts'
+import { addOperatorCommands } from './operator-commands.ts'
 import { Output } from './output.ts'
 import { addRepositoryCommands } from './repository-commands.ts'
 import { addRequestCommands } from './request-commands.ts'
@@ -79,9 +81,11 @@ export function buildProgram(terminal: Terminal, perform: Perform): Command {
     .summary('manage repositories')
     .description('Repositories under management.')
   addRepositoryCommands(repositories, perform)
+  addOperatorCommands(repositories, perform)
   addRootCommands(program, perform)
   addTokenCommands(program, perform)
   addConfigCommands(program, perform)
+  addDaemonCommands(program, perform)
   return program
 }
 

@@ -1,0 +1,43 @@
+// `serve` and `key-holder`: start a process of the service, and stop it in order on Ctrl-C or SIGTERM.
+// Their code is loaded only when they run, so that the other commands start quickly and never touch it.
+import type { Command } from 'commander'
+import { readKeyHolderConfig } from './config-commands.ts'
+import { EXIT, type ExitStatus } from './errors.ts'
+import type { Perform, Session } from './session.ts'
+
+export function addDaemonCommands(program: Command, perform: Perform): void {
+  program
+    .command('key-holder')
+    .summary('run the key holder')
+    .description('Runs the process that holds the keys. It has two Unix sockets and no network.')
+    .requiredOption('--config <file>', 'its configuration')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ countersign key-holder --config /etc/countersign/key-holder.yaml
+
+Exit status: 0 stopped by a signal; 1 otherwise.`,
+    )
+    .action((options: { config: string }, command: Command) =>
+      perform(command, (session) => runKeyHolder(session, options.config)),
+    )
+}
+
+async function runKeyHolder({ terminal }: Session, file: string): Promise<ExitStatus> {
+  const config = await readKeyHolderConfig(file, terminal)
+  const { startKeyHolder } = await import('../key-holder/main.ts')
+  const running = await startKeyHolder(config)
+  await untilAborted(terminal.interrupted)
+  await running.close()
+  return EXIT.done
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve()
+    signal.addEventListener('abort', () => {
+      resolve()
+    })
+  })
+}

@@ -1,0 +1,221 @@
+// `repo adopt`, `freeze` and `unfreeze`: what an operator does on the key holder's host, through its operator socket.
+// What may reach that socket is decided by its file permissions, not here.
+import { randomUUID } from 'node:crypto'
+import { userInfo } from 'node:os'
+import { InvalidArgumentError, Option, type Command } from 'commander'
+import { CodedError, parseTufKeyId, type Gun, type TrustedRepository, type TufKeyId } from '@countersign/tuf'
+import { connectKeyHolder, type KeyHolderConnection } from '../holder/client.ts'
+import type { OperationResponse } from '../key-holder-protocol/operations.ts'
+import { ApiProblem, CliError, EXIT, type ExitStatus } from './errors.ts'
+import { readFileIfPresent, writeNewFile } from './files.ts'
+import { repositoryArgument } from './image-list.ts'
+import { dockerMetadataFolder, fromFolder, fromTrustServer, verifyPublished } from './published-metadata.ts'
+import { repositoryReportSchema, type RepositoryReportResource } from './resources.ts'
+import type { Perform, Session } from './session.ts'
+
+/** As the key holder's own default. */
+const DEFAULT_SOCKET = '/run/countersign/operator.sock'
+const MAX_KEY_FILE_BYTES = 64 * 1024
+
+interface SocketOptions {
+  readonly operatorSocket?: string
+}
+
+interface AdoptOptions extends SocketOptions {
+  readonly pin: readonly TufKeyId[]
+  readonly metadata?: string
+  readonly trustServer?: string
+  readonly signer: string
+  readonly keyType: 'ecdsa' | 'ed25519' | 'rsa'
+  readonly keyOut?: string
+}
+
+interface FreezeOptions extends SocketOptions {
+  readonly reason: string
+}
+
+export function addOperatorCommands(group: Command, perform: Perform): void {
+  group
+    .command('adopt')
+    .description(
+      "Makes Countersign a signer of somebody else's repository, from a root certificate that the owner told you.",
+    )
+    .argument('<gun>', 'repository, such as registry.example.com/team/app')
+    .requiredOption('--pin <keyid>', 'key ID of a root certificate, 64 hex digits; may be repeated', addPin)
+    .option('--trust-server <url>', 'read the published metadata from this server, which must not ask for credentials')
+    .option('--metadata <folder>', 'read it from this folder; without it from the copy of `docker trust inspect`')
+    .option('--signer <name>', 'sign in the delegation targets/NAME', signerOption, 'countersign')
+    .addOption(new Option('--key-type <type>', 'type of the delegation key').choices(['ecdsa', 'rsa']).default('ecdsa'))
+    .option('--key-out <file>', 'where the public key is written; NAME.pem without it')
+    .addOption(socketOption())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ countersign repo adopt registry.example.com/team/app --pin 6ea804ec...
+  $ countersign repo adopt registry.example.com/team/app --pin 6ea804ec... --trust-server https://notary.example.com`,
+    )
+    .action((gun: string, options: AdoptOptions, command: Command) =>
+      perform(command, (session) => adopt(session, repositoryArgument(gun), options)),
+    )
+  addFreezing(group, perform, 'freeze', 'Stops all signing for a repository.', 'unknown version 12 of targets/releases')
+  addFreezing(
+    group,
+    perform,
+    'unfreeze',
+    'Lets signing go on, and takes what is published now for the truth.',
+    'version 12 was the restored backup',
+  )
+}
+
+function addFreezing(
+  group: Command,
+  perform: Perform,
+  operation: 'freeze' | 'unfreeze',
+  description: string,
+  example: string,
+): void {
+  group
+    .command(operation)
+    .description(description)
+    .argument('<gun>', 'repository')
+    .requiredOption('--reason <text>', 'why; it is recorded in the audit log')
+    .addOption(socketOption())
+    .addHelpText(
+      'after',
+      `\nExamples:\n  $ countersign repo ${operation} registry.example.com/team/app --reason "${example}"`,
+    )
+    .action((text: string, options: FreezeOptions, command: Command) =>
+      perform(command, async (session) => {
+        const gun = repositoryArgument(text)
+        const request = { gun, reason: options.reason, evidence: evidenceOf('operator') }
+        const { response } = await withOperator(session, options, (operator) => operator.call(operation, request))
+        session.output.document(response)
+        session.output.line(`${gun}: ${response.state}`)
+        return EXIT.done
+      }),
+    )
+}
+
+async function adopt(session: Session, gun: Gun, options: AdoptOptions): Promise<ExitStatus> {
+  const { output } = session
+  const published = await readPublished(session, gun, options)
+  const { pem } = await pin(session, gun, options, published)
+  const file = options.keyOut ?? `${options.signer}.pem`
+  await keepPublicKey(file, pem)
+  const repository = await register(session, gun)
+  const ownerCommand = `docker trust signer add --key ${shellWord(file)} ${options.signer} ${gun}`
+  output.document({ gun, signer: options.signer, publicKeyPem: pem, publicKeyFile: file, ownerCommand, repository })
+  output.block(pem)
+  output.line(`The public key is in ${file}. Ask the owner of the repository to run:`)
+  output.line(`  ${ownerCommand}`)
+  return EXIT.done
+}
+
+/** Verified here already, so that a stale copy or a wrong pin is told before anything is changed. */
+async function readPublished(session: Session, gun: Gun, options: AdoptOptions): Promise<TrustedRepository> {
+  if (options.trustServer !== undefined && options.metadata !== undefined) {
+    throw new CliError('USAGE_INVALID', '--trust-server and --metadata exclude each other.')
+  }
+  const folder = options.metadata ?? dockerMetadataFolder(session.terminal, gun)
+  const read = options.trustServer === undefined ? fromFolder(folder) : fromTrustServer(options.trustServer, gun)
+  try {
+    const certificates = { kind: 'certificates', tufKeyIds: options.pin } as const
+    return await verifyPublished({ gun, pin: certificates, now: session.terminal.now() }, read)
+  } catch (cause) {
+    if (!(cause instanceof CodedError) || cause instanceof CliError) throw cause
+    const { code } = cause as CodedError<string>
+    throw new CliError('METADATA_NOT_VERIFIED', `The metadata of ${gun} does not verify from this pin: ${code}.`, {
+      facts: { ...cause.facts, reason: code, source: options.trustServer ?? folder },
+      next:
+        options.trustServer === undefined
+          ? `Refresh Docker's copy with: docker trust inspect ${gun}  (or give --trust-server), and compare the pin with the owner.`
+          : 'Compare the pin with the owner of the repository.',
+      cause,
+    })
+  }
+}
+
+async function pin(
+  session: Session,
+  gun: Gun,
+  options: AdoptOptions,
+  published: TrustedRepository,
+): Promise<OperationResponse<'pin-repository'>> {
+  const { files } = published
+  const request = {
+    gun,
+    certificateKeyIds: [...options.pin],
+    signer: options.signer,
+    keyType: options.keyType,
+    files: [...files.keys()],
+    evidence: evidenceOf('adopt'),
+  }
+  const { response } = await withOperator(session, options, (operator) =>
+    operator.call('pin-repository', request, files),
+  )
+  return response
+}
+
+/** A repetition finds the repository registered, which is what was wanted. */
+async function register(session: Session, gun: Gun): Promise<RepositoryReportResource> {
+  const api = await session.api()
+  const path = `v1/repositories/${encodeURIComponent(gun)}`
+  try {
+    return await api.call({ method: 'POST', path: `${path}/adoption`, body: {}, answer: repositoryReportSchema })
+  } catch (error) {
+    if (!(error instanceof ApiProblem) || error.code !== 'REPOSITORY_ALREADY_REGISTERED') throw error
+    return api.call({ method: 'GET', path, answer: repositoryReportSchema })
+  }
+}
+
+/** An earlier run's file with the same key is as good; any other file is left alone. @throws CliError FILE_EXISTS */
+async function keepPublicKey(file: string, pem: string): Promise<void> {
+  const present = await readFileIfPresent(file, MAX_KEY_FILE_BYTES)
+  if (present?.toString('utf8') !== pem) await writeNewFile(file, pem, 0o644)
+}
+
+async function withOperator<T>(
+  session: Session,
+  options: SocketOptions,
+  work: (operator: KeyHolderConnection) => Promise<T>,
+): Promise<T> {
+  const fromEnvironment = session.terminal.env['COUNTERSIGN_OPERATOR_SOCKET'] ?? ''
+  const operator = connectKeyHolder(
+    options.operatorSocket ?? (fromEnvironment === '' ? DEFAULT_SOCKET : fromEnvironment),
+  )
+  try {
+    return await work(operator)
+  } finally {
+    operator.close()
+  }
+}
+
+/** Who asks, as far as the key holder's host can tell; the socket's permissions are what counts. */
+function evidenceOf(what: string): { request: string; principal: string } {
+  const { uid, username } = userInfo()
+  return { request: `${what}-${randomUUID()}`, principal: `operator ${username} (uid ${uid})` }
+}
+
+function socketOption(): Option {
+  return new Option(
+    '--operator-socket <path>',
+    `the key holder's operator socket (COUNTERSIGN_OPERATOR_SOCKET, else ${DEFAULT_SOCKET})`,
+  )
+}
+
+function addPin(text: string, previous: readonly TufKeyId[] = []): readonly TufKeyId[] {
+  if (!/^[0-9a-f]{64}$/.test(text)) throw new InvalidArgumentError('A key ID is 64 hex digits in lower case.')
+  return [...previous, parseTufKeyId(text)]
+}
+
+/** As `docker trust signer add` takes names (docker/cli v28.2.2 cli/command/trust/signer_add.go); releases is Docker's own. */
+function signerOption(text: string): string {
+  if (/^[a-z0-9][a-z0-9_-]{0,63}$/.test(text) && text !== 'releases') return text
+  throw new InvalidArgumentError('A signer has lower-case letters, digits, _ and -, and is not "releases".')
+}
+
+/** A word that a POSIX shell takes as it is. */
+function shellWord(text: string): string {
+  return /^[\w./:@%+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
+}
