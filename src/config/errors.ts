@@ -7,6 +7,8 @@ export const CONFIG_ERROR_CODES = [
   'SECRET_FILE_UNREADABLE',
   'SECRET_FILE_EXPOSED',
   'SECRET_FILE_MALFORMED',
+  'FIRST_START_REFUSED',
+  'KEY_HOLDER_NOT_STARTED',
 ] as const
 
 export type ConfigErrorCode = (typeof CONFIG_ERROR_CODES)[number]

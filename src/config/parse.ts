@@ -25,7 +25,7 @@ export function parseConfig(text: string, env: Environment = {}): ParsedConfig {
   if (read.faults.length > 0) return { ok: false, faults }
   const document = environment.settings.reduce(apply, read.document)
   const parsed = configSchema.safeParse(document)
-  if (!parsed.success) return { ok: false, faults: [...faults, ...parsed.error.issues.flatMap(faultsOf)] }
+  if (!parsed.success) return { ok: false, faults: firstPerPath([...faults, ...parsed.error.issues.flatMap(faultsOf)]) }
   if (faults.length > 0) return { ok: false, faults }
   return { ok: true, config: parsed.data, digest: digestOf(parsed.data) }
 }
@@ -76,6 +76,11 @@ function faultsOf(issue: z.core.$ZodIssue): ConfigFault[] {
     return issue.keys.map((key) => ({ path: pathOf([...issue.path, key]), message: 'is not a setting' }))
   }
   return [{ path: pathOf(issue.path), message: issue.message }]
+}
+
+/** What follows from a fault is no second one. */
+function firstPerPath(faults: readonly ConfigFault[]): ConfigFault[] {
+  return faults.filter(({ path }, index) => faults.findIndex((fault) => fault.path === path) === index)
 }
 
 function pathOf(path: readonly PropertyKey[]): string {

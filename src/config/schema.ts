@@ -147,7 +147,6 @@ const http = z
       .default(16 * 1024)
       .meta({ description: 'Request line and headers together.' }),
     maxConnections: z.int().min(1).max(100_000).default(1_000).meta({ description: 'Connections at the same time.' }),
-    maxWait: duration('1s', '5m').default(60_000).meta({ description: 'The longest wait= of a client.' }),
     shutdownTimeout: duration('1s', '5m')
       .default(20_000)
       .meta({ description: 'Time for requests at hand when stopping.' }),
@@ -221,9 +220,9 @@ export const configSchema = z
       .meta({ description: 'The registries that images are resolved in.' }),
     requests: z
       .strictObject({
-        wait: duration('0s', '5m')
+        wait: duration('1s', '5m')
           .default(60_000)
-          .meta({ description: 'How long a change may wait for others of its repository.' }),
+          .meta({ description: 'The longest time that an answer is held back (wait=).' }),
         attempts: z
           .int()
           .min(1)

@@ -24,7 +24,7 @@ export interface HttpServerOptions {
   readonly probes: HealthProbes
   readonly metrics: Metrics
   readonly log: Log
-  readonly settings: Pick<Config, 'http' | 'limits' | 'metrics'>
+  readonly settings: Pick<Config, 'http' | 'limits' | 'metrics' | 'requests'>
   /** Certificate chain and private key, PEM, where settings.http.tls is given. */
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
   readonly version: string
@@ -43,7 +43,7 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
   const maxImages = settings.limits.imagesPerRequest
   return withOpenApi(
     [
-      ...signingRequestRoutes({ requests: services.requests, maxWaitMs: settings.http.maxWait, maxImages }),
+      ...signingRequestRoutes({ requests: services.requests, maxWaitMs: settings.requests.wait, maxImages }),
       ...repositoryRoutes(services.repositories),
       ...verificationRoutes(services.verifications, maxImages),
       ...inspectionRoutes(services.verifications),

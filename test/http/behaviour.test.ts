@@ -29,7 +29,7 @@ describe('the HTTP server', () => {
       it(`${query === '' ? 'no wait' : query} with at most ${maxWait}: ${expected ?? 'at once'}`, async () => {
         const waits: (number | undefined)[] = []
         const { ask } = await start({
-          config: `http: { listen: "127.0.0.1:0", maxWait: ${maxWait} }`,
+          config: `{ http: { listen: "127.0.0.1:0" }, requests: { wait: ${maxWait} } }`,
           services: {
             requests: {
               waitFor: (_principal, _id, waitMs) => {

@@ -186,7 +186,10 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
       create: () => Promise.resolve(note('create', { token: tokenRecord, secret: TOKEN })),
       createFirst: () => Promise.resolve(undefined),
       list: () => note('listTokens', [tokenRecord]),
-      revoke: () => Promise.resolve(note('revoke', undefined)),
+      revoke: () => {
+        calls.push('revoke')
+        return Promise.resolve()
+      },
       ...overrides.tokens,
     },
   }
@@ -214,7 +217,7 @@ export interface Fixture {
   readonly server: HttpServer
   readonly metrics: Metrics
   readonly routes: ReturnType<typeof apiRoutes>
-  ask(o: Ask): Promise<Answer>
+  readonly ask: (o: Ask) => Promise<Answer>
   stop(): Promise<void>
 }
 
@@ -270,13 +273,13 @@ async function send(url: string, dispatcher: Agent, o: Ask): Promise<Answer> {
       ...(o.body !== undefined && { 'content-type': 'application/json' }),
       ...o.headers,
     },
-    ...(o.body !== undefined && { body: isText ? (o.body as string) : JSON.stringify(o.body) }),
+    ...(o.body !== undefined && { body: isText ? o.body : JSON.stringify(o.body) }),
   })
   const text = await answer.body.text()
   const isJson = (answer.headers['content-type'] ?? '').includes('json')
   return {
     status: answer.statusCode,
-    headers: answer.headers as IncomingHttpHeaders,
+    headers: answer.headers,
     text,
     json: isJson && text !== '' ? (JSON.parse(text) as unknown) : undefined,
   }

@@ -4,6 +4,8 @@ import type { TufErrorCode } from '@countersign/tuf'
 import { refuse, type ProblemRow } from './row.ts'
 
 const METADATA = 'Call an operator: the trust server serves metadata that clients refuse as well.'
+const INSIDE = 'Give the requestId to an operator; the log says what happened.'
+const OPERATOR = 'Stop and call an operator: what was signed was not published.'
 const KEY = 'Export the key again, or create a new one with: countersign root create.'
 const CERTIFICATE = 'Create the certificate with: countersign root create.'
 const NAME = 'Correct the member that the detail names.'
@@ -85,4 +87,38 @@ export const TUF_PROBLEMS = {
     'The certificate does not lead to a trusted authority',
     'Check the pinned certificates.',
   ),
+  FILE_MISSING: metadata('A metadata file is missing'),
+  FILE_TOO_LONG: metadata('A metadata file is longer than its entry says'),
+  FILE_HASH_MISMATCH: metadata('A metadata file is not the one that its entry names'),
+  REPOSITORY_TOO_LARGE: metadata('The metadata of the repository is too large'),
+  VERIFICATION_ORDER: refuse(500, 'The verification was driven in a wrong order', INSIDE),
+  SIGNATURE_KEY_REPEATED: metadata('A key has signed the metadata twice'),
+  ROLE_EXPIRED: refuse(
+    502,
+    'The metadata has expired',
+    'Call an operator: the role must be renewed by those who hold its key.',
+  ),
+  VERSION_ROLLED_BACK: metadata('The metadata is older than what was seen before'),
+  VERSION_FORKED: metadata('The metadata differs from what was seen at this version'),
+  VERSION_IMPLAUSIBLE: metadata('The version of the metadata is implausibly high'),
+  ROOT_NOT_PINNED: metadata('The root is not signed by a pinned key'),
+  ROOT_NOT_CURRENT: metadata('The root is not the newest one'),
+  ROOT_VERSION: metadata('The versions of the roots do not follow one another'),
+  ROOT_CHAIN_TOO_LONG: metadata('There are too many roots'),
+  DELEGATION_ABSENT: metadata('The delegation is not in the metadata'),
+  DELEGATIONS_TOO_MANY: metadata('There are too many delegations'),
+  SNAPSHOT_ROLE_REMOVED: metadata('The snapshot no longer names a role that it named'),
+  ROLE_NOT_DELEGATED: refuse(
+    409,
+    'The role is not delegated',
+    'Whoever holds the targets key must add the delegation.',
+  ),
+  ROLE_UNUSABLE: refuse(502, 'The metadata of the role cannot be used', METADATA),
+  TARGET_OUTSIDE_PATHS: refuse(
+    409,
+    'The role may not sign this tag',
+    'Whoever holds the targets key must widen its paths.',
+  ),
+  CHANGES_CONFLICT: refuse(422, 'Two changes contradict one another', 'Name each tag once.'),
+  NEXT_VERSION_DIFFERS: refuse(502, 'The signed version is not exactly the declared change', OPERATOR),
 } as const satisfies Record<TufErrorCode, ProblemRow>
