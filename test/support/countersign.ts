@@ -6,20 +6,30 @@ import { join } from 'node:path'
 import { stringify } from 'yaml'
 import { sharedProgram } from './countersign-program.ts'
 import { freePort } from './free-port.ts'
-import type { Credentials, DockerRegistry } from './peers/docker-registry.ts'
+import type { Credentials } from './peers/docker-registry.ts'
 import type { NotaryServer } from './peers/notary-server.ts'
 import { statusOf, waitForServer } from './peers/readiness.ts'
 import { runCommand, startProcess, type CommandResult, type RunningProcess } from './processes.ts'
 import type { Scope } from './scope.ts'
+import type { TestCa } from './tls.ts'
 
 /** Users without a name on this machine. They share a group, and through it the folder of the service socket. */
 export const KEY_HOLDER_UID = 61001
 export const DAEMON_UID = 61002
 export const SHARED_GID = 61000
 
+/** What Countersign has to know of a registry; a DockerRegistry is one. */
+export interface RegistryAddress {
+  readonly host: string
+  readonly url: string
+  /** With TLS only. */
+  readonly ca?: TestCa
+}
+
 export interface CountersignOptions {
   readonly notary: NotaryServer
-  readonly registry: DockerRegistry
+  readonly registry: RegistryAddress
+  readonly otherRegistries?: readonly RegistryAddress[]
   /** Credentials for both servers. */
   readonly login?: Credentials
   readonly tokenRealms?: readonly string[]
@@ -191,7 +201,9 @@ export class Countersign {
     this.#writeFile('etc/countersign.yaml', stringify(this.#daemonConfig(options)), 0o644, 0)
   }
 
-  #daemonConfig({ notary, registry, login, tokenRealms, config }: CountersignOptions): Record<string, unknown> {
+  #daemonConfig(options: CountersignOptions): Record<string, unknown> {
+    const { notary, registry, otherRegistries = [], login, tokenRealms, config } = options
+    const registries = [registry, ...otherRegistries]
     const etc = join(this.folder, 'etc')
     copyFileSync(notary.caFile, join(etc, 'ca.crt'))
     chmodSync(join(etc, 'ca.crt'), 0o644)
@@ -207,8 +219,13 @@ export class Countersign {
       dataFolder: this.dataFolder,
       http: { listen: `127.0.0.1:${this.#port}` },
       keyHolder: { serviceSocket: this.serviceSocket },
-      trustServers: [{ url: notary.url, guns: [`${registry.host}/*`], ...ca, ...access }],
-      registries: [{ host: registry.host, url: registry.url, ...(registry.ca === undefined ? {} : ca), ...access }],
+      trustServers: [{ url: notary.url, guns: registries.map(({ host }) => `${host}/*`), ...ca, ...access }],
+      registries: registries.map(({ host, url, ca: own }) => ({
+        host,
+        url,
+        ...(own === undefined ? {} : ca),
+        ...access,
+      })),
       log: { level: 'debug' },
       ...config,
     }
