@@ -3,42 +3,53 @@
 import { CodedError } from '@countersign/tuf'
 import type { Failure } from './signing-request.ts'
 
-/** Of TrustPublisher.publish: nothing was stored because somebody else was first, or the server was updating. */
-const CONFLICTS: readonly string[] = ['NOTARY_CONFLICT']
-
-/** Of TrustPublisher.publish: the server refused these bytes or this caller, and will again. */
-const REFUSALS: readonly string[] = ['NOTARY_UPDATE_INVALID', 'NOTARY_UNAUTHORIZED', 'NOTARY_NOT_CONFIGURED']
-
-/** The other side could not be reached or was not able to answer; the same call may succeed later. */
-const OUTAGES: readonly string[] = ['KEY_HOLDER_UNREACHABLE', 'KEY_HOLDER_SEALED', 'NOTARY_UNAVAILABLE']
-
-/** Of KeyHolder.changeTargets: refused because of one of the changes, so the others should be tried without it. */
-const CHANGE_REFUSALS: readonly string[] = [
-  'LIMIT_TAG',
-  'LIMIT_TAG_LOCKED',
-  'LIMIT_ENTRIES',
-  'CHANGE_MALFORMED',
-  'CHANGE_REFUSED',
-]
+/** The codes that mean something here; a test holds them against the codes that the adapters throw. */
+export const PORT_FAULTS = {
+  /** Of TrustPublisher.publish: nothing was stored, because somebody else was first or the server was updating. */
+  conflict: ['NOTARY_CONFLICT'],
+  /** Of TrustPublisher.publish: nothing was stored, and it would be the same again. */
+  publishRefusal: [
+    'NOTARY_UPDATE_INVALID',
+    'NOTARY_UNAUTHORIZED',
+    'NOTARY_NOT_CONFIGURED',
+    'NOTARY_REDIRECTED',
+    'NET_TLS',
+    'CHALLENGE_MALFORMED',
+    'CHALLENGE_UNSUPPORTED',
+    'TOKEN_REALM_NOT_ALLOWED',
+    'TOKEN_REFUSED',
+    'CREDENTIALS_OVER_PLAIN_HTTP',
+    'CREDENTIALS_UNREADABLE',
+    'CREDENTIAL_HELPER_FAILED',
+  ],
+  /** The other side could not be reached or was not able to answer; the same call may succeed later. */
+  outage: ['KEY_HOLDER_UNREACHABLE', 'KEY_HOLDER_SEALED', 'NOTARY_UNAVAILABLE', 'REGISTRY_UNAVAILABLE'],
+  /** Of KeyHolder.changeTargets: refused because of one of the changes, so the others should be tried without it. */
+  changeRefusal: ['LIMIT_TAG', 'LIMIT_TAG_LOCKED', 'LIMIT_ENTRIES', 'CHANGE_MALFORMED', 'CHANGE_REFUSED'],
+  /** Of KeyHolder: what was read back is not what it may accept. */
+  observationRefusal: [
+    'BASE_NOT_VERIFIED',
+    'BASE_OLDER_THAN_KNOWN',
+    'BASE_DIFFERS_FROM_KNOWN',
+    'BASE_VERSION_NOT_OURS',
+    'BASE_VERSION_IMPLAUSIBLE',
+    'REPOSITORY_FROZEN',
+    'GUN_NOT_MANAGED',
+    'GUN_NOT_INITIALIZED',
+  ],
+} as const satisfies Record<string, readonly string[]>
 
 export function codeOf(error: unknown): string | undefined {
   return error instanceof CodedError ? String(error.code) : undefined
 }
 
-export function isConflict(error: unknown): boolean {
-  return CONFLICTS.includes(codeOf(error) ?? '')
-}
-
-export function isPublishRefusal(error: unknown): boolean {
-  return REFUSALS.includes(codeOf(error) ?? '')
+export function isFault(kind: keyof typeof PORT_FAULTS, error: unknown): boolean {
+  const code = codeOf(error)
+  return PORT_FAULTS[kind].some((known) => known === code)
 }
 
 export function isOutage(error: unknown): boolean {
-  return OUTAGES.includes(codeOf(error) ?? '')
-}
-
-export function isChangeRefusal(error: unknown): boolean {
-  return CHANGE_REFUSALS.includes(codeOf(error) ?? '')
+  return isFault('outage', error)
 }
 
 /** What a request is told. An error without a code is a defect of ours: it is told apart, and its text stays inside. */

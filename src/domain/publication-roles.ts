@@ -58,9 +58,9 @@ export function rolesToUnsign(
   const holding = [TARGETS, ...repository.delegations.keys()].filter(
     (role) => targetsOf(repository, role)?.metadata.targets.has(tag) === true,
   )
-  const signable = holding.filter((role) => obstacle(repository, custody, role, tag) === undefined)
+  const signable = holding.filter((role) => obstacle(repository, custody, role) === undefined)
   const left = READ_ROLES.find((role) => holding.includes(role) && !signable.includes(role))
-  if (left !== undefined) throw incomplete(left, obstacle(repository, custody, left, tag) ?? '')
+  if (left !== undefined) throw incomplete(left, obstacle(repository, custody, left) ?? '')
   if (signable.length === 0) {
     throw new DomainError('TAG_NOT_SIGNED', 'No role that clients read holds this tag.', { gun: repository.gun, tag })
   }
@@ -87,12 +87,12 @@ function requireSignable(
   if (why !== undefined) throw unavailable(role, why)
 }
 
-/** Why we cannot sign this tag in this role; undefined where we can. */
+/** Why we cannot sign this role, or put this tag into it; undefined where we can. A tag outside the paths may still be dropped. */
 function obstacle(
   repository: TrustedRepository,
   { keys }: Pick<RepositoryCustody, 'keys'>,
   role: RoleName,
-  tag: TargetName,
+  tag?: TargetName,
 ): string | undefined {
   const signing = signingRole(repository, role)
   if (signing === undefined) return 'it is not delegated'
@@ -104,7 +104,8 @@ function obstacle(
   if (ours.size === 0) return 'none of its keys is held here'
   if (ours.size < signing.threshold) return `it needs ${signing.threshold} signatures and ${ours.size} can be made here`
   // Paths are plain prefixes: notary v0.7.0 tuf/data/roles.go CheckPaths.
-  if (!signing.paths.some((prefix) => tag.startsWith(prefix))) return 'its paths do not cover this tag'
+  if (tag !== undefined && !signing.paths.some((prefix) => tag.startsWith(prefix)))
+    return 'its paths do not cover this tag'
   return undefined
 }
 

@@ -33,6 +33,16 @@ export interface Repository {
   readonly revision: number
 }
 
+/** The record without some of its optional parts, which are done with. */
+export function forget<K extends 'firstFiles' | 'rootSigned' | 'certificatePem' | 'serverKeys'>(
+  repository: Repository,
+  ...names: readonly K[]
+): Omit<Repository, K> {
+  const rest: Partial<Repository> = { ...repository }
+  for (const name of names) Reflect.deleteProperty(rest, name)
+  return rest as Omit<Repository, K>
+}
+
 export const REPOSITORY_WARNINGS = [
   'ROOT_KEY_ONLINE',
   'ROLE_EXPIRES_SOON',

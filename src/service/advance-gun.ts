@@ -71,11 +71,12 @@ export class GunWorker {
 
   async #step(gun: Gun, first: PendingImage, images: readonly PendingImage[]): Promise<Outcome> {
     // What was begun comes first: nothing may be built upon a repository that one of our own publications may still change.
-    const begun = images.find(({ record }) => 'publication' in record)
-    if (begun !== undefined && 'publication' in begun.record && begun.record.publication !== undefined) {
-      const { publication } = begun.record
-      const company = images.filter(({ record }) => 'publication' in record && record.publication === publication)
-      return this.#steps.resume(publication, company)
+    const publication = images.map(publicationOf).find((id) => id !== undefined)
+    if (publication !== undefined) {
+      return this.#steps.resume(
+        publication,
+        images.filter((image) => publicationOf(image) === publication),
+      )
     }
     const group = this.#withinAttempts(this.#group(first, images))
     if (group.length === 0) return 'ended'
@@ -128,6 +129,10 @@ export class GunWorker {
     }
     return images.filter((image) => !worn.includes(image))
   }
+}
+
+function publicationOf({ record }: PendingImage): string | undefined {
+  return 'publication' in record ? record.publication : undefined
 }
 
 function conflictsOf({ record }: PendingImage): number {

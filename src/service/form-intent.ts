@@ -66,7 +66,7 @@ export class IntentFormer {
     if (first === undefined) return undefined
     // 3. The registry must still serve what was decided upon. The tag may have moved while the request waited.
     const checked = await this.#recheck(candidates)
-    const changing = checked.filter((candidate) => !this.#isUnchanged(loaded.trusted, candidate))
+    const changing = checked.filter((candidate) => !this.#isSettled(loaded.trusted, candidate))
     if (changing.length === 0) return undefined
     // 4. Save the intent. A crash before leaves the images approved; a crash after leaves an intent that nobody acts upon any more:
     //    whether the key holder signed it is not known, so it is given up, and a version it may have signed is burnt by the next.
@@ -131,8 +131,13 @@ export class IntentFormer {
   }
 
   /** The repository may say so already (asked twice, or published by a version whose answer was lost): nothing is signed then. */
-  #isUnchanged(base: TrustedRepository, { image, change, roles }: Candidate): boolean {
-    if (changedRoles(base, roles, [change], this.#dependencies.clock.now()).length > 0) return false
+  #isSettled(base: TrustedRepository, { image, change, roles }: Candidate): boolean {
+    try {
+      if (changedRoles(base, roles, [change], this.#dependencies.clock.now()).length > 0) return false
+    } catch (error) {
+      this.#progress.move([image], { type: 'failed', error: failureOf(error) })
+      return true
+    }
     this.#progress.move([image], { type: 'found-unchanged', roles: roleVersions(base, roles) })
     return true
   }

@@ -11,9 +11,9 @@ import {
   TufError,
 } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
-import { isOutage, isPublishRefusal } from '../domain/port-faults.ts'
+import { isFault, isOutage } from '../domain/port-faults.ts'
 import type { InitializationFiles } from '../domain/ports.ts'
-import type { Repository } from '../domain/repository.ts'
+import { forget, type Repository } from '../domain/repository.ts'
 import { retrying } from './backoff.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import { verifyPublished } from './load-repository.ts'
@@ -134,7 +134,7 @@ async function publishFirst(dependencies: ServiceDependencies, repository: Repos
       await publisher.publish(gun, byRole(firstFiles))
     } catch (error) {
       // A lost answer may have been a yes. Whose root stands there now is found out below.
-      if (isPublishRefusal(error) || (await readRoot(source, gun)) === undefined) throw error
+      if (isFault('publishRefusal', error) || (await readRoot(source, gun)) === undefined) throw error
     }
   }
   await retrying(dependencies, isOutage, async () => {
@@ -147,14 +147,13 @@ async function publishFirst(dependencies: ServiceDependencies, repository: Repos
     await keyHolder.observeRepository(gun, trusted.files)
   })
   // A crash before this line leaves `initializing`; the same call finds our root on the server and comes here.
-  const { firstFiles: _proven, ...rest } = repository
-  return answer(repositories.update({ ...rest, state: 'ready' }))
+  return answer(repositories.update({ ...forget(repository, 'firstFiles'), state: 'ready' }))
 }
 
 function withFirstFiles(repository: Repository, { files, rootKeyIds }: InitializationFiles): Repository {
   const bytes = files.get('root')
   if (bytes === undefined) throw unexpected(repository.gun, 'root')
-  const { rootSigned: _signed, ...rest } = repository
+  const rest = forget(repository, 'rootSigned')
   return { ...rest, state: 'initializing', rootKeyIds, firstFiles: files, root: { sha256: sha256Hex(bytes), bytes } }
 }
 

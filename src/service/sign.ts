@@ -2,7 +2,7 @@
 // that calls KeyHolder.changeTargets and TrustPublisher.publish for tags. At each step stands what a crash around it leaves.
 import { CodedError, type Gun, TufError, targetsOf, type TrustedRepository, verifyNextVersion } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
-import { codeOf, failureOf, isChangeRefusal, isConflict, isPublishRefusal } from '../domain/port-faults.ts'
+import { codeOf, failureOf, isFault } from '../domain/port-faults.ts'
 import type { PendingImage, SignedRole } from '../domain/ports.ts'
 import type { Publication } from '../domain/publication.ts'
 import type { Failure, RoleVersion } from '../domain/signing-request.ts'
@@ -83,7 +83,7 @@ export class PublicationSteps {
     if (codeOf(error) === 'PUBLICATION_REPLAYED') {
       return this.#giveUp(publication.id, publication, images, 'PUBLICATION_REPLAYED')
     }
-    if (images.length > 1 && isChangeRefusal(error)) {
+    if (images.length > 1 && isFault('changeRefusal', error)) {
       this.#images.move(images, { type: 'conflict' })
       return 'split'
     }
@@ -104,14 +104,14 @@ export class PublicationSteps {
           // 8. Publish all roles in one update. Before: the server has the base. After: it has ours, heard of or not.
           await this.#dependencies.publisher.publish(publication.gun, filesOf(publication))
         } catch (error) {
-          if (isPublishRefusal(error)) return this.#fail(publication, images, failureOf(error))
+          if (isFault('publishRefusal', error)) return this.#fail(publication, images, failureOf(error))
           refusal = error
         }
       }
       // 9. Read back and verify, whatever the answer was: a lost answer may have been a yes, and a "conflict" our own echo.
       const sight = await this.#look(publication)
       if (sight.seen === 'ours') return this.#prove(publication, images, sight.roles)
-      if (sight.seen === 'moved' || (isConflict(refusal) && sight.seen === 'base')) {
+      if (sight.seen === 'moved' || (isFault('conflict', refusal) && sight.seen === 'base')) {
         return this.#giveUp(publication.id, publication, images, codeOf(refusal) ?? 'PUBLICATION_CONFLICT')
       }
       if (attempt >= this.#dependencies.settings.attempts) return this.#undecided(publication, images, sight)
@@ -146,7 +146,9 @@ export class PublicationSteps {
       return sight
     } catch (error) {
       // Metadata that does not verify is an answer; a server or key holder out of reach is none.
-      if (error instanceof TufError || error instanceof DomainError) return { seen: 'broken', error: failureOf(error) }
+      const isAnswer =
+        error instanceof TufError || codeOf(error) === 'ROOT_PIN_MISMATCH' || isFault('observationRefusal', error)
+      if (isAnswer) return { seen: 'broken', error: failureOf(error) }
       if (error instanceof CodedError) return { seen: 'nothing' }
       throw error
     }

@@ -1,11 +1,19 @@
 // Registered repositories in SQLite, with the daemon's own copy of each trusted root.
-import { createHash } from 'node:crypto'
-import { encodeCanonical, encodePublicKey, parseGun, parseJson, parsePublicKey, type PublicKey } from '@countersign/tuf'
+import {
+  encodeCanonical,
+  encodePublicKey,
+  parseGun,
+  parseJson,
+  parsePublicKey,
+  type PublicKey,
+  sha256Hex,
+} from '@countersign/tuf'
 import { z } from 'zod'
 import { DomainError } from '../domain/errors.ts'
 import type { RepositoryStore } from '../domain/ports.ts'
 import type { Repository } from '../domain/repository.ts'
 import type { StoreDatabase } from './database.ts'
+import { StoreError } from './errors.ts'
 import { decode, encodeRecord } from './record-json.ts'
 
 interface RepositoryRow {
@@ -89,18 +97,22 @@ export class SqliteRepositoryStore implements RepositoryStore {
   #read(row: RepositoryRow): Repository {
     const { rootSha256, ...record } = decode(recordSchema, row.record)
     const files = this.#statements.findFiles.all(row.gun)
-    const hasRoot = row.root !== null && rootSha256 !== undefined && sha256(row.root) === rootSha256
     return {
       ...record,
       gun: parseGun(row.gun),
       revision: row.revision,
-      // A copy that does not match its own hash is no pin: without it, loading asks for the repository to be adopted again.
-      ...(hasRoot && row.root !== null ? { root: { sha256: rootSha256, bytes: row.root } } : {}),
+      ...(row.root === null || rootSha256 === undefined ? {} : { root: checkedRoot(row.root, rootSha256) }),
       ...(files.length === 0 ? {} : { firstFiles: new Map(files.map(({ name, bytes }) => [name, bytes])) }),
       createdAt: new Date(row.created_at),
       createdBy: row.created_by,
     }
   }
+}
+
+/** A copy that does not have its own hash is no pin. */
+function checkedRoot(bytes: Buffer, expected: string): NonNullable<Repository['root']> {
+  if (sha256Hex(bytes) === expected) return { sha256: expected, bytes }
+  throw new StoreError('STORE_DAMAGED', 'The stored root of a repository is damaged.', { sha256: expected })
 }
 
 function columns({ root, ...repository }: Repository) {
@@ -123,10 +135,6 @@ function columns({ root, ...repository }: Repository) {
 
 function encodeKey(key: PublicKey): string {
   return Buffer.from(encodeCanonical(encodePublicKey(key))).toString('utf8')
-}
-
-function sha256(bytes: Uint8Array): string {
-  return createHash('sha256').update(bytes).digest('hex')
 }
 
 function prepareStatements(sqlite: StoreDatabase['sqlite']) {

@@ -3,7 +3,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { parseGun, publicKeyOf, sha256Hex } from '@countersign/tuf'
 import { expect } from 'chai'
 import type { RepositoryStore } from '../../src/domain/ports.ts'
-import type { Repository } from '../../src/domain/repository.ts'
+import { forget, type Repository } from '../../src/domain/repository.ts'
 import { expectCode } from '../support/expect-code.ts'
 
 const key = publicKeyOf(generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey)
@@ -50,7 +50,7 @@ export function repositoryStoreContract(open: () => RepositoryStore): void {
 
   it('replaces all that may change, and leaves out what is gone', () => {
     store.create(first)
-    const { firstFiles: _files, rootSigned: _signed, certificatePem: _pem, serverKeys: _keys, ...rest } = first
+    const rest = forget(first, 'firstFiles', 'rootSigned', 'certificatePem', 'serverKeys')
     const ready: Repository = { ...rest, state: 'ready', signer: null }
     expect(store.update(ready)).to.deep.equal({ ...ready, revision: 2 })
     expect(store.find(first.gun)).to.deep.equal({ ...ready, revision: 2 })

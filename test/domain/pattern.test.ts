@@ -68,7 +68,7 @@ describe('patternCovers', () => {
 })
 
 describe('parsePattern', () => {
-  for (const text of ['', 'a b', 'a?', 'a{b}', 'ä', `${'a'.repeat(301)}`]) {
+  for (const text of ['', 'a b', 'a?', 'a{b}', 'ä', 'a'.repeat(301)]) {
     it(`refuses ${JSON.stringify(text.slice(0, 10))}`, () => {
       expectCode('GRANT_INVALID', () => parsePattern(text))
     })

@@ -1,0 +1,64 @@
+// Makes the calls of a port fail: before their effect, or after it. And counts every call.
+export type Moment = 'before' | 'after'
+
+export interface Fault {
+  readonly method: string
+  /** The nth call of this method, from 1. */
+  readonly call: number
+  readonly moment: Moment
+  readonly error: () => Error
+}
+
+/** Thrown where a test wants the process to be gone: nothing in the services may recover from it. */
+export class Crash extends Error {}
+
+export class Faults {
+  /** Every call, as `port.method`, in order. */
+  readonly calls: string[] = []
+  #fault: Fault | undefined
+  #isDown = false
+
+  plan(fault: Fault | undefined): void {
+    this.calls.length = 0
+    this.#fault = fault
+    this.#isDown = false
+  }
+
+  /** Whether the planned fault came to pass. */
+  get happened(): boolean {
+    return this.#isDown
+  }
+
+  wrap<T extends object>(name: string, port: T): T {
+    return new Proxy(port, {
+      get: (target, property, receiver) => {
+        const value: unknown = Reflect.get(target, property, target)
+        if (typeof value !== 'function') return value
+        void receiver
+        return (...parameters: unknown[]) =>
+          this.#call(`${name}.${String(property)}`, () => value.apply(target, parameters) as unknown)
+      },
+    })
+  }
+
+  #call(method: string, work: () => unknown): unknown {
+    this.calls.push(method)
+    const fault = this.#fault
+    // After a crash nothing works any more until the next plan.
+    if (this.#isDown && fault?.error() instanceof Crash) throw fault.error()
+    if (fault?.method !== method || this.calls.filter((call) => call === method).length !== fault.call) return work()
+    this.#isDown = true
+    if (fault.moment === 'before') return this.#fail(fault, undefined)
+    return this.#fail(fault, work())
+  }
+
+  /** Asynchronous ports reject, synchronous ones throw. */
+  #fail(fault: Fault, result: unknown): unknown {
+    if (result instanceof Promise) {
+      return result.then(() => {
+        throw fault.error()
+      })
+    }
+    throw fault.error()
+  }
+}

@@ -1,0 +1,106 @@
+// The services over fakes and a real SQLite database in memory; can be restarted on what is durable.
+import { type Gun, parseGun } from '@countersign/tuf'
+import { parsePattern } from '../../../src/domain/pattern.ts'
+import { grantsPolicy, type Policy } from '../../../src/domain/policy.ts'
+import type { Observer } from '../../../src/domain/ports.ts'
+import { GRANT_KINDS, type GrantKind, type Principal } from '../../../src/domain/principal.ts'
+import { createServices } from '../../../src/service/create-services.ts'
+import type { ServiceDependencies, ServiceSettings } from '../../../src/service/dependencies.ts'
+import type { Services } from '../../../src/service/services.ts'
+import { createDatabase } from '../../../src/store/database.ts'
+import { SqliteRepositoryStore } from '../../../src/store/repositories.ts'
+import { SqliteRequestStore } from '../../../src/store/requests.ts'
+import { SqliteTokenStore } from '../../../src/store/tokens.ts'
+import { Faults } from './faults.ts'
+import { FakeKeyHolder } from './key-holder.ts'
+import { FakeRegistry } from './registry.ts'
+import { CountingIdentifiers, CountingRandom, ManualTime } from './time.ts'
+import { FakeTrustServer } from './trust-server.ts'
+
+export const app = parseGun('registry.example.com/team/app')
+
+export class RecordingObserver implements Observer {
+  readonly changes: Parameters<Observer['requestChanged']>[0][] = []
+  readonly publications: Parameters<Observer['publicationFinished']>[0][] = []
+  readonly conflicts: Parameters<Observer['publicationConflict']>[0][] = []
+  readonly troubles: unknown[] = []
+
+  requestChanged(event: Parameters<Observer['requestChanged']>[0]): void {
+    this.changes.push(event)
+  }
+  publicationFinished(event: Parameters<Observer['publicationFinished']>[0]): void {
+    this.publications.push(event)
+  }
+  publicationConflict(event: Parameters<Observer['publicationConflict']>[0]): void {
+    this.conflicts.push(event)
+  }
+  repositoryTroubled({ error }: Parameters<Observer['repositoryTroubled']>[0]): void {
+    this.troubles.push(error)
+  }
+}
+
+export class World {
+  readonly time = new ManualTime()
+  readonly faults = new Faults()
+  readonly observer = new RecordingObserver()
+  readonly registry = new FakeRegistry()
+  readonly server = new FakeTrustServer(this.time)
+  readonly keyHolder = new FakeKeyHolder(this.time)
+  readonly database = createDatabase(':memory:')
+  readonly dependencies: ServiceDependencies
+  services: Services
+
+  constructor(settings: Partial<ServiceSettings> = {}, policy: Policy = grantsPolicy) {
+    const { faults, database } = this
+    this.dependencies = {
+      source: faults.wrap('source', this.server),
+      publisher: faults.wrap('publisher', this.server),
+      resolver: faults.wrap('resolver', this.registry),
+      keyHolder: faults.wrap('keyHolder', this.keyHolder),
+      requests: faults.wrap('requests', new SqliteRequestStore(database)),
+      repositories: faults.wrap('repositories', new SqliteRepositoryStore(database)),
+      tokens: faults.wrap('tokens', new SqliteTokenStore(database)),
+      policy,
+      clock: this.time,
+      identifiers: new CountingIdentifiers(),
+      pause: this.time,
+      random: new CountingRandom(),
+      observer: this.observer,
+      settings: { signerName: 'countersign', attempts: 4, backoffMs: 100, maxImages: 20, ...settings },
+    }
+    this.services = createServices(this.dependencies)
+  }
+
+  /** A repository made by our own initialization. */
+  static async withRepository(
+    options: { gun?: Gun; delegations?: boolean; settings?: Partial<ServiceSettings>; policy?: Policy } = {},
+  ): Promise<World> {
+    const world = new World(options.settings, options.policy)
+    await world.initialize(options.gun ?? app, options.delegations ?? true)
+    return world
+  }
+
+  async initialize(gun: Gun, delegations = true): Promise<void> {
+    await this.services.repositories.initialize(everybody, { gun, root: { kind: 'online' }, delegations })
+  }
+
+  /** As after a crash: what was in memory is gone. */
+  restart(): void {
+    this.faults.plan(undefined)
+    this.services = createServices(this.dependencies)
+  }
+
+  close(): void {
+    this.database.close()
+  }
+}
+
+export function principal(id: string, ...grants: readonly [GrantKind, string][]): Principal {
+  return {
+    id,
+    name: id,
+    grants: grants.map(([grant, pattern]) => ({ grant, repositories: [parsePattern(pattern)] })),
+  }
+}
+
+export const everybody = principal('token-all', ...GRANT_KINDS.map((kind): [GrantKind, string] => [kind, '*']))
