@@ -12,6 +12,9 @@ export interface JsonLimits {
   readonly maxDepth: number
 }
 
+/** Objects and arrays in one document. An empty one takes two bytes to send and hundreds to hold. */
+const MAX_CONTAINERS = 1_000_000
+
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 /**
@@ -81,6 +84,7 @@ class Reader {
   private readonly maxDepth: number
   private at = 0
   private depth = 0
+  private containers = 0
 
   constructor(text: string, maxDepth: number) {
     this.text = text
@@ -159,6 +163,12 @@ class Reader {
     this.depth++
     if (this.depth > this.maxDepth) {
       throw new TufError('JSON_TOO_DEEP', 'Arrays and objects nest too deeply', { maxDepth: this.maxDepth })
+    }
+    this.containers++
+    if (this.containers > MAX_CONTAINERS) {
+      throw new TufError('JSON_TOO_LARGE', 'The document has too many objects and lists', {
+        maxContainers: MAX_CONTAINERS,
+      })
     }
     this.at++
   }

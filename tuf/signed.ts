@@ -34,8 +34,11 @@ export interface UnsignedMetadata {
   readonly message: Uint8Array
 }
 
-/** Largest file and depth that is read at all; the verifier asks for less where it knows more. Notary's own cap is 100 MiB. */
-export const METADATA_LIMITS: JsonLimits = { maxBytes: 64 * 1024 * 1024, maxDepth: 32 }
+/**
+ * Largest file and depth that is read at all: room for a quarter of a million tags. The verifier asks for less where it knows
+ * more. Notary's clients take up to 100 MiB.
+ */
+export const METADATA_LIMITS: JsonLimits = { maxBytes: 32 * 1024 * 1024, maxDepth: 32 }
 
 /** Go has no limit; the rest of this many signatures would only cost time. */
 const MAX_SIGNATURES = 128

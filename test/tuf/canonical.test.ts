@@ -1,3 +1,4 @@
+// Canonical bytes against every vector of Go's encoder, and against the canonicaljson package.
 import * as canonicaljson from 'canonicaljson'
 import { createHash } from 'node:crypto'
 import { expect } from 'chai'

@@ -1,3 +1,4 @@
+// Expiry dates as Go reads and writes them.
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { formatExpires, isExpired, parseExpires } from '@countersign/tuf'

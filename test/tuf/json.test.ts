@@ -1,3 +1,4 @@
+// Strict JSON reading: what is taken, what is refused and with which code.
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { encodeCanonical, parseJson, TufError, type JsonValue, type TufErrorCode } from '@countersign/tuf'
@@ -120,6 +121,11 @@ describe('parseJson', () => {
 
   it('does not run out of stack, however deep the document', () => {
     expectCode('JSON_TOO_DEEP', () => parseJson(Buffer.from('['.repeat(1_000_000)), { maxBytes: 2e6, maxDepth: 32 }))
+  })
+
+  it('does not run out of memory with a million empty objects', () => {
+    const text = `[${'{},'.repeat(1_000_000)}{}]`
+    expectCode('JSON_TOO_LARGE', () => parseJson(Buffer.from(text), { maxBytes: 1e7, maxDepth: 4 }))
   })
 
   it('reads back what the canonical encoder writes', () => {

@@ -1,3 +1,4 @@
+// Public keys: both IDs, the one encoding of each, and what is carried but never verifies.
 import { generateKeyPairSync, createPublicKey } from 'node:crypto'
 import { expect } from 'chai'
 import {

@@ -1,3 +1,4 @@
+// The four kinds of metadata, one change of a good document at a time.
 import { generateKeyPairSync } from 'node:crypto'
 import { expect } from 'chai'
 import {

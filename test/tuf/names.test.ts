@@ -1,3 +1,4 @@
+// GUNs, role names, tags, and the spellings of hex, base64 and digests.
 import { expect } from 'chai'
 import {
   base64OfHexDigest,

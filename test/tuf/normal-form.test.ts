@@ -1,3 +1,4 @@
+// Notary's normal form against every vector of its own re-encoding.
 import { expect } from 'chai'
 import fc from 'fast-check'
 import {

@@ -1,3 +1,4 @@
+// Private key files: every format that Notary reads, and the bytes that it writes.
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { expect } from 'chai'
 import { encodePrivateKeyFile, parsePrivateKeyFile, publicKeyOf } from '@countersign/tuf'

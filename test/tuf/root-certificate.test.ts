@@ -1,3 +1,4 @@
+// Which certificates may stand for a root or a delegation, and chains to a pinned CA.
 import { generateKeyPairSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'

@@ -1,3 +1,4 @@
+// Signatures: made and verified for every key type; no method verifies with a key of another type.
 import { constants, generateKeyPairSync, sign, type KeyObject, type SignKeyObjectInput } from 'node:crypto'
 import { expect } from 'chai'
 import fc from 'fast-check'

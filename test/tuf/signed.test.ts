@@ -1,3 +1,4 @@
+// The envelope and thresholds, on the sample repositories and on hand-made files.
 import { createHash, generateKeyPairSync } from 'node:crypto'
 import { expect } from 'chai'
 import fc from 'fast-check'

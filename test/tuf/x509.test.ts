@@ -1,3 +1,4 @@
+// Certificates that we write, compared with Go's bytes, and the PEM that is accepted.
 import { generateKeyPairSync, X509Certificate, type KeyObject } from 'node:crypto'
 import { expect } from 'chai'
 import {
