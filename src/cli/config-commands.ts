@@ -3,7 +3,8 @@ import type { Command } from 'commander'
 import { ConfigError } from '../config/errors.ts'
 import { loadConfig } from '../config/load.ts'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
-import type { KeyHolderConfig } from '../key-holder/main.ts'
+import { parseKeyHolderConfig, type KeyHolderConfig } from '../key-holder/config.ts'
+import { readLimits } from '../key-holder/limits.ts'
 import { EXIT, type ExitStatus } from './errors.ts'
 import { readPublicFile } from './files.ts'
 import type { Perform, Session } from './session.ts'
@@ -50,7 +51,6 @@ function checkDaemon({ output, terminal }: Session, path: string | undefined): v
 
 async function checkKeyHolder({ output, terminal }: Session, file: string): Promise<void> {
   const config = await readKeyHolderConfig(file, terminal)
-  const { readLimits } = await import('../key-holder/limits.ts')
   const { digest } = readLimits(config.limitsFile)
   output.document({ valid: true, file, limitsFile: config.limitsFile, limitsDigest: digest })
   output.line(`${file} is valid.`)
@@ -60,7 +60,6 @@ async function checkKeyHolder({ output, terminal }: Session, file: string): Prom
 /** @throws ConfigError CONFIG_INVALID with every fault; CliError FILE_UNREADABLE */
 export async function readKeyHolderConfig(file: string, terminal: Terminal): Promise<KeyHolderConfig> {
   const text = (await readPublicFile(file, MAX_CONFIG_BYTES)).toString('utf8')
-  const { parseKeyHolderConfig } = await import('../key-holder/main.ts')
   try {
     return parseKeyHolderConfig(text, terminal.env)
   } catch (cause) {

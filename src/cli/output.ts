@@ -97,6 +97,15 @@ export class Output {
   }
 }
 
+/** What to do about errors of the layers below, which do not say it themselves. */
+const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
+  [
+    'KEY_HOLDER_UNREACHABLE',
+    'Check --operator-socket, that the key holder is running, and that you may open its socket.',
+  ],
+  ['IMAGE_REFERENCE_INVALID', 'Write it as registry/repository:tag@sha256:digest.'],
+])
+
 /** The problem document of any error. Errors without a code show nothing of their inside except the message. */
 export function problemOf(error: unknown): JsonProblem {
   if (error instanceof ApiProblem) {
@@ -115,7 +124,11 @@ export function problemOf(error: unknown): JsonProblem {
     const faults = error.faults.map(({ path, message }) => ({ path: path === '' ? 'the file' : path, message }))
     return { ...document(error, titleOf(error.code), { errors: faults }), detail: first.replace(/:$/, '.') }
   }
-  if (error instanceof CodedError) return document(error as CodedError<string>, titleOf(String(error.code)), {})
+  if (error instanceof CodedError) {
+    const known = error as CodedError<string>
+    const next = NEXT_STEPS.get(known.code)
+    return document(known, titleOf(known.code), next === undefined ? {} : { next })
+  }
   const message = error instanceof Error ? error.message : String(error)
   return document(new CodedError('CLI_INTERNAL', `This should not happen: ${message}`), 'Internal error', {
     next: 'Please report it together with the command that you ran.',

@@ -36,11 +36,11 @@ function leaves(command: Command, path: readonly string[] = []): [string, Comman
 
 const commands = leaves(program)
 
-describe('cli program', () => {
-  after(() => {
-    place.remove()
-  })
+after(() => {
+  place.remove()
+})
 
+describe('cli program', () => {
   it('has commands', () => {
     expect(commands.map(([name]) => name)).to.include.members([
       'sign',
@@ -117,6 +117,17 @@ describe('cli program', () => {
     expect(ran.stdout + ran.stderr).not.to.include('cs_secret')
   })
 
+  it('1: config check names the faults of the key holder and of its limits', async () => {
+    const faulty = place.file('holder.yaml', 'folder: 7\nnonsense: cs_secret\n')
+    const ran = await place.run(['config', 'check', '--key-holder', faulty, '--json'])
+    expect(ran.exit).to.equal(1)
+    const { errors } = ran.json() as { errors: { path: string }[] }
+    expect(errors.map(({ path }) => path)).to.include.members(['folder', 'unlock'])
+    const limits = place.file('bad-limits.yaml', 'repositories: 7\n')
+    const good = place.file('good-holder.yaml', `unlock: { keyFile: /x }\nlimitsFile: ${limits}\n`)
+    expect((await place.run(['config', 'check', '--key-holder', good])).codes()).to.deep.equal(['LIMITS_FILE_INVALID'])
+  })
+
   it('0: config check of a good configuration', async () => {
     const ran = await place.run([
       'config',
@@ -182,6 +193,34 @@ describe('cli process', () => {
     await api!.stop()
     expect([exit, stdout]).to.deep.equal([4, 'req-01j9\n'])
     expect(stderr).not.to.include(TOKEN)
+  })
+
+  it('runs the key holder until SIGTERM, and ends with 0', async () => {
+    place.file('unlock.key', 'u'.repeat(32))
+    place.file('limits.yaml', 'repositories: []\n')
+    const config = place.file(
+      'key-holder.yaml',
+      [
+        'folder: F/keys',
+        'serviceSocket: F/s.sock',
+        'operatorSocket: F/o.sock',
+        'unlock: { keyFile: F/unlock.key }',
+        'limitsFile: F/limits.yaml',
+        '',
+      ]
+        .join('\n')
+        .replaceAll('F/', `${place.folder}/`),
+    )
+    const { child, ended } = start(['key-holder', '--config', config])
+    const said = new Promise<void>((started) => {
+      child.stdout.on('data', (chunk: Buffer) => {
+        if (chunk.toString().includes('key holder started')) started()
+      })
+    })
+    await Promise.race([said, ended])
+    child.kill('SIGTERM')
+    const { exit, stderr } = await ended
+    expect([exit, stderr]).to.deep.equal([0, ''])
   })
 
   it('prints no colour into a pipe', async () => {

@@ -1,0 +1,180 @@
+// `repo adopt`, `freeze`, `unfreeze` against a real key holder on a socket in a temporary folder, with metadata that Docker wrote.
+import { randomBytes } from 'node:crypto'
+import { cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { dirname, join, resolve } from 'node:path'
+import { expect } from 'chai'
+import { startKeyHolder, type RunningKeyHolder } from '../../src/key-holder/main.ts'
+import { silentLog } from '../../src/key-holder/holder-log.ts'
+import { FakeApi, problem, type Script } from './support/fake-api.ts'
+import { TOKEN, Workplace, type Ran } from './support/run-cli.ts'
+
+/** What docker 28.2.2 left in its trust folder for this repository; the timestamp expires on 2026-12-07. */
+const METADATA = resolve(import.meta.dirname, '../vectors/notary-v1/docker-cli-28.2.2/metadata')
+const REPOSITORY = 'localhost:5055/proto/demo'
+const PIN = '7561ad1d0e61d97345fadce33b542acb41c8e6fd2321b4aec1d3d6e39ed39904'
+const NOW = new Date('2026-11-25T00:00:00Z')
+
+const REPORT = {
+  gun: REPOSITORY,
+  state: 'ready',
+  root: 'adopted',
+  signer: 'countersign',
+  keyType: 'ecdsa',
+  createdAt: NOW.toISOString(),
+  createdBy: 'token:1',
+  custody: {},
+  roles: [],
+  warnings: [],
+}
+
+describe('cli operator commands', () => {
+  let place: Workplace
+  let holder: RunningKeyHolder
+  let api: FakeApi
+  let script: Script
+
+  beforeEach(async () => {
+    place = new Workplace()
+    script = () => ({ status: 201, body: REPORT })
+    api = await new FakeApi((request, count) => script(request, count)).start()
+    place.file('unlock.key', randomBytes(32).toString('hex').slice(0, 32))
+    holder = await startKeyHolder(
+      {
+        folder: place.path('keys'),
+        serviceSocket: place.path('service.sock'),
+        operatorSocket: place.path('operator.sock'),
+        socketMode: 0o600,
+        unlock: { kind: 'key-file', path: place.path('unlock.key') },
+        limitsFile: place.file('limits.yaml', 'repositories: [{ gun: "localhost:5055/*" }]\n'),
+        logOrigin: 'countersign.test/cli',
+        logLevel: 'error',
+      },
+      { now: () => NOW, log: silentLog },
+    )
+  })
+  afterEach(async () => {
+    await holder.close()
+    await api.stop()
+    place.remove()
+  })
+
+  function repo(argv: readonly string[], now = NOW): Promise<Ran> {
+    const env = {
+      COUNTERSIGN_SERVER: api.url,
+      COUNTERSIGN_TOKEN: TOKEN,
+      COUNTERSIGN_OPERATOR_SOCKET: holder.operatorSocket,
+    }
+    return place.run(['repo', ...argv], { env, now: () => now })
+  }
+  const adopt = (argv: readonly string[] = [], now = NOW): Promise<Ran> =>
+    repo(['adopt', REPOSITORY, '--pin', PIN, '--metadata', METADATA, '--key-out', place.path('out.pem'), ...argv], now)
+
+  it('pins, keeps the public key, registers, and says the line for the owner', async () => {
+    const ran = await adopt(['--json'])
+    expect(ran.exit).to.equal(0)
+    const pem = readFileSync(place.path('out.pem'), 'utf8')
+    expect(pem).to.match(/^-----BEGIN PUBLIC KEY-----\n/)
+    expect(ran.json()).to.deep.equal({
+      gun: REPOSITORY,
+      signer: 'countersign',
+      publicKeyPem: pem,
+      publicKeyFile: place.path('out.pem'),
+      ownerCommand: `docker trust signer add --key ${place.path('out.pem')} countersign ${REPOSITORY}`,
+      repository: REPORT,
+    })
+    expect(api.requests.map(({ method, path }) => [method, path])).to.deep.equal([
+      ['POST', `/v1/repositories/${encodeURIComponent(REPOSITORY)}/adoption`],
+    ])
+  })
+
+  it('may be repeated, with the same key', async () => {
+    script = () => problem(503, 'KEY_HOLDER_UNREACHABLE')
+    expect((await adopt()).codes()).to.deep.equal(['KEY_HOLDER_UNREACHABLE'])
+    const first = readFileSync(place.path('out.pem'), 'utf8')
+    script = ({ method }) => (method === 'POST' ? problem(409, 'REPOSITORY_ALREADY_REGISTERED') : { body: REPORT })
+    const ran = await adopt()
+    expect(ran.exit).to.equal(0)
+    expect(ran.stdout).to.include(first).and.to.include('docker trust signer add')
+  })
+
+  it("reads Docker's own copy without being told", async () => {
+    const copy = place.path(`.docker/trust/tuf/${REPOSITORY}/metadata`)
+    mkdirSync(dirname(copy), { recursive: true })
+    cpSync(METADATA, copy, { recursive: true })
+    const ran = await repo(['adopt', REPOSITORY, '--pin', PIN, '--key-out', place.path('out.pem')])
+    expect(ran.exit).to.equal(0)
+  })
+
+  it('reads a trust server', async () => {
+    const server = createServer((request, response) => {
+      const name = (request.url ?? '')
+        .slice(`/v2/${REPOSITORY}/_trust/tuf/`.length)
+        .replace(/\.[0-9a-f]{64}\.json$/, '.json')
+      const file = join(METADATA, name)
+      if (!existsSync(file)) response.writeHead(404)
+      response.end(existsSync(file) ? readFileSync(file) : '')
+    })
+    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const key = ['--key-out', place.path('out.pem')]
+    const ran = await repo(['adopt', REPOSITORY, '--pin', PIN, '--trust-server', url, ...key])
+    server.close()
+    server.closeAllConnections()
+    expect(ran.exit).to.equal(0)
+  })
+
+  it('changes nothing where the metadata does not verify from the pin', async () => {
+    const other = 'ab'.repeat(32)
+    const cases: readonly (readonly [string, Promise<Ran>])[] = [
+      ['another pin', repo(['adopt', REPOSITORY, '--pin', other, '--metadata', METADATA])],
+      ['another repository', repo(['adopt', 'localhost:5055/proto/other', '--pin', PIN, '--metadata', METADATA])],
+      ['no metadata', repo(['adopt', REPOSITORY, '--pin', PIN, '--metadata', place.path('none')])],
+      ['an expired copy', adopt([], new Date('2027-01-01T00:00:00Z'))],
+    ]
+    for (const [name, running] of cases) {
+      const ran = await running
+      expect([name, ran.exit, ran.codes()]).to.deep.equal([name, 1, ['METADATA_NOT_VERIFIED']])
+    }
+    expect(api.requests).to.deep.equal([])
+    expect((await repo(['freeze', REPOSITORY, '--reason', 'is it there?'])).codes()).to.deep.equal(['GUN_NOT_MANAGED'])
+  })
+
+  it('leaves a file with another content alone', async () => {
+    place.file('out.pem', 'mine')
+    const ran = await adopt()
+    expect(ran.codes()).to.deep.equal(['FILE_EXISTS'])
+    expect(readFileSync(place.path('out.pem'), 'utf8')).to.equal('mine')
+  })
+
+  it('freezes and unfreezes', async () => {
+    await adopt()
+    const frozen = await repo(['freeze', REPOSITORY, '--reason', 'a test', '--json'])
+    expect(frozen.exit).to.equal(0)
+    expect(frozen.json()).to.deep.include({ gun: REPOSITORY, state: 'frozen' })
+    const thawed = await repo(['unfreeze', REPOSITORY, '--reason', 'over', '--json'])
+    expect(thawed.json()).to.deep.include({ state: 'ready' })
+  })
+
+  it('says that the socket is not there, with a word on how to find it', async () => {
+    const ran = await repo(['freeze', REPOSITORY, '--reason', 'x', '--operator-socket', place.path('none.sock')])
+    expect(ran.exit).to.equal(1)
+    expect(ran.codes()).to.deep.equal(['KEY_HOLDER_UNREACHABLE'])
+  })
+
+  it('2: pins that are no key IDs, signers that Docker would not take', async () => {
+    for (const argv of [
+      ['adopt', REPOSITORY],
+      ['adopt', REPOSITORY, '--pin', 'AB'],
+      ['adopt', REPOSITORY, '--pin', PIN, '--signer', 'releases'],
+      ['adopt', REPOSITORY, '--pin', PIN, '--key-type', 'ed25519'],
+      ['adopt', REPOSITORY, '--pin', PIN, '--metadata', 'x', '--trust-server', 'https://x.example.com'],
+      ['adopt', REPOSITORY, '--pin', PIN, '--trust-server', 'http://x.example.com'],
+      ['freeze', REPOSITORY],
+    ]) {
+      const ran = await repo(argv)
+      expect([argv.join(' '), ran.exit]).to.deep.equal([argv.join(' '), 2])
+    }
+  })
+})
