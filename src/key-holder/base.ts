@@ -8,8 +8,6 @@ import type { PinnedRoot } from './repositories.ts'
 
 /** A version further above the highest known than this is an attack or an accident: versions rise by one per publication. */
 export const MAX_VERSION_JUMP = 1_000_000
-/** Versions end at 2^31 - 1 (notary v0.7.0 server/storage: a 32-bit column); the last thousand are never built upon. */
-export const MAX_BASE_VERSION = 2 ** 31 - 1000
 
 interface SeenFile {
   readonly role: RoleName
@@ -86,13 +84,18 @@ export function recordsOf(base: Base, gun: Gun): AuditRecord[] {
   return records
 }
 
-/** Runs a verification and names its refusal. @throws KeyHolderError BASE_NOT_VERIFIED */
-export function verifyState(verify: () => TrustedRepository, gun: Gun): TrustedRepository {
+/** Runs what stands on the base and names its refusal. @throws KeyHolderError BASE_NOT_VERIFIED, BASE_VERSION_IMPLAUSIBLE */
+export function verifyState<T>(verify: () => T, gun: Gun): T {
   try {
     return verify()
   } catch (cause) {
     if (!(cause instanceof TufError)) throw cause
     const facts = { ...cause.facts, gun, reason: cause.code }
+    if (cause.code === 'VERSION_IMPLAUSIBLE') {
+      throw new KeyHolderError('BASE_VERSION_IMPLAUSIBLE', 'A version is above any that is plausible.', facts, {
+        cause,
+      })
+    }
     throw new KeyHolderError('BASE_NOT_VERIFIED', `The base does not verify: ${cause.message}.`, facts, { cause })
   }
 }
@@ -123,7 +126,7 @@ export function seenFiles(repository: TrustedRepository): SeenFile[] {
 function compareWithKnown(holder: Holder, gun: Gun, { role, version, sha256 }: SeenFile): void {
   const { highestSeen, highestSigned } = holder.versions.ofRole(gun, role)
   const highest = Math.max(highestSeen?.version ?? 0, highestSigned?.version ?? 0)
-  if (version > MAX_BASE_VERSION || version - highest > MAX_VERSION_JUMP) {
+  if (version - highest > MAX_VERSION_JUMP) {
     throw new KeyHolderError('BASE_VERSION_IMPLAUSIBLE', 'The base jumps to a version far above any known.', {
       gun,
       role,

@@ -15,13 +15,13 @@ import {
   type UnsignedMetadata,
 } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { verifyState } from './base.ts'
 import { checkAgreement } from './change-rules.ts'
 import type { Holder } from './holder.ts'
 import type { RepositoryLimits } from './limits.ts'
 
 /** Three years, as Notary's clients write it (notary v0.7.0 const.go NotaryTargetsExpiry: 3 * 365 days). */
 export const TARGETS_LIFETIME_MS = 3 * 365 * 86_400_000
-const MAX_VERSION = 2 ** 31 - 1
 
 /** The next version of one role, and which of our keys sign it. */
 export interface PlannedRole {
@@ -86,12 +86,9 @@ function planRole(
   if (current === undefined) checkAbsence(repository, role, highestSeen?.version)
   checkEntries(limits, gun, role, current?.targets, changes)
   const version = Math.max(current?.version ?? 0, highestSeen?.version ?? 0, highestSigned?.version ?? 0) + 1
-  if (version > MAX_VERSION) {
-    throw new KeyHolderError('BASE_VERSION_IMPLAUSIBLE', 'There is no next version.', { gun, role, version })
-  }
   const now = holder.now().getTime()
   const expiresAt = new Date(Math.floor((now + TARGETS_LIFETIME_MS) / 1000) * 1000)
-  const unsigned = editTargets(repository, role, changes, { version, expiresAt })
+  const unsigned = verifyState(() => editTargets(repository, role, changes, { version, expiresAt }), gun)
   return unsigned === undefined ? undefined : { unsigned, baseVersion: current?.version ?? 0, signingKeys }
 }
 

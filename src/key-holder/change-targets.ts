@@ -1,5 +1,5 @@
 // Puts or drops tags: check, verify the base, plan, record, publish the log, sign, store, answer. In this order, and only so.
-import { parseGun, parseTag, sha256Hex } from '@countersign/tuf'
+import { parseGun, parseTag, sha256Hex, verifyNextVersion } from '@countersign/tuf'
 import type { Gun, TargetsChange } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
@@ -63,8 +63,12 @@ export async function changeTargets(
     countRates(holder, gun, planned.length, changes.length)
   })
 
-  // 6. Sign; 7. store the files. A crash in between leaves payloads that the same request signs again.
-  return answer(await signPayloads(holder, payloads))
+  // 6. Sign, and hold the result against what was declared; 7. store the files. A crash in between leaves payloads that the same
+  //    request signs again.
+  const files = await signPayloads(holder, payloads, ({ role, bytes }) => {
+    verifyNextVersion(base.repository, role, bytes, changes)
+  })
+  return answer(files)
 }
 
 function answer(files: readonly SignedFile[]): Answer<'change-targets'> {

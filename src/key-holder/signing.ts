@@ -24,13 +24,19 @@ export interface SignedFile {
 /**
  * Files of recorded payloads: stored ones as they are, so that a lost answer gets the same bytes again; others are signed and
  * stored. A crash before the files are stored leaves recorded payloads that the same request signs again; no signature has left.
+ * @param verify a last look at each file before it is stored and given out
  * @throws KeyHolderError KEY_NOT_FOUND, KEY_FILE_DAMAGED, AUDIT_LOG_UNWRITABLE, STATE_UNWRITABLE
  */
-export async function signPayloads(holder: Holder, payloads: readonly Payload[]): Promise<SignedFile[]> {
+export async function signPayloads(
+  holder: Holder,
+  payloads: readonly Payload[],
+  verify: (file: SignedFile) => void = () => undefined,
+): Promise<SignedFile[]> {
   // After a failure or crash behind the commit the log may still lack the record; without it nothing is signed.
   holder.log.publish()
   const files: SignedFile[] = []
   for (const payload of payloads) files.push(await fileOf(holder, payload))
+  for (const file of files) verify(file)
   holder.step('signed')
   const missing = payloads.filter(({ file }) => file === undefined)
   if (missing.length > 0) {
