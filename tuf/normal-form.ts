@@ -77,7 +77,8 @@ function verifyFileMeta(meta: JsonObject): void {
 
 /**
  * Go copies `custom` as it came, without sorting, and escapes the five characters before it signs but not before it verifies:
- * a value with one of them could not be signed again by Notary's own client. Order is ours to give, and is canonical.
+ * a value with one of them could not be signed again by Notary's own client (seen with notary 0.7.0, which publishes quotes,
+ * backslashes and other characters beyond ASCII without harm). Order is ours to give, and is canonical.
  */
 function verifyCustom(value: JsonValue): void {
   if (typeof value === 'string') verifyCustomText(value)
