@@ -32,7 +32,7 @@ const SCRIPTED: readonly { readonly title: string; readonly answer: ScriptedAnsw
       headers: { 'content-type': SCHEMA_1 },
       body: JSON.stringify({ schemaVersion: 1, name: 'team/app', tag: 'x', fsLayers: [], history: [] }),
     },
-    code: 'MANIFEST_SCHEMA_1',
+    code: 'MANIFEST_SCHEMA1_REFUSED',
   },
   {
     title: 'a manifest over the limit',
@@ -50,7 +50,7 @@ const SCRIPTED: readonly { readonly title: string; readonly answer: ScriptedAnsw
       headers: { 'content-type': MEDIA_TYPES.ociManifest, 'docker-content-digest': OTHER_DIGEST },
       body: manifest,
     },
-    code: 'REGISTRY_DIGEST_LIE',
+    code: 'REGISTRY_DIGEST_MISMATCH',
   },
   {
     title: 'a registry that sends something that is not a manifest',
@@ -65,7 +65,7 @@ const SCRIPTED: readonly { readonly title: string; readonly answer: ScriptedAnsw
   {
     title: 'a registry that sends us elsewhere',
     answer: { status: 307, headers: { location: 'https://elsewhere.example.com/' } },
-    code: 'REDIRECT_REFUSED',
+    code: 'REGISTRY_REDIRECTED',
   },
 ]
 

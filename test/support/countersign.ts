@@ -63,6 +63,7 @@ export class Countersign {
   readonly operatorSocket: string
   readonly keyHolderFolder: string
   readonly dataFolder: string
+  readonly unlockKeyFile: string
   readonly #scope: Scope
   readonly #port: number
   #keyHolder: RunningProcess | undefined
@@ -79,6 +80,7 @@ export class Countersign {
     this.keyHolderFolder = join(this.folder, 'keys')
     this.operatorSocket = join(this.keyHolderFolder, 'operator.sock')
     this.dataFolder = join(this.folder, 'data')
+    this.unlockKeyFile = join(this.folder, 'etc/unlock.key')
   }
 
   /** Both processes, ready to work, until the scope closes. */
@@ -191,7 +193,7 @@ export class Countersign {
         serviceSocket: this.serviceSocket,
         operatorSocket: this.operatorSocket,
         socketMode: '0660',
-        unlock: { keyFile: join(this.folder, 'etc/unlock.key') },
+        unlock: { keyFile: this.unlockKeyFile },
         limitsFile: join(this.folder, 'etc/limits.yaml'),
         logOrigin: 'countersign.test/peer',
       }),
