@@ -87,6 +87,21 @@ describe('cli api client', () => {
     expect(other.codes()).to.deep.equal(['SERVER_TLS_FAILED'])
   })
 
+  it('ends at once on Ctrl-C', async () => {
+    const keyboard = new AbortController()
+    const api = await new FakeApi(() => ({
+      before: () => {
+        keyboard.abort()
+        return new Promise(() => undefined)
+      },
+    })).start()
+    const place = new Workplace(api.url)
+    places.push(place)
+    const ran = await place.run(['token', 'list'], { interrupted: keyboard.signal })
+    await api.stop()
+    expect([ran.exit, ran.codes()]).to.deep.equal([1, ['INTERRUPTED']])
+  })
+
   it('shows code, sentence, faults and next step of a problem', async () => {
     const errors = [{ path: 'grants[0]', message: 'must be a grant' }]
     const ran = await answered(() => problem(422, 'BODY_INVALID', { errors }), ['--json'])

@@ -1,6 +1,6 @@
 // The program as a whole: help, version, usage, the plugin protocol, and that docs/cli.md knows every command and option.
 import { spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { expect } from 'chai'
@@ -85,8 +85,14 @@ describe('cli program', () => {
     )
   })
 
-  it('names each error code once', () => {
+  it('names each error code once, uses it, and has it in docs/cli.md', () => {
     expect(new Set(CLI_ERROR_CODES).size).to.equal(CLI_ERROR_CODES.length)
+    const folder = resolve(top, 'src/cli')
+    const files = readdirSync(folder).filter((name) => name !== 'errors.ts')
+    const source = files.map((name) => readFileSync(resolve(folder, name), 'utf8')).join('\n')
+    const manual = readFileSync(resolve(top, 'docs/cli.md'), 'utf8')
+    expect(CLI_ERROR_CODES.filter((code) => !source.includes(`'${code}'`))).to.deep.equal([])
+    expect(CLI_ERROR_CODES.filter((code) => !manual.includes(`\`${code}\``))).to.deep.equal([])
   })
 
   it('prints its version', async () => {
