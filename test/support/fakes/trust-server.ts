@@ -43,6 +43,7 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
   readonly published: { gun: Gun; roles: RoleName[] }[] = []
   readonly #clock: Clock
   readonly #repositories = new Map<Gun, Published>()
+  readonly #history = new Map<Gun, Published[]>()
   readonly #keys = new Map<string, SigningKey>()
 
   constructor(clock: Clock) {
@@ -78,6 +79,13 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
     this.#keys.set(`${gun} ${role}`, newSigningKey())
   }
 
+  /** Serves the state before the last publication again, as after a restored backup. */
+  rollBack(gun: Gun): void {
+    const before = this.#history.get(gun)?.pop()
+    if (before === undefined) throw new Error('Nothing was published before.')
+    this.#repositories.set(gun, before)
+  }
+
   currentFile(gun: Gun, role: RoleName): Uint8Array | undefined {
     return this.#repositories.get(gun)?.current.get(role)
   }
@@ -107,6 +115,7 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
     after.firstRoot ??= root
     this.#renew(gun, after)
     this.#verify(gun, after, [...files.keys()])
+    if (before !== undefined) this.#history.set(gun, [...(this.#history.get(gun) ?? []), before])
     this.#repositories.set(gun, after)
     this.published.push({ gun, roles: [...files.keys()] })
   }

@@ -1,9 +1,11 @@
 // The services over fakes and a real SQLite database in memory; can be restarted on what is durable.
-import { type Gun, parseGun } from '@countersign/tuf'
+import { findTarget, type Gun, parseGun } from '@countersign/tuf'
 import { parsePattern } from '../../../src/domain/pattern.ts'
 import { grantsPolicy, type Policy } from '../../../src/domain/policy.ts'
 import type { Observer } from '../../../src/domain/ports.ts'
 import { GRANT_KINDS, type GrantKind, type Principal } from '../../../src/domain/principal.ts'
+import { sha256Of } from '../../../src/domain/signed-entry.ts'
+import type { SigningRequest } from '../../../src/domain/signing-request.ts'
 import { createServices } from '../../../src/service/create-services.ts'
 import type { ServiceDependencies, ServiceSettings } from '../../../src/service/dependencies.ts'
 import type { Services } from '../../../src/service/services.ts'
@@ -13,6 +15,7 @@ import { SqliteRequestStore } from '../../../src/store/requests.ts'
 import { SqliteTokenStore } from '../../../src/store/tokens.ts'
 import { Faults } from './faults.ts'
 import { FakeKeyHolder } from './key-holder.ts'
+import { load } from './rival.ts'
 import { FakeRegistry } from './registry.ts'
 import { CountingIdentifiers, CountingRandom, ManualTime } from './time.ts'
 import { FakeTrustServer } from './trust-server.ts'
@@ -84,6 +87,31 @@ export class World {
     await this.services.repositories.initialize(everybody, { gun, root: { kind: 'online' }, delegations })
   }
 
+  /** Submits, and waits until nothing is under way. */
+  async sign(...images: string[]): Promise<SigningRequest> {
+    return this.#submit('sign', images)
+  }
+
+  async unsign(...images: string[]): Promise<SigningRequest> {
+    return this.#submit('unsign', images)
+  }
+
+  /** Resolves when the services have done what they can. */
+  async settled(): Promise<void> {
+    await this.services.reconciler.run()
+  }
+
+  /** What a stock client finds for the tag. */
+  async found(tag: string, gun: Gun = app): Promise<{ role: string; sha256: string | undefined } | undefined> {
+    const hit = findTarget(await load(this, gun), tag)
+    return hit && { role: hit.role, sha256: sha256Of(hit.meta) }
+  }
+
+  async #submit(kind: 'sign' | 'unsign', images: readonly string[]): Promise<SigningRequest> {
+    const { request } = await this.services.requests.submit(everybody, { kind, images })
+    return ended(this, request)
+  }
+
   /** As after a crash: what was in memory is gone. */
   restart(): void {
     this.faults.plan(undefined)
@@ -104,3 +132,9 @@ export function principal(id: string, ...grants: readonly [GrantKind, string][])
 }
 
 export const everybody = principal('token-all', ...GRANT_KINDS.map((kind): [GrantKind, string] => [kind, '*']))
+
+/** Waits for the end of a request, with no limit that a test could reach. */
+export async function ended(world: World, request: SigningRequest): Promise<SigningRequest> {
+  await world.settled()
+  return world.services.requests.find(everybody, request.id)
+}
