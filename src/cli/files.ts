@@ -1,7 +1,7 @@
 // Files that the command line reads and writes for its user: limited in size, and never replacing what is there.
 // Secrets are read by config/secret-file.ts, which also checks who else could read them.
 import { constants } from 'node:fs'
-import { open, type FileHandle } from 'node:fs/promises'
+import { open, rm, type FileHandle } from 'node:fs/promises'
 import { CliError } from './errors.ts'
 
 /** The bytes of a regular file that is not a secret. @throws CliError FILE_UNREADABLE */
@@ -44,6 +44,8 @@ export type FileMode = 0o600 | 0o644
 export interface ReservedFile {
   /** Writes the content durably and closes the file. @throws CliError FILE_UNWRITABLE */
   write(content: string | Uint8Array): Promise<void>
+  /** Removes the file again, where there will be no content. */
+  discard(): Promise<void>
 }
 
 /**
@@ -53,6 +55,7 @@ export interface ReservedFile {
 export async function reserveNewFile(path: string, mode: FileMode): Promise<ReservedFile> {
   await (await openNew(path, mode)).close()
   return {
+    discard: () => rm(path, { force: true }),
     write: async (content) => {
       try {
         const file = await open(path, constants.O_WRONLY | constants.O_NOFOLLOW)

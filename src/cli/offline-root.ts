@@ -16,7 +16,7 @@ import {
 } from '@countersign/tuf'
 import { readSecretBytes, readSecretFile } from '../config/secret-file.ts'
 import { CliError } from './errors.ts'
-import { readPublicFile, writeNewFile } from './files.ts'
+import { readPublicFile, reserveNewFile } from './files.ts'
 
 /** Ten years, as Notary gives its root certificates (notary v0.7.0 const.go NotaryRootExpiry): 10 x 365 days. */
 const CERTIFICATE_DAYS = 3650
@@ -35,7 +35,7 @@ export interface OfflineRoot {
 
 /**
  * Makes a P-256 root key with its self-signed certificate and writes FILE (encrypted, 0600) and FILE.crt.
- * A crash between the two leaves an encrypted key without certificate: nothing that was ever used.
+ * Neither is touched unless both are new. A crash on the way leaves files that were never used.
  * @throws CliError FILE_EXISTS, FILE_UNWRITABLE, PASSPHRASE_TOO_SHORT; ConfigError SECRET_FILE_*
  */
 export async function createOfflineRoot(o: {
@@ -45,6 +45,11 @@ export async function createOfflineRoot(o: {
   readonly now: Date
 }): Promise<PublicKey> {
   const passphrase = readPassphrase(o.passphraseFile)
+  const certificateFile = await reserveNewFile(certificateFileOf(o.file), 0o644)
+  const keyFile = await reserveNewFile(o.file, 0o600).catch(async (error: unknown) => {
+    await certificateFile.discard()
+    throw error
+  })
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
   const certificatePem = createRootCertificate({
     commonName: o.commonName,
@@ -54,8 +59,8 @@ export async function createOfflineRoot(o: {
     privateKey,
   })
   const keyPem = encodePrivateKeyFile({ privateKey, role: 'root' }, passphrase, randomBytes(8), randomBytes(16))
-  await writeNewFile(o.file, keyPem, 0o600)
-  await writeNewFile(certificateFileOf(o.file), certificatePem, 0o644)
+  await keyFile.write(keyPem)
+  await certificateFile.write(certificatePem)
   return certificateKey(certificatePem)
 }
 

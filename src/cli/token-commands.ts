@@ -1,6 +1,5 @@
 // `token create`, `list` and `revoke`: who may ask the server for what.
 // A new secret is written to a file of mode 0600, or printed once; it is kept nowhere else.
-import { rm } from 'node:fs/promises'
 import { InvalidArgumentError, type Command } from 'commander'
 import { z } from 'zod'
 import { durationOption } from './duration.ts'
@@ -91,7 +90,8 @@ async function create(session: Session, name: string, options: CreateOptions): P
     else output.line(secret)
     return EXIT.done
   } catch (error) {
-    if (options.out !== undefined) await rm(options.out, { force: true })
+    await file?.discard()
+    if (error instanceof CliError) output.progress('A token may have been created: countersign token list shows it.')
     throw error
   }
 }

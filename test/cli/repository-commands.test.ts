@@ -1,6 +1,6 @@
 // `root create` and `repo init` with an offline root: a server of any intent gets a signature over a proper first root, or none.
 import { generateKeyPairSync, X509Certificate } from 'node:crypto'
-import { readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { expect } from 'chai'
 import {
   certificateKey,
@@ -70,6 +70,18 @@ describe('cli root create', () => {
       tufKeyId: key.tufKeyId,
       canonicalKeyId: key.canonicalKeyId,
     })
+  })
+
+  it('leaves nothing behind when one of the two files exists', async () => {
+    place.file('root.key.crt', 'mine')
+    expect((await create(GUN)).codes()).to.deep.equal(['FILE_EXISTS'])
+    expect(existsSync(place.path('root.key'))).to.equal(false)
+    place.remove()
+    place = new Workplace()
+    place.file('passphrase', PASSPHRASE)
+    place.file('root.key', 'mine')
+    expect((await create(GUN)).codes()).to.deep.equal(['FILE_EXISTS'])
+    expect(existsSync(place.path('root.key.crt'))).to.equal(false)
   })
 
   it('never replaces a file', async () => {
