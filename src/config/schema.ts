@@ -160,8 +160,8 @@ const http = z
     error: 'is reachable from other machines, so it needs http.tls',
   })
 
-/** The longest path of a Unix socket on Linux, in bytes. */
-const MAX_SOCKET_PATH = 107
+/** The longest path of a Unix socket on every system, in bytes; Linux would take four more. */
+const MAX_SOCKET_PATH = 103
 
 const keyHolder = z.strictObject({
   serviceSocket: path

@@ -5,12 +5,15 @@ import { openRoute, type Route } from './route.ts'
 
 /** Looks at what signing needs. Each resolves to a word that is safe to show. */
 export interface HealthProbes {
+  /** Whether everything that a first start makes is there. */
+  start(): 'ok' | 'pending'
   keyHolder(): Promise<'ok' | 'sealed' | 'unreachable'>
   database(): 'ok' | 'unwritable'
 }
 
 const aliveShape = z.strictObject({ status: z.literal('ok') })
-const readyShape = z.strictObject({ status: z.literal('ok'), keyHolder: z.literal('ok'), database: z.literal('ok') })
+const ok = z.literal('ok')
+const readyShape = z.strictObject({ status: ok, keyHolder: ok, database: ok, start: ok })
 
 export function healthRoutes(probes: HealthProbes): Route[] {
   return [
@@ -35,11 +38,15 @@ export function healthRoutes(probes: HealthProbes): Route[] {
         codes: ['NOT_READY'],
       },
       async () => {
-        const checks = { keyHolder: await probes.keyHolder(), database: probes.database() }
-        if (checks.keyHolder !== 'ok' || checks.database !== 'ok') {
-          throw new HttpError('NOT_READY', `Key holder: ${checks.keyHolder}. Database: ${checks.database}.`, {
-            facts: checks,
-          })
+        const checks = { keyHolder: await probes.keyHolder(), database: probes.database(), start: probes.start() }
+        if (Object.values(checks).some((check) => check !== 'ok')) {
+          throw new HttpError(
+            'NOT_READY',
+            `Key holder: ${checks.keyHolder}. Database: ${checks.database}. Start: ${checks.start}.`,
+            {
+              facts: checks,
+            },
+          )
         }
         return { status: 200, body: { status: 'ok', ...checks } }
       },

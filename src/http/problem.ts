@@ -3,11 +3,17 @@
 import { CodedError, type ErrorFacts, type TufErrorCode } from '@countersign/tuf'
 import type { DomainErrorCode } from '../domain/errors.ts'
 import type { KeyHolderErrorCode } from '../key-holder-protocol/errors.ts'
+import type { NetErrorCode } from '../net/errors.ts'
+import type { NotaryErrorCode } from '../notary/errors.ts'
+import type { RegistryErrorCode } from '../registry/errors.ts'
 import type { StoreErrorCode } from '../store/errors.ts'
 import { HttpError, type HttpErrorCode, type RequestFault } from './errors.ts'
 import { DOMAIN_PROBLEMS } from './problems/domain.ts'
 import { HTTP_PROBLEMS } from './problems/http.ts'
 import { KEY_HOLDER_PROBLEMS } from './problems/key-holder.ts'
+import { NET_PROBLEMS } from './problems/net.ts'
+import { NOTARY_PROBLEMS } from './problems/notary.ts'
+import { REGISTRY_PROBLEMS } from './problems/registry.ts'
 import type { ProblemRow } from './problems/row.ts'
 import { STORE_PROBLEMS } from './problems/store.ts'
 import { TUF_PROBLEMS } from './problems/tuf.ts'
@@ -17,6 +23,9 @@ export const PROBLEM_LAYERS = {
   'HTTP API': HTTP_PROBLEMS,
   'Requests, repositories and permissions': DOMAIN_PROBLEMS,
   'Key holder': KEY_HOLDER_PROBLEMS,
+  'Trust servers': NOTARY_PROBLEMS,
+  Registries: REGISTRY_PROBLEMS,
+  Connections: NET_PROBLEMS,
   Store: STORE_PROBLEMS,
   'Names, keys and metadata': TUF_PROBLEMS,
 } as const
@@ -25,12 +34,23 @@ export const PROBLEMS = {
   ...HTTP_PROBLEMS,
   ...DOMAIN_PROBLEMS,
   ...KEY_HOLDER_PROBLEMS,
+  ...NOTARY_PROBLEMS,
+  ...REGISTRY_PROBLEMS,
+  ...NET_PROBLEMS,
   ...STORE_PROBLEMS,
   ...TUF_PROBLEMS,
 } as const satisfies Readonly<Record<PublicCode, ProblemRow>>
 
 /** Every code that a client may see. */
-export type PublicCode = HttpErrorCode | DomainErrorCode | KeyHolderErrorCode | StoreErrorCode | TufErrorCode
+export type PublicCode =
+  | HttpErrorCode
+  | DomainErrorCode
+  | KeyHolderErrorCode
+  | NotaryErrorCode
+  | RegistryErrorCode
+  | NetErrorCode
+  | StoreErrorCode
+  | TufErrorCode
 
 /** The body of an `application/problem+json` answer (RFC 9457). */
 export interface ProblemDocument {

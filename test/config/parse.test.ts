@@ -111,7 +111,7 @@ describe('parseConfig', () => {
     ['a signer name in upper case', 'signerName: Release', 'signerName'],
     ['a user id without a group', 'keyHolder: { supervise: { uid: 7 } }', 'keyHolder.supervise'],
     ['root as the user of the key holder', 'keyHolder: { supervise: { uid: 0, gid: 0 } }', 'keyHolder.supervise.uid'],
-    ['a socket path too long', `keyHolder: { serviceSocket: /${'a'.repeat(107)} }`, 'keyHolder.serviceSocket'],
+    ['a socket path too long', `keyHolder: { serviceSocket: /${'a'.repeat(103)} }`, 'keyHolder.serviceSocket'],
     ['a data folder too long for its socket', `dataFolder: /${'a'.repeat(100)}`, 'dataFolder'],
     ['a name twice', 'dataFolder: /a\ndataFolder: /b', 'line 2'],
     ['broken YAML', 'http: { listen: ', 'line 1'],

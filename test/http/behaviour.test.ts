@@ -184,7 +184,7 @@ describe('the HTTP server', () => {
       const { ask } = await start({ probes: { keyHolder: () => Promise.resolve('sealed') } })
       expect((await ask({ path: '/livez', token: null })).status).to.equal(200)
       const problem = expectProblem(await ask({ path: '/readyz', token: null }), 503, 'NOT_READY')
-      expect(problem.facts).to.deep.equal({ keyHolder: 'sealed', database: 'ok' })
+      expect(problem.facts).to.deep.equal({ keyHolder: 'sealed', database: 'ok', start: 'ok' })
     })
 
     it('is not ready without a writable database', async () => {

@@ -240,7 +240,7 @@ export async function startFixture(o: FixtureOptions = {}): Promise<Fixture> {
   })
   const options: HttpServerOptions = {
     services: fakeServices(calls, o.services),
-    probes: { keyHolder: () => Promise.resolve('ok'), database: () => 'ok', ...o.probes },
+    probes: { keyHolder: () => Promise.resolve('ok'), database: () => 'ok', start: () => 'ok', ...o.probes },
     metrics,
     log: o.log ?? silentLog,
     settings: parsed.config,

@@ -4,6 +4,9 @@ import { DOMAIN_ERROR_CODES } from '../../src/domain/errors.ts'
 import { HTTP_ERROR_CODES } from '../../src/http/errors.ts'
 import { PROBLEM_LAYERS, problemOf, PROBLEMS } from '../../src/http/problem.ts'
 import { KEY_HOLDER_ERROR_CODES } from '../../src/key-holder-protocol/errors.ts'
+import { NET_ERROR_CODES } from '../../src/net/errors.ts'
+import { NOTARY_ERROR_CODES } from '../../src/notary/errors.ts'
+import { REGISTRY_ERROR_CODES } from '../../src/registry/errors.ts'
 import { STORE_ERROR_CODES } from '../../src/store/errors.ts'
 
 const context = { instance: '/v1/x', requestId: 'req_1' }
@@ -14,6 +17,9 @@ describe('the table of problems', () => {
       ...HTTP_ERROR_CODES,
       ...DOMAIN_ERROR_CODES,
       ...KEY_HOLDER_ERROR_CODES,
+      ...NOTARY_ERROR_CODES,
+      ...REGISTRY_ERROR_CODES,
+      ...NET_ERROR_CODES,
       ...STORE_ERROR_CODES,
       ...TUF_ERROR_CODES,
     ]
@@ -26,7 +32,7 @@ describe('the table of problems', () => {
   for (const [code, { status, title, next }] of Object.entries(PROBLEMS)) {
     it(`${code} has a status and sentences`, () => {
       expect(code).to.match(/^[A-Z][A-Z0-9]*(_[A-Z0-9]+)*$/)
-      expect(status).to.be.within(400, 503)
+      expect(status).to.be.within(400, 504)
       expect(title).to.match(/^[A-Z].*[^.]$/)
       expect(next).to.match(/^[A-Z].*\.$/)
     })

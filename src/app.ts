@@ -1,0 +1,179 @@
+// Builds every part of the daemon once from its configuration, starts them in order and stops them in order. It holds no rules.
+import { existsSync, readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { ExpiryWatch } from './app/expiry-watch.ts'
+import { writeFirstToken } from './app/first-token.ts'
+import { Health } from './app/health.ts'
+import { observe, queueSources } from './app/observation.ts'
+import { connectRegistries, connectTrustServers, readPublicFile } from './app/remotes.ts'
+import { systemClock, systemPause, systemRandom, timeSortedIdentifiers } from './app/system.ts'
+import { readSecretBytes } from './config/secret-file.ts'
+import type { Config } from './config/schema.ts'
+import { grantsPolicy } from './domain/policy.ts'
+import { KeyHolderClient } from './holder/client.ts'
+import { Metrics } from './http/metrics.ts'
+import { HttpServer } from './http/server.ts'
+import type { Log } from './log.ts'
+import { createServices } from './service/create-services.ts'
+import type { Services } from './service/services.ts'
+import type { StoreDatabase } from './store/database.ts'
+import { SqliteRepositoryStore } from './store/repositories.ts'
+import { SqliteRequestStore } from './store/requests.ts'
+import { SqliteTokenStore } from './store/tokens.ts'
+
+export interface AppOptions {
+  readonly config: Config
+  readonly log: Log
+  /** Open; the app closes it. */
+  readonly database: StoreDatabase
+  /** Where the first administrator's token is written, where there is no token at all. */
+  readonly firstTokenFile: string
+  /** Tells a person at the terminal; never a secret. */
+  readonly tell: (line: string) => void
+}
+
+export interface RunningApp {
+  /** Where the API listens. */
+  readonly url: string
+  /** No new work; resolves when the steps at hand are finished and everything is closed. */
+  stop(): Promise<void>
+}
+
+/** The first pause before a change is tried again, in milliseconds; it doubles. */
+const BACKOFF_MS = 500
+/** How often unfinished requests are taken up, in milliseconds. */
+const RECONCILE_EVERY_MS = 30_000
+/** How often every repository is looked at, in milliseconds. */
+const LOOK_EVERY_MS = 3_600_000
+/** How often the first token is tried, in milliseconds, while the key holder cannot record it. */
+const FIRST_TOKEN_EVERY_MS = 500
+
+/** @throws ConfigError where a file that the configuration names cannot be used; Error where the address is taken */
+export async function startApp(o: AppOptions): Promise<RunningApp> {
+  const { config, log, database } = o
+  const stopping = new AbortController()
+  const keyHolder = new KeyHolderClient(config.keyHolder.serviceSocket, { timeoutMs: config.keyHolder.timeout })
+  const trustServers = connectTrustServers(config.trustServers)
+  const registries = connectRegistries(config.registries)
+  const stores = {
+    requests: new SqliteRequestStore(database),
+    repositories: new SqliteRepositoryStore(database),
+    tokens: new SqliteTokenStore(database),
+  }
+  const health = new Health({ keyHolder, database, clock: systemClock, log })
+  const metrics = new Metrics(programVersion(), {
+    ...queueSources(stores.requests, systemClock),
+    isKeyHolderUp: async () => (await health.keyHolder()) === 'ok',
+    daysToNextExpiry: () => watch.daysToNextExpiry(),
+  })
+  const services = createServices({
+    ...stores,
+    source: trustServers,
+    publisher: trustServers,
+    resolver: registries,
+    keyHolder,
+    policy: grantsPolicy,
+    clock: systemClock,
+    identifiers: timeSortedIdentifiers(systemClock, systemRandom),
+    pause: systemPause(stopping.signal),
+    random: systemRandom,
+    observer: observe(log, metrics),
+    settings: {
+      signerName: config.signerName,
+      attempts: config.requests.attempts,
+      backoffMs: BACKOFF_MS,
+      maxImages: config.limits.imagesPerRequest,
+    },
+  })
+  const watch = new ExpiryWatch(services.repositories, systemClock, log)
+  const { tls } = config.http
+  const server = new HttpServer({
+    services,
+    probes: health,
+    metrics,
+    log,
+    settings: config,
+    version: programVersion(),
+    ...(tls !== undefined && {
+      tls: { cert: Buffer.from(readPublicFile(tls.certFile)), key: readSecretBytes(tls.keyFile) },
+    }),
+  })
+  const { url } = await server.start()
+  log.info({ url }, 'listening')
+  const background = Promise.all([
+    bringUp(o, services, health, stopping.signal),
+    repeat(RECONCILE_EVERY_MS, stopping.signal, log, () => services.reconciler.run()),
+    repeat(LOOK_EVERY_MS, stopping.signal, log, () => watch.look(stopping.signal)),
+  ])
+  return {
+    url,
+    stop: once(async () => {
+      await server.stop()
+      const finished = services.reconciler.stop()
+      // Pauses between attempts end now; the steps at hand do not.
+      stopping.abort()
+      await finished
+      await background
+      keyHolder.close()
+      await Promise.all([trustServers.close(), registries.close()])
+      database.close()
+      log.info({}, 'stopped')
+    }),
+  }
+}
+
+/** Makes the first token as soon as the key holder can record it, then declares the start complete. */
+async function bringUp(o: AppOptions, services: Services, health: Health, stopping: AbortSignal): Promise<void> {
+  const hasToken = new SqliteTokenStore(o.database).list().length > 0
+  if (hasToken && isEmptyFile(o.firstTokenFile)) {
+    o.log.error(
+      { file: o.firstTokenFile },
+      'the secret of the first token was lost in a crash: stop, remove the database and this file, and start again',
+    )
+  }
+  for (let attempt = 1; !hasToken && !stopping.aborted; attempt++) {
+    try {
+      if (await writeFirstToken(services.tokens, o.firstTokenFile)) {
+        o.log.info({ file: o.firstTokenFile }, 'wrote the first administrator token')
+        o.tell(`The first administrator's token is in ${o.firstTokenFile}`)
+      }
+      break
+    } catch (error) {
+      if (attempt === 1) o.log.warn({ error }, 'the first token cannot be made yet; it is tried again')
+    }
+    await pause(FIRST_TOKEN_EVERY_MS, stopping)
+  }
+  health.started()
+}
+
+function isEmptyFile(path: string): boolean {
+  return existsSync(path) && readFileSync(path).byteLength === 0
+}
+
+async function repeat(everyMs: number, stopping: AbortSignal, log: Log, work: () => Promise<void>): Promise<void> {
+  while (!stopping.aborted) {
+    try {
+      await work()
+    } catch (error) {
+      log.error({ error }, 'background work failed; it is tried again')
+    }
+    await pause(everyMs, stopping)
+  }
+}
+
+async function pause(milliseconds: number, stopping: AbortSignal): Promise<void> {
+  await sleep(milliseconds, undefined, { signal: stopping }).catch(() => undefined)
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let result: Promise<void> | undefined
+  return () => (result ??= work())
+}
+
+/** The version in package.json, one folder up both in src and in dist. */
+export function programVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    readonly version?: unknown
+  }
+  return typeof version === 'string' ? version : 'unknown'
+}

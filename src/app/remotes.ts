@@ -1,0 +1,93 @@
+// From the configuration to clients of trust servers and registries. Files are read here, so that a missing one shows at the start.
+import { readFileSync } from 'node:fs'
+import { ConfigError } from '../config/errors.ts'
+import { readSecretBytes, readSecretFile } from '../config/secret-file.ts'
+import type { CredentialsConfig, RegistryConfig, TrustServerConfig } from '../config/schema.ts'
+import { parsePattern } from '../domain/pattern.ts'
+import type { RemoteOptions } from '../net/authenticated-client.ts'
+import { ANONYMOUS, type CredentialSource, passwordSource } from '../net/credentials.ts'
+import { defaultDockerConfigFile, dockerConfigSource } from '../net/docker-config.ts'
+import { NotaryClient } from '../notary/client.ts'
+import { TrustServers } from '../notary/trust-servers.ts'
+import { RegistryClient } from '../registry/client.ts'
+import { Registries, wellKnownRegistry } from '../registry/registries.ts'
+
+type RemoteConfig = Pick<
+  TrustServerConfig,
+  'caFile' | 'clientCertFile' | 'clientKeyFile' | 'tokenRealms' | 'credentials' | 'timeouts'
+>
+
+/** @throws ConfigError where a file cannot be used */
+export function connectTrustServers(servers: readonly TrustServerConfig[]): TrustServers {
+  return new TrustServers(
+    servers.map((server) => ({
+      guns: server.guns.map(parsePattern),
+      client: new NotaryClient(remoteOptions(server, server.url, [])),
+    })),
+  )
+}
+
+/** @throws ConfigError where a file cannot be used */
+export function connectRegistries(registries: readonly RegistryConfig[]): Registries {
+  return new Registries(
+    registries.map((registry) => {
+      const known = wellKnownRegistry(registry.host)
+      const options = remoteOptions(registry, registry.url ?? known.url, known.tokenRealms)
+      return {
+        host: registry.host,
+        client: new RegistryClient({ ...options, host: registry.host, maxManifestBytes: registry.limits.manifest }),
+      }
+    }),
+  )
+}
+
+function remoteOptions(config: RemoteConfig, url: string, realms: readonly string[]): RemoteOptions {
+  return {
+    url,
+    tls: tlsOptions(config),
+    timeouts: {
+      connectMs: config.timeouts.connect,
+      headersMs: config.timeouts.headers,
+      totalMs: config.timeouts.total,
+    },
+    tokenRealms: [...realms, ...config.tokenRealms],
+    credentials: credentialSource(config.credentials),
+  }
+}
+
+function tlsOptions({ caFile, clientCertFile, clientKeyFile }: RemoteConfig): RemoteOptions['tls'] {
+  return {
+    ...(caFile !== undefined && { caPem: readPublicFile(caFile) }),
+    ...(clientCertFile !== undefined && { clientCertificatePem: readPublicFile(clientCertFile) }),
+    ...(clientKeyFile !== undefined && { clientKeyPem: readSecretBytes(clientKeyFile).toString('utf8') }),
+  }
+}
+
+/** Files are checked now and read again at each use, so that a rotated password counts at once. */
+function credentialSource(config: CredentialsConfig): CredentialSource {
+  switch (config.kind) {
+    case 'anonymous':
+      return ANONYMOUS
+    case 'docker-config':
+      return dockerConfigSource(config.file ?? defaultDockerConfigFile(process.env))
+    case 'file': {
+      const { username, usernameFile, passwordFile } = config
+      const readUsername = () => username ?? readFileSync(usernameFile ?? '', 'utf8').trim()
+      const readPassword = () => readSecretFile(passwordFile).reveal()
+      readPassword()
+      if (usernameFile !== undefined) readPublicFile(usernameFile)
+      return passwordSource(readUsername, readPassword)
+    }
+  }
+}
+
+/** A file that is no secret: certificates, user names. @throws ConfigError CONFIG_UNREADABLE */
+export function readPublicFile(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch (cause) {
+    throw new ConfigError('CONFIG_UNREADABLE', `The file ${path}, which the configuration names, cannot be read.`, [], {
+      cause,
+    })
+  }
+}
