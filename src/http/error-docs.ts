@@ -17,6 +17,7 @@ const START_PROBLEMS = {
     'The data folder is not empty, but holds no database',
     'Check the path and the mount; restore a backup.',
   ],
+  DATA_FOLDER_EXPOSED: ['Others can write the data folder', 'chmod 700 FOLDER, and check its owner.'],
   KEY_HOLDER_NOT_STARTED: ['The supervised key holder does not come up', 'Its own lines in the log say why.'],
 } as const satisfies Record<ConfigErrorCode, readonly [title: string, next: string]>
 
