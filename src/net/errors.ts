@@ -1,52 +1,52 @@
-// The codes with which talking to other servers fails: connections, tokens and credentials. Facts name hosts, never secrets.
-import { CodedError, type ErrorFacts } from '@countersign/tuf'
+// Why a connection or an authentication failed. What that means for a publication or a request is decided above.
+import { CodedError } from '@countersign/tuf'
 
 export const NET_ERROR_CODES = [
-  // http-client.ts
-  'NET_URL_NOT_ALLOWED',
   'NET_DNS',
   'NET_REFUSED',
-  'NET_UNREACHABLE',
   'NET_TLS',
+  'NET_CONNECT_TIMEOUT',
   'NET_TIMEOUT',
   'NET_RESET',
+  'NET_MALFORMED',
   'NET_TOO_LARGE',
-  'NET_RESPONSE_MALFORMED',
-  'NET_ENCODING_UNSUPPORTED',
-  // tls-files.ts
-  'NET_CERTIFICATE_FILE_INVALID',
-  // challenge.ts, token-realms.ts, token-auth.ts
-  'TOKEN_CHALLENGE_MALFORMED',
+  'NET_REDIRECTED',
+  'CHALLENGE_MALFORMED',
+  'CHALLENGE_UNSUPPORTED',
   'TOKEN_REALM_NOT_ALLOWED',
-  'TOKEN_SERVER_UNREACHABLE',
-  'TOKEN_SERVER_REFUSED',
-  'TOKEN_SERVER_UNAVAILABLE',
-  'TOKEN_SERVER_MALFORMED',
-  // credentials.ts, secret-file.ts, docker-config.ts, credential-helper.ts
-  'CREDENTIALS_FILE_UNREADABLE',
-  'CREDENTIALS_FILE_EXPOSED',
-  'CREDENTIALS_FILE_MALFORMED',
-  'CREDENTIAL_HELPER_NAME_INVALID',
-  'CREDENTIAL_HELPER_MISSING',
+  'TOKEN_REFUSED',
+  'TOKEN_MALFORMED',
+  'CREDENTIALS_OVER_PLAIN_HTTP',
+  'CREDENTIALS_UNREADABLE',
   'CREDENTIAL_HELPER_FAILED',
-  'CREDENTIAL_HELPER_TIMEOUT',
-  'CREDENTIAL_HELPER_MALFORMED',
 ] as const
 
 export type NetErrorCode = (typeof NET_ERROR_CODES)[number]
 
-/** A server that could not be talked to, or must not be. The message says what to check. */
-export class NetError extends CodedError<NetErrorCode> {
-  /** False: not one byte of the request can have reached the server. */
-  readonly requestBegan: boolean
+export class NetError extends CodedError<NetErrorCode> {}
 
-  constructor(
-    code: NetErrorCode,
-    message: string,
-    facts: ErrorFacts = {},
-    options: ErrorOptions & { readonly requestBegan?: boolean } = {},
-  ) {
-    super(code, message, facts, options)
-    this.requestBegan = options.requestBegan ?? false
-  }
+/** Failures before any byte of the request was sent: the other side cannot have acted on it. */
+const BEFORE_SENDING: readonly NetErrorCode[] = [
+  'NET_DNS',
+  'NET_REFUSED',
+  'NET_TLS',
+  'NET_CONNECT_TIMEOUT',
+  'CHALLENGE_MALFORMED',
+  'CHALLENGE_UNSUPPORTED',
+  'TOKEN_REALM_NOT_ALLOWED',
+  'TOKEN_REFUSED',
+  'TOKEN_MALFORMED',
+  'CREDENTIALS_OVER_PLAIN_HTTP',
+  'CREDENTIALS_UNREADABLE',
+  'CREDENTIAL_HELPER_FAILED',
+]
+
+/** Whether the request certainly had no effect. */
+export function isBeforeSending(error: NetError): boolean {
+  return BEFORE_SENDING.includes(error.code)
+}
+
+/** Failures of the way, not of what is configured: the same call may succeed later. */
+export function isPassing(error: NetError): boolean {
+  return ['NET_DNS', 'NET_REFUSED', 'NET_CONNECT_TIMEOUT', 'NET_TIMEOUT', 'NET_RESET'].includes(error.code)
 }

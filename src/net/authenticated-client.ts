@@ -1,0 +1,121 @@
+// HTTP to one server with the authentication it asks for. Credentials go to this server and to the token realms that are
+// configured for it, over TLS, and to nobody else; a redirect is never followed.
+import { parseChallenge, type Challenge } from './challenge.ts'
+import { basicAuthorization, type CredentialSource } from './credentials.ts'
+import { NetError } from './errors.ts'
+import { HttpClient, type HttpRequest, type HttpResponse, type Timeouts, type TlsOptions } from './http-client.ts'
+import { isLoopbackHost } from './loopback.ts'
+import { TokenCache } from './token-auth.ts'
+
+export interface RemoteOptions {
+  /** Origin and optional path prefix; http only for loopback hosts. */
+  readonly url: string
+  readonly tls: TlsOptions
+  readonly timeouts: Timeouts
+  /** Token servers that may be asked, by URL prefix. A realm on the server's own origin is always allowed. */
+  readonly tokenRealms: readonly string[]
+  readonly credentials: CredentialSource
+}
+
+export interface AuthenticatedRequest extends HttpRequest {
+  /** What a token must allow: `repository:<name>:pull`. */
+  readonly scope: string
+  /** The registry host whose credentials are used. */
+  readonly credentialHost: string
+}
+
+export class AuthenticatedClient {
+  readonly #options: RemoteOptions
+  readonly #clients = new Map<string, HttpClient>()
+  readonly #tokens: TokenCache
+  /** What the server asked for last; saves the first, refused request. */
+  #challenge: Challenge | undefined
+
+  constructor(options: RemoteOptions, now: () => number = () => Date.now()) {
+    this.#options = options
+    this.#tokens = new TokenCache((origin) => this.#clientFor(origin), now)
+  }
+
+  /** The answer, also where it is a refusal. @throws NetError */
+  async request(request: AuthenticatedRequest): Promise<HttpResponse> {
+    const { origin, pathname } = new URL(this.#options.url)
+    const sent = { ...request, path: pathname.replace(/\/$/, '') + request.path }
+    const first = await this.#clientFor(origin).request(await this.#authorized(sent))
+    if (first.status !== 401) return first
+    const header = first.headers.get('www-authenticate')
+    if (header === undefined) return first
+    this.#challenge = parseChallenge(header)
+    this.#tokens.drop(tokenKey(this.#challenge, request))
+    const again = await this.#authorized(sent)
+    return again.headers?.['authorization'] === undefined ? first : this.#clientFor(origin).request(again)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#clients.values()].map((client) => client.close()))
+  }
+
+  async #authorized(request: AuthenticatedRequest): Promise<AuthenticatedRequest> {
+    const challenge = this.#challenge
+    if (challenge === undefined) return request
+    const authorization = await this.#authorization(challenge, request)
+    return authorization === undefined ? request : { ...request, headers: { ...request.headers, authorization } }
+  }
+
+  async #authorization(challenge: Challenge, request: AuthenticatedRequest): Promise<string | undefined> {
+    if (challenge.scheme === 'basic') {
+      const credentials = await this.#options.credentials.credentialsFor(request.credentialHost)
+      if (credentials?.kind !== 'password') return undefined
+      this.#requireTls(new URL(this.#options.url))
+      return basicAuthorization(credentials)
+    }
+    // Refused before credentials are even read.
+    this.#requireAllowedRealm(challenge, request.scope)
+    const credentials = await this.#options.credentials.credentialsFor(request.credentialHost)
+    if (credentials !== undefined) this.#requireTls(challenge.realm)
+    const { realm, service } = challenge
+    const token = await this.#tokens.token(tokenKey(challenge, request), {
+      realm,
+      scope: request.scope,
+      ...(service !== undefined && { service }),
+      ...(credentials !== undefined && { credentials }),
+    })
+    return `Bearer ${token}`
+  }
+
+  #requireAllowedRealm({ realm, service }: Challenge & { scheme: 'bearer' }, scope: string): void {
+    const own = new URL(this.#options.url)
+    const allowed =
+      realm.origin === own.origin ||
+      this.#options.tokenRealms.some((text) => {
+        const listed = new URL(text)
+        const prefix = listed.pathname.replace(/\/$/, '')
+        return realm.origin === listed.origin && (realm.pathname === prefix || realm.pathname.startsWith(`${prefix}/`))
+      })
+    if (allowed) return
+    throw new NetError(
+      'TOKEN_REALM_NOT_ALLOWED',
+      'The server names a token realm that is not configured for it. Nothing was sent there. Add it to tokenRealms if it is right.',
+      { server: own.origin, realm: realm.origin + realm.pathname, service: service ?? '', scope },
+    )
+  }
+
+  #requireTls(url: URL): void {
+    if (url.protocol === 'https:' || isLoopbackHost(url.hostname)) return
+    throw new NetError('CREDENTIALS_OVER_PLAIN_HTTP', 'Credentials are not sent without TLS.', { server: url.origin })
+  }
+
+  #clientFor(origin: string): HttpClient {
+    let client = this.#clients.get(origin)
+    if (client === undefined) {
+      client = new HttpClient(origin, this.#options.tls, this.#options.timeouts)
+      this.#clients.set(origin, client)
+    }
+    return client
+  }
+}
+
+function tokenKey(challenge: Challenge, { scope, credentialHost }: { scope: string; credentialHost: string }): string {
+  return challenge.scheme === 'basic'
+    ? 'basic'
+    : JSON.stringify([challenge.realm.href, challenge.service ?? null, scope, credentialHost])
+}

@@ -1,0 +1,66 @@
+// Docker credential helpers: `docker-credential-<suffix> get`, the server on standard input, JSON on standard output.
+// Started without a shell, with limits on time and output. docker/docker-credential-helpers README.
+import { spawn } from 'node:child_process'
+import { z } from 'zod'
+import { NetError } from './errors.ts'
+
+const SUFFIX = /^[a-z0-9][a-z0-9_-]{0,63}$/
+const TIMEOUT_MS = 15_000
+const MAX_OUTPUT_BYTES = 256 * 1024
+const NOT_FOUND = 'credentials not found in native keychain'
+
+const helperAnswer = z.object({ Username: z.string(), Secret: z.string() })
+
+/** Undefined: the helper has none for this server. @throws NetError CREDENTIAL_HELPER_FAILED, never with its output */
+export async function askCredentialHelper(
+  suffix: string,
+  serverKey: string,
+): Promise<{ username: string; secret: string } | undefined> {
+  if (!SUFFIX.test(suffix)) throw failed('its name is not allowed')
+  const { status, output } = await run(`docker-credential-${suffix}`, serverKey)
+  if (status !== 0) {
+    if (output.toString('utf8').includes(NOT_FOUND)) return undefined
+    throw failed(`it ended with status ${status ?? 'none'}`)
+  }
+  const parsed = helperAnswer.safeParse(parseAnswer(output))
+  if (!parsed.success) throw failed('its answer has an unknown form')
+  return { username: parsed.data.Username, secret: parsed.data.Secret }
+}
+
+function parseAnswer(output: Buffer): unknown {
+  try {
+    return JSON.parse(output.toString('utf8'))
+  } catch {
+    throw failed('its answer is not JSON')
+  }
+}
+
+async function run(program: string, input: string): Promise<{ status: number | null; output: Buffer }> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(program, ['get'], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+      timeout: TIMEOUT_MS,
+      killSignal: 'SIGKILL',
+    })
+    const chunks: Buffer[] = []
+    let length = 0
+    child.stdout.on('data', (chunk: Buffer) => {
+      length += chunk.byteLength
+      if (length > MAX_OUTPUT_BYTES) child.kill('SIGKILL')
+      else chunks.push(chunk)
+    })
+    child.on('error', () => {
+      reject(failed(`${program} cannot be started`))
+    })
+    child.on('close', (status) => {
+      resolve({ status, output: Buffer.concat(chunks) })
+    })
+    // A helper that does not read its input must not bring us down.
+    child.stdin.on('error', () => undefined)
+    child.stdin.end(input)
+  })
+}
+
+function failed(why: string): NetError {
+  return new NetError('CREDENTIAL_HELPER_FAILED', `The credential helper failed: ${why}.`, { why })
+}

@@ -1,0 +1,177 @@
+// HTTP to one origin, with limits on time and size. It follows no redirect, adds no credentials and decides nothing about statuses.
+import { Pool, type Dispatcher } from 'undici'
+import { NetError, type NetErrorCode } from './errors.ts'
+
+/** Milliseconds. */
+export interface Timeouts {
+  /** To connect, TLS included. */
+  readonly connectMs: number
+  /** Until the answer begins, and between two pieces of its body. */
+  readonly headersMs: number
+  /** Until the answer has ended, everything included. */
+  readonly totalMs: number
+}
+
+/** PEM texts; absent: the usual authorities, and no client certificate. */
+export interface TlsOptions {
+  readonly caPem?: string
+  readonly clientCertificatePem?: string
+  readonly clientKeyPem?: string
+}
+
+export interface HttpRequest {
+  readonly method: 'GET' | 'POST'
+  /** Path and query; begins with a slash. */
+  readonly path: string
+  readonly headers?: Readonly<Record<string, string>>
+  readonly body?: Uint8Array
+  /** The largest body that is read, in bytes. */
+  readonly maxBytes: number
+}
+
+export interface HttpResponse {
+  readonly status: number
+  /** Names in lower case; repeated headers joined with a comma. */
+  readonly headers: ReadonlyMap<string, string>
+  readonly body: Uint8Array
+}
+
+const MAX_CONNECTIONS = 16
+const MAX_HEADER_BYTES = 32 * 1024
+/** Enough for a list of errors: what is read of an answer that is not 200. */
+const MAX_ERROR_BYTES = 64 * 1024
+/** Shorter than servers usually wait, so that requests do not run into a connection that is being closed. */
+const KEEP_ALIVE_MS = 4_000
+
+export class HttpClient {
+  readonly origin: string
+  readonly #pool: Pool
+  readonly #timeouts: Timeouts
+
+  constructor(origin: string, tls: TlsOptions, timeouts: Timeouts) {
+    this.origin = origin
+    this.#timeouts = timeouts
+    this.#pool = new Pool(origin, {
+      connections: MAX_CONNECTIONS,
+      pipelining: 1,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      headersTimeout: timeouts.headersMs,
+      bodyTimeout: timeouts.headersMs,
+      maxHeaderSize: MAX_HEADER_BYTES,
+      connect: {
+        timeout: timeouts.connectMs,
+        ...(tls.caPem !== undefined && { ca: tls.caPem }),
+        ...(tls.clientCertificatePem !== undefined && { cert: tls.clientCertificatePem }),
+        ...(tls.clientKeyPem !== undefined && { key: tls.clientKeyPem }),
+      },
+    })
+  }
+
+  /** The answer, whatever its status. @throws NetError NET_* */
+  async request(request: HttpRequest): Promise<HttpResponse> {
+    const { method, path, body, maxBytes } = request
+    const deadline = AbortSignal.timeout(this.#timeouts.totalMs)
+    try {
+      const answer = await this.#pool.request({
+        method,
+        path,
+        headers: { 'accept-encoding': 'identity', 'user-agent': 'countersign', ...request.headers },
+        body: body === undefined ? null : Buffer.from(body.buffer, body.byteOffset, body.byteLength),
+        signal: deadline,
+      })
+      const headers = headerMap(answer.headers)
+      if ((headers.get('content-encoding') ?? 'identity') !== 'identity') {
+        discard(answer.body)
+        throw this.#error('NET_MALFORMED', 'sent a compressed answer that was not asked for')
+      }
+      const limit = answer.statusCode === 200 ? maxBytes : Math.min(maxBytes, MAX_ERROR_BYTES)
+      return { status: answer.statusCode, headers, body: await this.#read(answer.body, headers, limit) }
+    } catch (error) {
+      throw this.#named(error, deadline)
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#pool.destroy()
+  }
+
+  async #read(
+    body: Dispatcher.ResponseData['body'],
+    headers: ReadonlyMap<string, string>,
+    maxBytes: number,
+  ): Promise<Uint8Array> {
+    if (Number(headers.get('content-length') ?? 0) > maxBytes) {
+      discard(body)
+      throw this.#error('NET_TOO_LARGE', `announced more than ${maxBytes} bytes`)
+    }
+    const chunks: Buffer[] = []
+    let length = 0
+    for await (const chunk of body) {
+      if (!Buffer.isBuffer(chunk)) continue
+      length += chunk.byteLength
+      if (length > maxBytes) {
+        discard(body)
+        throw this.#error('NET_TOO_LARGE', `sent more than ${maxBytes} bytes`)
+      }
+      chunks.push(chunk)
+    }
+    return Buffer.concat(chunks, length)
+  }
+
+  #named(error: unknown, deadline: AbortSignal): NetError {
+    if (error instanceof NetError) return error
+    const code = deadline.aborted ? 'NET_TIMEOUT' : netCode(systemCode(error))
+    return this.#error(code, SENTENCES[code] ?? 'could not be reached', error)
+  }
+
+  #error(code: NetErrorCode, what: string, cause?: unknown): NetError {
+    const facts = { server: this.origin, reason: systemCode(cause) || what }
+    return new NetError(code, `${this.origin} ${what}.`, facts, { cause })
+  }
+}
+
+const SENTENCES: Partial<Record<NetErrorCode, string>> = {
+  NET_DNS: 'has a name that cannot be resolved',
+  NET_REFUSED: 'refuses connections',
+  NET_TLS: 'has a certificate or TLS setting that is not accepted',
+  NET_CONNECT_TIMEOUT: 'did not accept a connection in time',
+  NET_TIMEOUT: 'did not answer in time',
+  NET_RESET: 'ended the connection before its answer was complete',
+  NET_MALFORMED: 'sent what is not HTTP',
+}
+
+/** The code that Node, OpenSSL or undici gave; it may stand on a cause, or on the first of several attempts. */
+function systemCode(error: unknown, depth = 0): string {
+  if (!(error instanceof Error) || depth > 3) return ''
+  if ('code' in error && typeof error.code === 'string') return error.code
+  return systemCode(error instanceof AggregateError ? error.errors[0] : error.cause, depth + 1)
+}
+
+function netCode(code: string): NetErrorCode {
+  if (/^(ENOTFOUND|EAI_)/.test(code)) return 'NET_DNS'
+  if (/^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL)$/.test(code)) return 'NET_REFUSED'
+  if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'NET_CONNECT_TIMEOUT'
+  if (/^(UND_ERR_HEADERS_TIMEOUT|UND_ERR_BODY_TIMEOUT|ETIMEDOUT|UND_ERR_ABORTED)$/.test(code)) return 'NET_TIMEOUT'
+  if (/^(HPE_|UND_ERR_HEADERS_OVERFLOW)/.test(code)) return 'NET_MALFORMED'
+  if (
+    /^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_|ERR_SSL_|ERR_OSSL_|EPROTO|HOSTNAME_MISMATCH|INVALID_CA)/.test(
+      code,
+    )
+  ) {
+    return 'NET_TLS'
+  }
+  return 'NET_RESET'
+}
+
+/** Lets go of a body that is not wanted, without an unhandled error. */
+function discard(body: Dispatcher.ResponseData['body']): void {
+  body.on('error', () => undefined).destroy()
+}
+
+function headerMap(headers: Dispatcher.ResponseData['headers']): ReadonlyMap<string, string> {
+  const map = new Map<string, string>()
+  for (const [name, value] of Object.entries(headers)) {
+    if (value !== undefined) map.set(name.toLowerCase(), Array.isArray(value) ? value.join(', ') : value)
+  }
+  return map
+}
