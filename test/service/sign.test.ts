@@ -129,7 +129,7 @@ describe('signing', () => {
   it('refuses before signing where a client holds the snapshot key', async () => {
     world.registry.push(app, '1.0', 'a')
     world.server.loseKey(app, SNAPSHOT)
-    world.restart()
+    await world.restart()
     expect(outcome(await world.sign(`${app}:1.0`))).to.equal('failed SNAPSHOT_KEY_HELD_BY_CLIENT')
     expect(world.keyHolder.highestSigned(app, RELEASES)).to.equal(0)
   })

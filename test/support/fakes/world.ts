@@ -112,8 +112,9 @@ export class World {
     return ended(this, request)
   }
 
-  /** As after a crash: what was in memory is gone. */
-  restart(): void {
+  /** As after a crash: what was in memory is gone. The dead process is let run into its last wall first. */
+  async restart(): Promise<void> {
+    await this.services.reconciler.stop()
     this.faults.plan(undefined)
     this.services = createServices(this.dependencies)
   }
