@@ -59,7 +59,8 @@ export interface DelegationOptions {
 /** The moment at which tests verify; certificates and expiries lie around it. */
 export const NOW = new Date('2026-06-01T00:00:00Z')
 
-const YEAR_MS = 365 * 24 * 60 * 60 * 1000
+const DAY_MS = 24 * 60 * 60 * 1000
+const YEAR_MS = 365 * DAY_MS
 
 export class RepositoryBuilder {
   readonly gun: Gun
@@ -73,7 +74,7 @@ export class RepositoryBuilder {
     this.roles.set(ROOT, source(10 * YEAR_MS, [this.rootKey('root')]))
     this.roles.set(TARGETS, source(3 * YEAR_MS, [testKey('targets')]))
     this.roles.set(SNAPSHOT, source(3 * YEAR_MS, [testKey('snapshot')]))
-    this.roles.set(TIMESTAMP, source(YEAR_MS / 26, [testKey('timestamp')]))
+    this.roles.set(TIMESTAMP, source(14 * DAY_MS, [testKey('timestamp')]))
   }
 
   /** As `docker trust signer add` leaves it: releases and a signer, with the same key; both empty, and published. */

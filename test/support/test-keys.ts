@@ -33,7 +33,7 @@ export interface TestCertificate {
   readonly serialNumber?: number
 }
 
-/** A key inside a self-signed certificate, as root keys are. ECDSA signatures differ at each call. */
+/** A key inside a self-signed certificate, as root keys are. */
 export function testCertificateKey(name: string, certificate: TestCertificate): TestKey {
   const id = JSON.stringify([name, certificate])
   const cached = certificateKeys.get(id)
@@ -51,9 +51,15 @@ export function testCertificateKey(name: string, certificate: TestCertificate): 
   return key
 }
 
+/** The same message gets the same signature, though ECDSA would make another each time: a file built twice is one file. */
 export function signWith({ privateKey, publicKey }: TestKey, message: Uint8Array): SignatureEntry {
-  return { keyId: publicKey.tufKeyId, ...signMessage(privateKey, message) }
+  const id = `${publicKey.canonicalKeyId}:${createHash('sha256').update(message).digest('hex')}`
+  const made = signatures.get(id) ?? signMessage(privateKey, message)
+  signatures.set(id, made)
+  return { keyId: publicKey.tufKeyId, ...made }
 }
+
+const signatures = new Map<string, ReturnType<typeof signMessage>>()
 
 const certificateKeys = new Map<string, TestKey>()
 
