@@ -106,9 +106,10 @@ export class KeyHolderProcess {
     for (;;) {
       const how = await ended
       if (this.#isStopping) return
-      failures = Date.now() - startedAt > STABLE_MS ? 0 : failures + 1
+      if (Date.now() - startedAt > STABLE_MS) failures = 0
       const pauseMs = RESTART_PAUSES_MS[Math.min(failures, RESTART_PAUSES_MS.length - 1)] ?? STABLE_MS
       this.#options.log.error({ how, pauseMs }, 'the key holder ended; it is started again')
+      failures += 1
       await this.#pause(pauseMs)
       // `stop` may have been called in the pause.
       if (this.#hasStopped()) return
