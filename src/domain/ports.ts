@@ -158,7 +158,8 @@ export interface Clock {
 
 /** Lets time pass; early wake-ups are harmless. */
 export interface Pause {
-  wait(milliseconds: number): Promise<void>
+  /** Resolves after that time, or at once when the signal fires. Keeps no process alive by itself. */
+  wait(milliseconds: number, signal?: AbortSignal): Promise<void>
 }
 
 /** Unpredictable bytes for token secrets and for the jitter of retries. */

@@ -60,6 +60,7 @@ export class Requests implements RequestService {
   }
 
   async waitFor(principal: Principal, id: string, waitMs: number, signal?: AbortSignal): Promise<SigningRequest> {
+    const answered = new AbortController()
     let isOver = false
     let wake: () => void = () => undefined
     // Watching starts before the first look, so that no change falls between.
@@ -73,7 +74,7 @@ export class Requests implements RequestService {
     signal?.addEventListener('abort', end)
     try {
       if (signal?.aborted === true) isOver = true
-      else if (waitMs > 0) void this.#dependencies.pause.wait(waitMs).then(end, end)
+      else if (waitMs > 0) void this.#dependencies.pause.wait(waitMs, answered.signal).then(end, end)
       else isOver = true
       for (;;) {
         const changed = new Promise<void>((resolve) => {
@@ -85,6 +86,7 @@ export class Requests implements RequestService {
       }
     } finally {
       unwatch()
+      answered.abort()
       signal?.removeEventListener('abort', end)
     }
   }

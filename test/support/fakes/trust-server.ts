@@ -79,6 +79,17 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
     this.#keys.set(`${gun} ${role}`, newSigningKey())
   }
 
+  /** Holds the keys of another server, so that what was published there can be published here. */
+  takeKeysOf(other: FakeTrustServer): void {
+    for (const [name, key] of other.#keys) this.#keys.set(name, key)
+  }
+
+  /** Renews snapshot and timestamp, as a Notary server does on reading once they have expired. */
+  renew(gun: Gun): void {
+    const repository = this.#repositories.get(gun)
+    if (repository !== undefined) this.#renew(gun, repository)
+  }
+
   /** Serves the state before the last publication again, as after a restored backup. */
   rollBack(gun: Gun): void {
     const before = this.#history.get(gun)?.pop()

@@ -119,6 +119,11 @@ export class World {
     this.services = createServices(this.dependencies)
   }
 
+  /** As if the daemon had never heard of its repositories. */
+  forgetRegistrations(): void {
+    this.database.sqlite.exec('DELETE FROM first_files; DELETE FROM repositories')
+  }
+
   close(): void {
     this.database.close()
   }
