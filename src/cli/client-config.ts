@@ -14,6 +14,16 @@ import type { Terminal } from './terminal.ts'
 const MAX_BYTES = 64 * 1024
 const MAX_CA_BYTES = 1024 * 1024
 
+/** The environment variables of the client. */
+export const CLIENT_VARIABLES = [
+  'COUNTERSIGN_SERVER',
+  'COUNTERSIGN_TOKEN',
+  'COUNTERSIGN_TOKEN_FILE',
+  'COUNTERSIGN_CA_FILE',
+  'COUNTERSIGN_CLIENT_CONFIG',
+  'COUNTERSIGN_OPERATOR_SOCKET',
+] as const
+
 const clientConfigSchema = z.strictObject({
   server: z.string().optional(),
   tokenFile: z.string().min(1).optional(),

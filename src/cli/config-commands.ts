@@ -1,10 +1,11 @@
 // `config check`: everything that is wrong with a configuration, at once, without starting anything.
 import type { Command } from 'commander'
 import { ConfigError } from '../config/errors.ts'
-import { loadConfig } from '../config/load.ts'
+import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { parseKeyHolderConfig, type KeyHolderConfig } from '../key-holder/config.ts'
 import { readLimits } from '../key-holder/limits.ts'
+import { CLIENT_VARIABLES } from './client-config.ts'
 import { EXIT, type ExitStatus } from './errors.ts'
 import { readPublicFile } from './files.ts'
 import type { Perform, Session } from './session.ts'
@@ -44,7 +45,7 @@ async function check(session: Session, options: CheckOptions): Promise<ExitStatu
 }
 
 function checkDaemon({ output, terminal }: Session, path: string | undefined): void {
-  const { file, digest } = loadConfig(path, terminal.env)
+  const { file, digest } = loadDaemonConfig(path, terminal)
   output.document({ valid: true, file: file ?? null, digest })
   output.line(`${file ?? 'The environment with the defaults'} is valid. Digest: ${digest}`)
 }
@@ -55,6 +56,16 @@ async function checkKeyHolder({ output, terminal }: Session, file: string): Prom
   output.document({ valid: true, file, limitsFile: config.limitsFile, limitsDigest: digest })
   output.line(`${file} is valid.`)
   output.line(`${config.limitsFile} is valid. Digest: ${digest}`)
+}
+
+/** Variables that the command line reads for itself: as a client, and to find the configuration. No settings of the daemon. */
+const OWN_VARIABLES: ReadonlySet<string> = new Set([...CLIENT_VARIABLES, 'COUNTERSIGN_CONFIG'])
+
+/** The daemon's configuration: the file named, else $COUNTERSIGN_CONFIG, else none. @throws ConfigError CONFIG_* */
+export function loadDaemonConfig(path: string | undefined, { env }: Terminal): LoadedConfig {
+  const fromEnvironment = env['COUNTERSIGN_CONFIG'] ?? ''
+  const settings = Object.fromEntries(Object.entries(env).filter(([name]) => !OWN_VARIABLES.has(name)))
+  return loadConfig(path ?? (fromEnvironment === '' ? undefined : fromEnvironment), settings)
 }
 
 /** @throws ConfigError CONFIG_INVALID with every fault; CliError FILE_UNREADABLE */

@@ -1,11 +1,31 @@
 // `serve` and `key-holder`: start a process of the service, and stop it in order on Ctrl-C or SIGTERM.
 // Their code is loaded only when they run, so that the other commands start quickly and never touch it.
 import type { Command } from 'commander'
-import { readKeyHolderConfig } from './config-commands.ts'
+import { loadDaemonConfig, readKeyHolderConfig } from './config-commands.ts'
 import { EXIT, type ExitStatus } from './errors.ts'
 import type { Perform, Session } from './session.ts'
 
 export function addDaemonCommands(program: Command, perform: Perform): void {
+  program
+    .command('serve')
+    .summary('run the daemon')
+    .description(
+      'Runs the daemon, and as configured the key holder as its child. Without a configuration: a first try on loopback.',
+    )
+    .option('--config <file>', 'configuration (COUNTERSIGN_CONFIG); without it the environment and the defaults')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ countersign serve
+  $ countersign serve --config /etc/countersign/countersign.yaml
+
+Exit status: 0 stopped by a signal; 1 otherwise.`,
+    )
+    .action((options: { config?: string }, command: Command) =>
+      perform(command, (session) => runServe(session, options.config)),
+    )
+
   program
     .command('key-holder')
     .summary('run the key holder')
@@ -22,6 +42,19 @@ Exit status: 0 stopped by a signal; 1 otherwise.`,
     .action((options: { config: string }, command: Command) =>
       perform(command, (session) => runKeyHolder(session, options.config)),
     )
+}
+
+async function runServe({ terminal, output }: Session, file: string | undefined): Promise<ExitStatus> {
+  const loaded = loadDaemonConfig(file, terminal)
+  const { startServe } = await import('../supervisor.ts')
+  const running = await startServe(loaded, {
+    tell: (line) => {
+      output.progress(line)
+    },
+  })
+  await untilAborted(terminal.interrupted)
+  await running.stop()
+  return EXIT.done
 }
 
 async function runKeyHolder({ terminal }: Session, file: string): Promise<ExitStatus> {

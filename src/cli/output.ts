@@ -122,7 +122,10 @@ export function problemOf(error: unknown): JsonProblem {
     // Its message lists the faults again, one per line.
     const [first = ''] = error.message.split('\n')
     const faults = error.faults.map(({ path, message }) => ({ path: path === '' ? 'the file' : path, message }))
-    return { ...document(error, titleOf(error.code), { errors: faults }), detail: first.replace(/:$/, '.') }
+    return {
+      ...document(error, titleOf(error.code), faults.length > 0 ? { errors: faults } : {}),
+      detail: first.replace(/:$/, '.'),
+    }
   }
   if (error instanceof CodedError) {
     const known = error as CodedError<string>

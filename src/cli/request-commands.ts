@@ -81,8 +81,8 @@ async function listRequests(session: Session, options: ListOptions): Promise<Exi
       },
       answer: signingRequestPageSchema,
     })
-    requests.push(...page.items)
-    cursor = page.items.length === 0 ? undefined : (page.nextCursor ?? undefined)
+    requests.push(...page.requests)
+    cursor = page.requests.length === 0 ? undefined : (page.nextCursor ?? undefined)
   } while (cursor !== undefined && requests.length < options.limit)
   printList(session, requests.slice(0, options.limit), cursor)
   return EXIT.done
@@ -94,7 +94,7 @@ function printList(
   nextCursor: string | undefined,
 ): void {
   const { output } = session
-  output.document({ items: requests, ...(nextCursor !== undefined && { nextCursor }) })
+  output.document({ requests, ...(nextCursor !== undefined && { nextCursor }) })
   output.table(
     ['ID', 'STATUS', 'KIND', 'CREATED', 'SUBMITTER', 'IMAGES'],
     requests.map((request) => [

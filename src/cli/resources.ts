@@ -31,10 +31,10 @@ export const signingRequestSchema = z.looseObject({
 export type SigningRequestResource = z.infer<typeof signingRequestSchema>
 
 /** A page of a list. */
-export const pageSchema = <T extends z.ZodType>(item: T) =>
-  z.looseObject({ items: z.array(item), nextCursor: z.string().max(2000).nullish() })
-
-export const signingRequestPageSchema = pageSchema(signingRequestSchema)
+export const signingRequestPageSchema = z.looseObject({
+  requests: z.array(signingRequestSchema),
+  nextCursor: z.string().max(2000).nullish(),
+})
 
 export const verificationsSchema = z.looseObject({
   images: z.array(

@@ -74,12 +74,12 @@ describe('cli output', () => {
   describe('request', () => {
     const pages: Script = ({ query }) =>
       query.get('cursor') === null
-        ? { body: { items: [request('published', [published()])], nextCursor: 'c1' } }
-        : { body: { items: [request('failed')] } }
+        ? { body: { requests: [request('published', [published()])], nextCursor: 'c1' } }
+        : { body: { requests: [request('failed')] } }
 
     it('list collects pages up to the limit', async () => {
       const all = await ran(['request', 'list', '--json'], pages)
-      expect(all.json()).to.deep.equal({ items: [request('published', [published()]), request('failed')] })
+      expect(all.json()).to.deep.equal({ requests: [request('published', [published()]), request('failed')] })
       const one = await ran(['request', 'list', '--limit', '1', '--json'], pages)
       expect(one.json()).to.deep.include({ nextCursor: 'c1' })
     })
@@ -87,7 +87,9 @@ describe('cli output', () => {
     it('list passes the filters on', async () => {
       const filtered: Script = ({ query }) => ({
         body:
-          query.toString() === `limit=20&gun=${encodeURIComponent(GUN)}&status=failed` ? { items: [] } : 'wrong query',
+          query.toString() === `limit=20&gun=${encodeURIComponent(GUN)}&status=failed`
+            ? { requests: [] }
+            : 'wrong query',
       })
       expect((await ran(['request', 'list', '--gun', GUN, '--status', 'failed'], filtered)).exit).to.equal(0)
     })

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { expect } from 'chai'
+import { CLIENT_VARIABLES } from '../../src/cli/client-config.ts'
 import { CLI_ERROR_CODES } from '../../src/cli/errors.ts'
 import { buildProgram } from '../../src/cli/program.ts'
 import { programVersion } from '../../src/cli/version.ts'
@@ -72,9 +73,7 @@ describe('cli program', () => {
 
   it('documents every environment variable that it reads', () => {
     const manual = readFileSync(resolve(top, 'docs/cli.md'), 'utf8')
-    for (const name of ['SERVER', 'TOKEN', 'TOKEN_FILE', 'CA_FILE', 'CLIENT_CONFIG', 'OPERATOR_SOCKET']) {
-      expect(manual).to.include(`COUNTERSIGN_${name}`)
-    }
+    for (const name of [...CLIENT_VARIABLES, 'COUNTERSIGN_CONFIG']) expect(manual).to.include(name)
   })
 
   it('takes no secret as an argument', () => {
@@ -132,6 +131,13 @@ describe('cli program', () => {
     const limits = place.file('bad-limits.yaml', 'repositories: 7\n')
     const good = place.file('good-holder.yaml', `unlock: { keyFile: /x }\nlimitsFile: ${limits}\n`)
     expect((await place.run(['config', 'check', '--key-holder', good])).codes()).to.deep.equal(['LIMITS_FILE_INVALID'])
+  })
+
+  it('takes the variables of the client for no settings of the daemon', async () => {
+    const env = Object.fromEntries(CLIENT_VARIABLES.map((name) => [name, '/nonexistent']))
+    expect((await place.run(['config', 'check'], { env })).exit).to.equal(0)
+    const named = { ...env, COUNTERSIGN_CONFIG: place.path('nowhere.yaml') }
+    expect((await place.run(['config', 'check'], { env: named })).codes()).to.deep.equal(['CONFIG_UNREADABLE'])
   })
 
   it('0: config check of a good configuration', async () => {
