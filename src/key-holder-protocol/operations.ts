@@ -27,7 +27,7 @@ const putTag = z.strictObject({
 const dropTag = z.strictObject({ kind: z.literal('drop'), tag, evidence })
 
 /** A file of the verified base or of a result; its bytes travel as the attachment of the same name. */
-const fileName = z.string().regex(/^[-a-z0-9_/.]{1,400}$/)
+const fileName = z.string().regex(/^(?!.*\.\.)[a-z0-9][-a-z0-9_/.]{0,399}$/)
 
 const publicKey = z.strictObject({
   keytype: text(32),

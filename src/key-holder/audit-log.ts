@@ -43,7 +43,8 @@ export class AuditLog {
   /** Number of entries committed. */
   get size(): number {
     return (
-      this.#database.get<{ size: number }>('SELECT coalesce(max(position) + 1, 0) AS size FROM log_entries')?.size ?? 0
+      this.#database.all<{ size: number }>('SELECT coalesce(max(position) + 1, 0) AS size FROM log_entries')[0]?.size ??
+      0
     )
   }
 
@@ -134,11 +135,11 @@ export class AuditLog {
   }
 
   readonly #nodes: Nodes = (level, index) => {
-    const row = this.#database.get<{ hash: Buffer }>(
+    const row = this.#database.all<{ hash: Buffer }>(
       'SELECT hash FROM log_nodes WHERE level = ? AND position = ?',
       level,
       index,
-    )
+    )[0]
     if (row === undefined) throw damaged('a node is missing', index)
     return row.hash
   }

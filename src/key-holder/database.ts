@@ -48,10 +48,6 @@ export class StateDatabase {
     return this.#guard(() => this.#connection.transaction(change).immediate())
   }
 
-  get<Row>(sql: string, ...values: Value[]): Row | undefined {
-    return this.#guard(() => this.#connection.prepare<Value[], Row>(sql).get(...values))
-  }
-
   all<Row>(sql: string, ...values: Value[]): Row[] {
     return this.#guard(() => this.#connection.prepare<Value[], Row>(sql).all(...values))
   }

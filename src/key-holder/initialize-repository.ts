@@ -3,6 +3,7 @@ import { randomBytes, type KeyObject } from 'node:crypto'
 import {
   certificateKey,
   createRootCertificate,
+  keyObjectOf,
   newRoot,
   newTargets,
   parseGun,
@@ -15,6 +16,8 @@ import {
   TufError,
   verifyRootCertificate,
   type Gun,
+  type JsonObject,
+  type JsonValue,
   type PublicKey,
   type RoleName,
   type UnsignedMetadata,
@@ -237,17 +240,17 @@ function signerRoleOf(signer: string, gun: Gun): RoleName {
   return role
 }
 
-function publicKeyIn(key: InitializeRequest['snapshotKey']): PublicKey {
-  const value = new Map([
-    ['private', null as string | null],
-    ['public', key.keyval.public],
-  ])
-  return parsePublicKey(
-    new Map<string, string | typeof value>([
-      ['keytype', key.keytype],
-      ['keyval', value],
+/** Only a key that verifies something, or the repository would be born dead. @throws TufError KEY_* */
+function publicKeyIn({ keytype, keyval }: InitializeRequest['snapshotKey']): PublicKey {
+  const members: JsonObject = new Map([['public', keyval.public]])
+  const key = parsePublicKey(
+    new Map<string, JsonValue>([
+      ['keytype', keytype],
+      ['keyval', members],
     ]),
   )
+  keyObjectOf(key)
+  return key
 }
 
 /** Everything asked for but the evidence, which names the call and not the repository. */

@@ -62,11 +62,11 @@ export class KeyTable {
   /** @throws KeyHolderError KEY_NOT_FOUND */
   byRef(keyRef: KeyRef): StoredKey {
     const [gun = '', canonicalKeyId = ''] = keyRef.replace(/^sealed:/, '').split('#')
-    const row = this.#database.get<Row>(
+    const row = this.#database.all<Row>(
       'SELECT * FROM keys WHERE gun = ? AND canonical_key_id = ?',
       gun,
       canonicalKeyId,
-    )
+    )[0]
     if (row === undefined) throw new KeyHolderError('KEY_NOT_FOUND', 'There is no such key here.', { keyRef })
     return toKey(row)
   }

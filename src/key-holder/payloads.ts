@@ -69,12 +69,12 @@ export class PayloadTable {
 
   /** @throws KeyHolderError STATE_UNWRITABLE where it is not there */
   get(gun: Gun, role: RoleName, version: number): Payload {
-    const row = this.#database.get<Row>(
+    const row = this.#database.all<Row>(
       'SELECT * FROM signed_payloads WHERE gun = ? AND role = ? AND version = ?',
       gun,
       role,
       version,
-    )
+    )[0]
     if (row === undefined) {
       throw new KeyHolderError('KEY_HOLDER_STATE_DAMAGED', 'A recorded version is missing.', { gun, role, version })
     }
@@ -89,10 +89,10 @@ export class PayloadTable {
 
   /** What an earlier call with this idempotency key asked for. */
   publication(id: string): { readonly gun: string; readonly requestDigest: string } | undefined {
-    const row = this.#database.get<{ gun: string; request_digest: string }>(
+    const row = this.#database.all<{ gun: string; request_digest: string }>(
       'SELECT gun, request_digest FROM publications WHERE id = ?',
       id,
-    )
+    )[0]
     return row === undefined ? undefined : { gun: row.gun, requestDigest: row.request_digest }
   }
 

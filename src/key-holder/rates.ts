@@ -12,11 +12,11 @@ export class Rates {
 
   /** The amount within the last hour. Minutes ahead of `now` count too: a clock set back forgives nothing. */
   used(subject: string, now: Date): number {
-    const row = this.#database.get<{ total: number }>(
+    const row = this.#database.all<{ total: number }>(
       'SELECT coalesce(sum(amount), 0) AS total FROM rates WHERE subject = ? AND minute > ?',
       subject,
       minuteOf(now) - WINDOW_MINUTES,
-    )
+    )[0]
     return row?.total ?? 0
   }
 

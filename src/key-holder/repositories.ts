@@ -47,7 +47,7 @@ export class RepositoryTable {
   }
 
   find(gun: Gun): Repository | undefined {
-    const row = this.#database.get<Row>('SELECT * FROM repositories WHERE gun = ?', gun)
+    const row = this.#database.all<Row>('SELECT * FROM repositories WHERE gun = ?', gun)[0]
     return row === undefined ? undefined : toRepository(row)
   }
 
@@ -87,7 +87,7 @@ export class RepositoryTable {
   }
 
   count(): number {
-    return this.#database.get<{ n: number }>('SELECT count(*) AS n FROM repositories')?.n ?? 0
+    return this.#database.all<{ n: number }>('SELECT count(*) AS n FROM repositories')[0]?.n ?? 0
   }
 
   insert(o: {

@@ -91,7 +91,7 @@ function createLogKey(
 }
 
 function find(database: StateDatabase, name: string): Buffer | undefined {
-  return database.get<{ value: Buffer }>('SELECT value FROM settings WHERE name = ?', name)?.value
+  return database.all<{ value: Buffer }>('SELECT value FROM settings WHERE name = ?', name)[0]?.value
 }
 
 function read(database: StateDatabase, name: string): Buffer {

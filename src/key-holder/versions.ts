@@ -70,7 +70,7 @@ export class VersionTable {
 
   /** Whether we signed exactly this content, or an operator accepted it. */
   isOurs(gun: Gun, role: RoleName, version: number, messageSha256: string): boolean {
-    const found = this.#database.get(
+    const found = this.#database.all(
       `SELECT 1 FROM signed_payloads WHERE gun = ? AND role = ? AND version = ? AND message_sha256 = ?
        UNION ALL SELECT 1 FROM foreign_versions WHERE gun = ? AND role = ? AND version = ? AND message_sha256 = ? AND accepted = 1`,
       gun,
@@ -81,7 +81,7 @@ export class VersionTable {
       role,
       version,
       messageSha256,
-    )
+    )[0]
     return found !== undefined
   }
 
@@ -101,8 +101,11 @@ export class VersionTable {
 
   /** The digest that a tag stood for last, as far as we know. */
   tagDigest(gun: Gun, tag: string): string | undefined {
-    return this.#database.get<{ sha256: string }>('SELECT sha256 FROM tag_digests WHERE gun = ? AND tag = ?', gun, tag)
-      ?.sha256
+    return this.#database.all<{ sha256: string }>(
+      'SELECT sha256 FROM tag_digests WHERE gun = ? AND tag = ?',
+      gun,
+      tag,
+    )[0]?.sha256
   }
 
   rememberTag(gun: Gun, tag: string, sha256: string): void {

@@ -68,7 +68,7 @@ export class TestKeyHolder {
   readonly config: KeyHolderConfig
   now = NOW
   #running: RunningKeyHolder | undefined
-  #connections: KeyHolderConnection[] = []
+  readonly #connections = new Map<string, KeyHolderConnection>()
 
   constructor(scope: Scope, limits = LIMITS) {
     const top = scope.folder('kh')
@@ -104,8 +104,7 @@ export class TestKeyHolder {
   }
 
   async stop(): Promise<void> {
-    for (const connection of this.#connections) connection.close()
-    this.#connections = []
+    for (const connection of this.#connections.values()) connection.close()
     await this.#running?.close()
     this.#running = undefined
   }
@@ -138,8 +137,8 @@ export class TestKeyHolder {
   }
 
   #connect(path: string): KeyHolderConnection {
-    const connection = connectKeyHolder(path, { timeoutMs: 15_000 })
-    this.#connections.push(connection)
+    const connection = this.#connections.get(path) ?? connectKeyHolder(path, { timeoutMs: 15_000 })
+    this.#connections.set(path, connection)
     return connection
   }
 }
@@ -228,9 +227,9 @@ export class HeldRepository {
 
   /** What the trust server serves; the same content always has the same signatures. */
   files(): Map<string, Uint8Array> {
-    for (const role of this.builder.roles.values()) {
+    for (const [name, role] of this.builder.roles) {
       role.mangle ??= (bytes) => {
-        const content = Buffer.from(bytes).toString().split(',"signatures":')[0] ?? ''
+        const content = name + (Buffer.from(bytes).toString().split(',"signatures":')[0] ?? '')
         const known = this.#signed.get(content) ?? bytes
         this.#signed.set(content, known)
         return known
