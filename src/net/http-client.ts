@@ -1,5 +1,5 @@
 // HTTP to one origin, with limits on time and size. It follows no redirect, adds no credentials and decides nothing about statuses.
-import { Pool, type Dispatcher } from 'undici'
+import { errors, Pool, type Dispatcher } from 'undici'
 import { NetError, type NetErrorCode } from './errors.ts'
 
 /** Milliseconds. */
@@ -60,6 +60,8 @@ export class HttpClient {
       maxHeaderSize: MAX_HEADER_BYTES,
       connect: {
         timeout: timeouts.connectMs,
+        // Said although it is the default: NODE_TLS_REJECT_UNAUTHORIZED in the environment must not switch the check off.
+        rejectUnauthorized: true,
         ...(tls.caPem !== undefined && { ca: tls.caPem }),
         ...(tls.clientCertificatePem !== undefined && { cert: tls.clientCertificatePem }),
         ...(tls.clientKeyPem !== undefined && { key: tls.clientKeyPem }),
@@ -143,6 +145,8 @@ const SENTENCES: Partial<Record<NetErrorCode, string>> = {
 /** The code that Node, OpenSSL or undici gave; it may stand on a cause, or on the first of several attempts. */
 function systemCode(error: unknown, depth = 0): string {
   if (!(error instanceof Error) || depth > 3) return ''
+  // undici 7.30 does not always give it a code.
+  if (error instanceof errors.HTTPParserError) return 'HPE_INVALID'
   if ('code' in error && typeof error.code === 'string') return error.code
   return systemCode(error instanceof AggregateError ? error.errors[0] : error.cause, depth + 1)
 }
