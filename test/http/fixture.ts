@@ -226,6 +226,7 @@ export interface FixtureOptions {
   readonly services?: Parameters<typeof fakeServices>[1]
   readonly probes?: Partial<HealthProbes>
   readonly log?: Log
+  readonly tls?: NonNullable<HttpServerOptions['tls']>
 }
 
 export async function startFixture(o: FixtureOptions = {}): Promise<Fixture> {
@@ -245,6 +246,7 @@ export async function startFixture(o: FixtureOptions = {}): Promise<Fixture> {
     log: o.log ?? silentLog,
     settings: parsed.config,
     version: '0.0.0',
+    ...(o.tls !== undefined && { tls: o.tls }),
   }
   const server = new HttpServer(options)
   const { url } = await server.start()
