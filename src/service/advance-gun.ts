@@ -88,7 +88,7 @@ export class GunWorker {
   async #publish(gun: Gun, group: readonly PendingImage[]): Promise<Outcome> {
     try {
       const intent = await this.#intents.form(gun, group)
-      if (intent === undefined) return 'ended'
+      if (intent === 'ended' || intent === 'later') return intent
       const outcome = await this.#steps.sign(intent)
       if (outcome === 'split') for (const image of intent.images) this.#alone.add(nameOf(image))
       return outcome

@@ -34,6 +34,8 @@ interface Candidate {
   readonly roles: readonly RoleName[]
 }
 
+/** How long an image waits for a key holder, trust server or registry that is out of reach, in milliseconds; then it fails. */
+const PATIENCE_MS = 15 * 60_000
 /** Changes of one publication: the key holder takes 1000, and a shorter list keeps a failure small. */
 const MAX_CHANGES = 500
 /** Registry look-ups at the same time. */
@@ -50,24 +52,26 @@ export class IntentFormer {
     this.#snapshotKey = snapshotKey
   }
 
-  /** Approved images of one GUN and one kind -> one intent; undefined where none is left. */
-  async form(gun: Gun, images: readonly PendingImage[]): Promise<Intent | undefined> {
+  /**
+   * Approved images of one GUN and one kind -> one intent. `ended`: none is left. `later`: somebody who must be asked is out of
+   * reach, and the images wait as they are.
+   */
+  async form(gun: Gun, images: readonly PendingImage[]): Promise<Intent | 'ended' | 'later'> {
     // 1. Load and verify the base. A crash leaves the images approved.
     let loaded: LoadedRepository
     try {
       loaded = await this.#load(gun)
     } catch (error) {
-      this.#progress.move(images, { type: 'failed', error: failureOf(error) })
-      return undefined
+      return this.#refuse(images, error)
     }
     // 2. Choose the roles; refuse before anything is signed where the publication could not succeed.
     const candidates = sameRoles(distinctTags(images.flatMap((image) => this.#candidate(loaded, image) ?? [])))
     const first = candidates[0]
-    if (first === undefined) return undefined
+    if (first === undefined) return 'ended'
     // 3. The registry must still serve what was decided upon. The tag may have moved while the request waited.
-    const checked = await this.#recheck(candidates)
+    const { checked, isWaiting } = await this.#recheck(candidates)
     const changing = checked.filter((candidate) => !this.#isSettled(loaded.trusted, candidate))
-    if (changing.length === 0) return undefined
+    if (changing.length === 0) return isWaiting ? 'later' : 'ended'
     // 4. Save the intent. A crash before leaves the images approved; a crash after leaves an intent that nobody acts upon any more:
     //    whether the key holder signed it is not known, so it is given up, and a version it may have signed is burnt by the next.
     return this.#save(loaded.trusted, first.roles, changing)
@@ -97,8 +101,20 @@ export class IntentFormer {
     }
   }
 
-  async #recheck(candidates: readonly Candidate[]): Promise<readonly Candidate[]> {
+  /** Images wait for an outage to pass, but not for ever: then they fail with its code. */
+  #refuse(images: readonly PendingImage[], error: unknown): 'ended' | 'later' {
+    const now = this.#dependencies.clock.now().getTime()
+    const isPatient = ({ record }: PendingImage): boolean => now - record.at.getTime() < PATIENCE_MS
+    const failing = isOutage(error) ? images.filter((image) => !isPatient(image)) : images
+    if (failing.length > 0) this.#progress.move(failing, { type: 'failed', error: failureOf(error) })
+    return failing.length < images.length ? 'later' : 'ended'
+  }
+
+  async #recheck(
+    candidates: readonly Candidate[],
+  ): Promise<{ readonly checked: readonly Candidate[]; readonly isWaiting: boolean }> {
     const checked: Candidate[] = []
+    let isWaiting = false
     for (let start = 0; start < candidates.length; start += MAX_PARALLEL_RESOLVES) {
       const some = candidates.slice(start, start + MAX_PARALLEL_RESOLVES)
       const results = await Promise.allSettled(some.map((candidate) => this.#resolveAgain(candidate)))
@@ -106,10 +122,10 @@ export class IntentFormer {
         const candidate = some[index]
         if (candidate === undefined) continue
         if (result.status === 'fulfilled') checked.push(candidate)
-        else this.#progress.move([candidate.image], { type: 'failed', error: failureOf(result.reason) })
+        else if (this.#refuse([candidate.image], result.reason) === 'later') isWaiting = true
       }
     }
-    return checked
+    return { checked, isWaiting }
   }
 
   async #resolveAgain({ change, image }: Candidate): Promise<void> {
@@ -142,9 +158,9 @@ export class IntentFormer {
     return true
   }
 
-  #save(base: TrustedRepository, roles: readonly RoleName[], candidates: readonly Candidate[]): Intent | undefined {
+  #save(base: TrustedRepository, roles: readonly RoleName[], candidates: readonly Candidate[]): Intent | 'ended' {
     const [first] = candidates
-    if (first === undefined) return undefined
+    if (first === undefined) return 'ended'
     const { clock, identifiers } = this.#dependencies
     const now = clock.now()
     const changes = candidates.map(({ change }) => change)

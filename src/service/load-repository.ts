@@ -2,6 +2,7 @@
 // about trust itself: RepositoryVerifier says which file comes next, and whether what came is good.
 import { type Gun, RepositoryVerifier, type RoleName, sha256Hex, type TrustedRepository } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
+import { codeOf } from '../domain/port-faults.ts'
 import type { RepositoryCustody } from '../domain/ports.ts'
 import type { Repository } from '../domain/repository.ts'
 import type { ServiceDependencies } from './dependencies.ts'
@@ -73,5 +74,11 @@ function followPin(
       },
     )
   }
-  return repositories.update({ ...repository, root: { sha256: sha256Hex(pinned), bytes: pinned } })
+  try {
+    return repositories.update({ ...repository, root: { sha256: sha256Hex(pinned), bytes: pinned } })
+  } catch (error) {
+    // Another load moved it at the same moment; the next one looks again.
+    if (codeOf(error) === 'RECORD_CHANGED') return repository
+    throw error
+  }
 }

@@ -2,7 +2,7 @@
 // that calls KeyHolder.changeTargets and TrustPublisher.publish for tags. At each step stands what a crash around it leaves.
 import { CodedError, type Gun, TufError, targetsOf, type TrustedRepository, verifyNextVersion } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
-import { codeOf, failureOf, isFault } from '../domain/port-faults.ts'
+import { codeOf, failureOf, isFault, isOutage } from '../domain/port-faults.ts'
 import type { PendingImage, SignedRole } from '../domain/ports.ts'
 import type { Publication } from '../domain/publication.ts'
 import type { Failure, RoleVersion } from '../domain/signing-request.ts'
@@ -83,6 +83,8 @@ export class PublicationSteps {
     if (codeOf(error) === 'PUBLICATION_REPLAYED') {
       return this.#giveUp(publication.id, publication, images, 'PUBLICATION_REPLAYED')
     }
+    // The intent stands until the key holder can be asked again; then a new one is formed.
+    if (isOutage(error)) return 'later'
     if (images.length > 1 && isFault('changeRefusal', error)) {
       this.#images.move(images, { type: 'conflict' })
       return 'split'

@@ -9,8 +9,10 @@ import {
   TARGETS,
 } from '@countersign/tuf'
 import { expect } from 'chai'
-import type { ImageRecord, SigningRequest } from '../../src/domain/signing-request.ts'
-import { addAlice, publishAs, publishRelease, publishTargets, SIGNER } from '../support/fakes/rival.ts'
+import { type ImageRecord, isFinal, type SigningRequest } from '../../src/domain/signing-request.ts'
+import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
+import { NotaryError } from '../../src/notary/errors.ts'
+import { addAlice, publishAs, publishRelease, publishTargets, replaceOurKeys, SIGNER } from '../support/fakes/rival.ts'
 import { app, ended, everybody, World } from '../support/fakes/world.ts'
 import { FakeTrustServerError } from '../support/fakes/trust-server.ts'
 
@@ -140,6 +142,71 @@ describe('signing', () => {
     world.registry.push(app, 'release-1', 'a')
     expect(outcome(await world.sign(`${app}:1.0`))).to.equal('failed SIGNING_ROLE_UNAVAILABLE')
     expect(outcome(await world.sign(`${app}:release-1`))).to.equal('published')
+  })
+
+  it('refuses roles that the owner took from us, and builds nothing upon what is not valid', async () => {
+    world.registry.push(app, '1.0', 'a')
+    world.registry.push(app, '2.0', 'b')
+    await world.sign(`${app}:1.0`)
+    await replaceOurKeys(world, app)
+    expect(outcome(await world.sign(`${app}:2.0`))).to.equal('failed SIGNING_ROLE_UNAVAILABLE')
+    expect(outcome(await world.unsign(`${app}:1.0`))).to.equal('failed UNSIGN_INCOMPLETE')
+    expect(world.server.version(app, RELEASES)).to.equal(1)
+  })
+
+  describe('while somebody is out of reach', () => {
+    const outages: readonly [string, () => Error][] = [
+      ['source.read', () => new NotaryError('NOTARY_UNAVAILABLE', 'x')],
+      ['keyHolder.repositoryStatus', () => new KeyHolderError('KEY_HOLDER_SEALED', 'x')],
+      ['keyHolder.changeTargets', () => new KeyHolderError('KEY_HOLDER_UNREACHABLE', 'x')],
+      ['publisher.serverKey', () => new NotaryError('NOTARY_UNAVAILABLE', 'x')],
+      ['publisher.publish', () => new NotaryError('NOTARY_UNAVAILABLE', 'x')],
+    ]
+    for (const [method, error] of outages) {
+      it(`waits, and publishes once when ${method} works again`, async () => {
+        world.registry.push(app, '1.0', 'a')
+        world.faults.plan({ method, call: 'every', moment: 'before', error })
+        const request = await world.sign(`${app}:1.0`)
+        expect(isFinal(record(request).status)).to.equal(false)
+        world.faults.plan(undefined)
+        expect(outcome(await ended(world, request))).to.equal('published')
+        expect(world.server.published).to.have.length(2)
+      })
+    }
+
+    it('fails with its code in the end, where nothing was sent', async () => {
+      world.registry.push(app, '1.0', 'a')
+      world.faults.plan({
+        method: 'source.read',
+        call: 'every',
+        moment: 'before',
+        error: () => new NotaryError('NOTARY_UNAVAILABLE', 'x'),
+      })
+      const request = await world.sign(`${app}:1.0`)
+      world.time.advance(16 * 60_000)
+      expect(outcome(await ended(world, request))).to.equal('failed NOTARY_UNAVAILABLE')
+    })
+
+    it('is never told as failed where it may have been published', async () => {
+      world.registry.push(app, '1.0', 'a')
+      world.faults.plan({
+        method: 'publisher.publish',
+        call: 'every',
+        moment: 'after',
+        error: () => {
+          world.server.isReadable = false
+          return new NotaryError('NOTARY_ANSWER_LOST', 'x')
+        },
+      })
+      const request = await world.sign(`${app}:1.0`)
+      expect(outcome(request)).to.equal('publishing')
+      world.time.advance(86_400_000)
+      expect(outcome(await ended(world, request))).to.equal('publishing')
+      world.faults.plan(undefined)
+      world.server.isReadable = true
+      expect(outcome(await ended(world, request))).to.equal('published')
+      expect(world.server.published).to.have.length(2)
+    })
   })
 
   it('refuses a repository that was rolled back', async () => {

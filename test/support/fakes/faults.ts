@@ -3,8 +3,8 @@ export type Moment = 'before' | 'after'
 
 export interface Fault {
   readonly method: string
-  /** The nth call of this method, from 1. */
-  readonly call: number
+  /** The nth call of this method, from 1; or each. */
+  readonly call: number | 'every'
   readonly moment: Moment
   readonly error: () => Error
 }
@@ -31,10 +31,9 @@ export class Faults {
 
   wrap<T extends object>(name: string, port: T): T {
     return new Proxy(port, {
-      get: (target, property, receiver) => {
+      get: (target, property) => {
         const value: unknown = Reflect.get(target, property, target)
         if (typeof value !== 'function') return value
-        void receiver
         return (...parameters: unknown[]) =>
           this.#call(`${name}.${String(property)}`, () => value.apply(target, parameters) as unknown)
       },
@@ -46,7 +45,8 @@ export class Faults {
     const fault = this.#fault
     // After a crash nothing works any more until the next plan.
     if (this.#isDown && fault?.error() instanceof Crash) throw fault.error()
-    if (fault?.method !== method || this.calls.filter((call) => call === method).length !== fault.call) return work()
+    if (fault?.method !== method) return work()
+    if (fault.call !== 'every' && this.calls.filter((call) => call === method).length !== fault.call) return work()
     this.#isDown = true
     if (fault.moment === 'before') return this.#fail(fault, undefined)
     return this.#fail(fault, work())

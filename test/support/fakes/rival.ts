@@ -72,3 +72,16 @@ export async function addAlice(world: World, gun: Gun, paths: readonly string[] 
   await world.server.publish(gun, new Map([[TARGETS, signFile(unsigned, [world.keyHolder.key(gun, TARGETS)])]]))
   return alice
 }
+
+/** The owner takes our roles away from us: both now need a key that we do not have. */
+export async function replaceOurKeys(world: World, gun: Gun): Promise<void> {
+  const { publicKey } = newSigningKey()
+  const trusted = await load(world, gun)
+  const unsigned = newTargets({
+    role: TARGETS,
+    version: trusted.targets.metadata.version + 1,
+    expiresAt: EXPIRES_AT,
+    delegations: [SIGNER, RELEASES].map((name) => ({ name, keys: [publicKey], paths: [''], threshold: 1 })),
+  })
+  await world.server.publish(gun, new Map([[TARGETS, signFile(unsigned, [world.keyHolder.key(gun, TARGETS)])]]))
+}

@@ -40,6 +40,8 @@ interface Published {
 const DAY_MS = 86_400_000
 
 export class FakeTrustServer implements TrustSource, TrustPublisher {
+  /** False: every read fails as in an outage. */
+  isReadable = true
   readonly published: { gun: Gun; roles: RoleName[] }[] = []
   readonly #clock: Clock
   readonly #repositories = new Map<Gun, Published>()
@@ -51,6 +53,7 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
   }
 
   read(gun: Gun, fileName: string, maxBytes: number): Promise<Uint8Array | undefined> {
+    if (!this.isReadable) return Promise.reject(new FakeTrustServerError('NOTARY_UNAVAILABLE', 'out of reach'))
     const bytes = this.#repositories.get(gun)?.files.get(fileName)
     if (bytes !== undefined && bytes.byteLength > maxBytes) return Promise.reject(new Error(`${fileName} is too long.`))
     return Promise.resolve(bytes)
@@ -70,7 +73,7 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
       this.#publish(gun, files)
       return Promise.resolve()
     } catch (error) {
-      return Promise.reject(error as Error)
+      return Promise.reject(error instanceof Error ? error : new Error('Not an error.'))
     }
   }
 
