@@ -29,8 +29,8 @@ describe('permission before any connection', function () {
     registered = `${scripted.host}/team/app`
     await countersign.must(['repo', 'init', registered])
     stranger = join(countersign.folder, 'cli/stranger.token')
-    const grant = `submit=${scripted.host}/other/*`
-    await countersign.must(['token', 'create', '--name', 'stranger', '--grant', grant, '--out', stranger])
+    const grant = `submit:${scripted.host}/other/*`
+    await countersign.must(['token', 'create', 'stranger', '--grant', grant, '--out', stranger])
   })
   after(() => scope.close())
 

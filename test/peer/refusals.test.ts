@@ -53,8 +53,17 @@ const SCRIPTED: readonly { readonly title: string; readonly answer: ScriptedAnsw
     code: 'REGISTRY_DIGEST_MISMATCH',
   },
   {
-    title: 'a registry that sends something that is not a manifest',
+    title: 'a registry that sends a page where a manifest should be',
     answer: { status: 200, headers: { 'content-type': 'text/html' }, body: '<p>Welcome</p>' },
+    code: 'MANIFEST_MALFORMED',
+  },
+  {
+    title: 'a manifest of a type that nobody pulls',
+    answer: {
+      status: 200,
+      headers: { 'content-type': 'application/vnd.example.manifest+json' },
+      body: JSON.stringify({ schemaVersion: 2, mediaType: 'application/vnd.example.manifest+json' }),
+    },
     code: 'MANIFEST_TYPE_UNSUPPORTED',
   },
   {

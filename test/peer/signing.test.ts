@@ -64,7 +64,7 @@ for (const { title, keys, loopback } of VARIANTS) {
       expect(result?.roles?.map(({ role }) => role)).to.have.members(roles)
       await expectPulls(image.reference, 'accepted')
       for (const role of roles) {
-        const [entry] = (await new NotaryClient(scope, { notary }).list(image.gun, [role])).filter(
+        const [entry] = (await new NotaryClient(scope, { notary }).list(image.gun, role)).filter(
           ({ name }) => name === image.tag,
         )
         expect(entry).to.deep.equal({ name: image.tag, sha256: image.sha256, length: image.length, role })
@@ -111,10 +111,12 @@ for (const { title, keys, loopback } of VARIANTS) {
 
       it('notary list and notary delegation list agree', async () => {
         const client = new NotaryClient(scope, { notary })
-        expect(await client.list(gun)).to.deep.equal([
-          { name: '1.0', sha256: first.sha256, length: first.length, role: 'targets/releases' },
-        ])
-        expect(await client.list(gun, ['targets'])).to.deep.equal([])
+        // Without a role it shows one of the roles that hold the tag, in the order of the file.
+        const [entry, ...others] = await client.list(gun)
+        expect(entry).to.deep.include({ name: '1.0', sha256: first.sha256, length: first.length })
+        expect(entry?.role).to.be.oneOf(roles)
+        expect(others).to.deep.equal([])
+        expect(await client.list(gun, 'targets')).to.deep.equal([])
         const delegations = await client.delegations(gun)
         expect(delegations.map(({ role }) => role)).to.have.members(roles)
         expect(new Set(delegations.flatMap(({ keyIds }) => keyIds)).size).to.equal(1)

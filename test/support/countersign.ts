@@ -172,6 +172,7 @@ export class Countersign {
       env: {
         ...Object.fromEntries(Object.keys(process.env).map((name) => [name, undefined])),
         PATH: process.env['PATH'],
+        HOME: this.folder,
       },
       ...(isRoot() ? { uid, gid: SHARED_GID } : {}),
     })

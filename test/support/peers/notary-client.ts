@@ -59,12 +59,18 @@ export class NotaryClient {
     return ['-c', this.#config, '-d', this.#folder, ...args]
   }
 
-  /** `notary list GUN [-r ROLE]`, sorted by name. Without roles: what a consumer finds, one row for each name. */
-  async list(gun: string, roles: readonly string[] = []): Promise<NotaryTarget[]> {
-    const { stdout } = await this.must(['list', gun, ...roles.flatMap((role) => ['--roles', role])])
-    return rows(stdout)
-      .map(([name = '', sha256 = '', length = '', role = '']) => ({ name, sha256, length: Number(length), role }))
-      .filter(({ sha256 }) => /^[0-9a-f]{64}$/.test(sha256))
+  /** `notary list GUN`: one row for each name, from whichever role is found first. With a role: the entries of that role itself. */
+  async list(gun: string, role?: string): Promise<NotaryTarget[]> {
+    const { stdout } = await this.must(['list', gun, ...(role === undefined ? [] : ['--roles', role])])
+    return (
+      rows(stdout)
+        .map(([name = '', sha256 = '', length = '', foundIn = '']) => {
+          return { name, sha256, length: Number(length), role: foundIn }
+        })
+        .filter(({ sha256 }) => /^[0-9a-f]{64}$/.test(sha256))
+        // The client also lists what the role's own delegations hold.
+        .filter((target) => role === undefined || target.role === role)
+    )
   }
 
   /** `notary delegation list GUN`, in its order. */
