@@ -64,7 +64,7 @@ const LISTED: readonly Row[] = [
 ]
 
 const OWN: readonly Row[] = [
-  ['a root without a role', editSigned((root) => withoutMember(root, 'roles', 'targets')), 'METADATA_ROLE_MISSING'],
+  ['a root without a role', editSigned(withoutMember('roles', 'targets')), 'METADATA_ROLE_MISSING'],
   ['a root whose keys are not there', setMember('keys', new Map()), 'METADATA_KEY_MISSING'],
 ]
 
@@ -276,7 +276,9 @@ describe('RepositoryVerifier', () => {
   })
 })
 
-function withoutMember(signed: Map<string, JsonValue>, member: string, name: string): void {
-  const kept = [...(signed.get(member) as JsonObject)].filter(([key]) => key !== name)
-  signed.set(member, new Map(kept))
+function withoutMember(member: string, name: string): (signed: Map<string, JsonValue>) => void {
+  return (signed) => {
+    const kept = [...(signed.get(member) as JsonObject)].filter(([key]) => key !== name)
+    signed.set(member, new Map(kept))
+  }
 }
