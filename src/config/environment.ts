@@ -10,7 +10,15 @@ export type Environment = Readonly<Record<string, string | undefined>>
 const PREFIX = 'COUNTERSIGN_'
 
 /** Names that other parts of the program read: the command line as a client, and where `serve` finds its configuration. */
-const RESERVED = new Set(['COUNTERSIGN_SERVER', 'COUNTERSIGN_TOKEN', 'COUNTERSIGN_TOKEN_FILE', 'COUNTERSIGN_CONFIG'])
+const RESERVED = new Set([
+  'COUNTERSIGN_SERVER',
+  'COUNTERSIGN_TOKEN',
+  'COUNTERSIGN_TOKEN_FILE',
+  'COUNTERSIGN_CA_FILE',
+  'COUNTERSIGN_CLIENT_CONFIG',
+  'COUNTERSIGN_OPERATOR_SOCKET',
+  'COUNTERSIGN_CONFIG',
+])
 
 /** What Kubernetes puts into every pod when a Service is called `countersign`; not meant for us. */
 const KUBERNETES = /^COUNTERSIGN_(SERVICE_HOST|SERVICE_PORT|PORT)(_.*)?$/

@@ -3,6 +3,7 @@ import Router from '@koa/router'
 import Koa, { type Middleware } from 'koa'
 import type { Log } from '../log.ts'
 import { authenticate, type TokenLookup } from './authenticate.ts'
+import { hasBody } from './body.ts'
 import { HttpError } from './errors.ts'
 import { guardRequest } from './guard.ts'
 import type { Metrics } from './metrics.ts'
@@ -65,6 +66,8 @@ function answer(o: ApplicationOptions): Handler {
       ctx.set(headers)
       ctx.body = JSON.stringify(document)
       ctx.type = 'application/problem+json'
+      // A body that nobody read would be read to its end to keep the connection.
+      if (hasBody(ctx.req) && !ctx.req.complete) ctx.set('connection', 'close')
       if (document.code === 'TOKEN_MISSING' || document.code === 'TOKEN_INVALID') o.metrics.tokenRefused(document.code)
       if (document.status >= 500) o.log.error({ requestId: ctx.state.requestId, error }, 'a request failed')
     }

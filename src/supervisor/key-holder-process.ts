@@ -20,6 +20,8 @@ export interface KeyHolderProcessOptions {
 /** How long the first start may take, in milliseconds: stretching a passphrase and checking the log take seconds. */
 const START_TIMEOUT_MS = 60_000
 const POLL_MS = 50
+/** How often a key holder that is not our child is asked whether it still lives, in milliseconds. */
+const OTHER_POLL_MS = 2_000
 /** Pauses before a restart, in milliseconds; the last one repeats. */
 const RESTART_PAUSES_MS = [500, 1_000, 2_000, 5_000, 10_000, 30_000] as const
 /** Who ran for so long starts again with the first pause, in milliseconds. */
@@ -31,6 +33,8 @@ export class KeyHolderProcess {
   readonly #options: KeyHolderProcessOptions
   #child: ChildProcess | undefined
   #isStopping = false
+  /** The daemon's own death, other than by SIGKILL, takes the child along. */
+  readonly #onExit = () => this.#child?.kill('SIGTERM')
   #wake: () => void = () => undefined
   #supervision: Promise<void> = Promise.resolve()
 
@@ -39,16 +43,18 @@ export class KeyHolderProcess {
   }
 
   /**
-   * Starts the process and resolves when it answers. A key holder that answers already (its daemon was killed) is used as it is.
+   * Starts the process and resolves when it answers. A key holder that answers already (its daemon was killed) is used
+   * until it ends.
    * @throws ConfigError KEY_HOLDER_NOT_STARTED where it ends before it answers, or does not answer in time
    */
   async start(): Promise<void> {
+    process.on('exit', this.#onExit)
     if (await isAnswering(this.#options.serviceSocket)) {
-      this.#options.log.warn({}, 'a key holder answers already: it is used, and neither restarted nor stopped')
+      this.#options.log.warn({}, 'a key holder answers already: it is used, and replaced only when it ends')
+      this.#supervision = this.#supervise(this.#endOfOther())
       return
     }
-    const child = this.#spawn()
-    const ended = exitOf(child)
+    const ended = exitOf(this.#spawn())
     await this.#untilAnswering(ended)
     this.#supervision = this.#supervise(ended)
   }
@@ -65,6 +71,7 @@ export class KeyHolderProcess {
       clearTimeout(timer)
     }
     await this.#supervision
+    process.off('exit', this.#onExit)
   }
 
   /** In a process group of its own: Ctrl-C at the terminal must reach it through us, after the step at hand. */
@@ -97,6 +104,12 @@ export class KeyHolderProcess {
     }
     await this.stop()
     throw new ConfigError('KEY_HOLDER_NOT_STARTED', `The key holder did not come up: ${end ?? 'it does not answer'}.`)
+  }
+
+  /** Resolves when a key holder that is not our child no longer answers, or when we stop. */
+  async #endOfOther(): Promise<string> {
+    while (!this.#isStopping && (await isAnswering(this.#options.serviceSocket))) await this.#pause(OTHER_POLL_MS)
+    return 'it no longer answers'
   }
 
   async #supervise(first: Promise<string>): Promise<void> {

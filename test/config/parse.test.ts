@@ -199,6 +199,9 @@ describe('parseConfig', () => {
       accept('', {
         COUNTERSIGN_SERVER: 'https://x',
         COUNTERSIGN_TOKEN_FILE: '/t',
+        COUNTERSIGN_CA_FILE: '/c',
+        COUNTERSIGN_CLIENT_CONFIG: '/c',
+        COUNTERSIGN_OPERATOR_SOCKET: '/s',
         COUNTERSIGN_SERVICE_HOST: '10.0.0.1',
         COUNTERSIGN_PORT_8750_TCP_ADDR: '10.0.0.1',
         COUNTERSIGN_PORT: 'tcp://10.0.0.1:8750',

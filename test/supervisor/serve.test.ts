@@ -1,3 +1,4 @@
+import { spawn } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
@@ -137,6 +138,27 @@ describe('serve', function () {
     expect(isAlive(pid)).to.equal(true)
     await server.stop()
     expect(isAlive(pid)).to.equal(false)
+  })
+
+  it('uses a key holder that its killed predecessor left, and replaces it when it ends', async () => {
+    const first = await serve()
+    await until('it is ready', () => isReady(first))
+    await first.stop()
+    const config = join(data, 'key-holder/key-holder.yaml')
+    const left = spawn(program[0], [...program.slice(1), 'key-holder', '--config', config], { stdio: 'ignore' })
+    try {
+      const socket = join(data, 'key-holder/run/service.sock')
+      await until('the other listens', () => existsSync(socket))
+      lines = []
+      const second = await serve()
+      await until('it is ready', () => isReady(second))
+      expect(keyHolderPids()).to.deep.equal([])
+      left.kill('SIGKILL')
+      await until('its own is started', () => keyHolderPids().length === 1)
+      await until('it is ready again', () => isReady(second))
+    } finally {
+      left.kill('SIGKILL')
+    }
   })
 
   it('refuses a data folder whose database is gone', async () => {

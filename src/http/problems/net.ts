@@ -18,7 +18,6 @@ export const NET_PROBLEMS = {
   NET_RESET: retry(502, 'A server ended the connection', AGAIN),
   NET_MALFORMED: refuse(502, 'A server sent what is not HTTP', CONFIGURATION),
   NET_TOO_LARGE: refuse(502, 'A server sent more than is read', 'Call an operator: limits, or an attack.'),
-  NET_REDIRECTED: refuse(502, 'A server redirects, which is not followed', CONFIGURATION),
   CHALLENGE_MALFORMED: refuse(502, 'A server asks for authentication in a way that is not understood', CONFIGURATION),
   CHALLENGE_UNSUPPORTED: refuse(502, 'A server asks for a kind of authentication that is not supported', CONFIGURATION),
   TOKEN_REALM_NOT_ALLOWED: refuse(
@@ -27,6 +26,7 @@ export const NET_PROBLEMS = {
     'If the realm is right, an operator must add it to tokenRealms. Nothing was sent there.',
   ),
   TOKEN_REFUSED: refuse(502, 'A token server refuses our credentials', CONFIGURATION),
+  TOKEN_UNAVAILABLE: retry(503, 'A token server is not able to answer now', AGAIN),
   TOKEN_MALFORMED: refuse(502, 'A token server sent no usable token', CONFIGURATION),
   CREDENTIALS_OVER_PLAIN_HTTP: refuse(502, 'Credentials would travel without TLS', CONFIGURATION),
   CREDENTIALS_UNREADABLE: refuse(502, 'The credentials for a server cannot be read', CONFIGURATION),
