@@ -28,7 +28,7 @@ export class AuthenticatedClient {
   readonly #options: RemoteOptions
   readonly #clients = new Map<string, HttpClient>()
   readonly #tokens: TokenCache
-  /** What the server asked for last; saves the first, refused request. */
+  /** What the server asked for last, and what could be met; saves the first, refused request. */
   #challenge: Challenge | undefined
 
   constructor(options: RemoteOptions, now: () => number = () => Date.now()) {
@@ -40,44 +40,64 @@ export class AuthenticatedClient {
   async request(request: AuthenticatedRequest): Promise<HttpResponse> {
     const { origin, pathname } = new URL(this.#options.url)
     const sent = { ...request, path: pathname.replace(/\/$/, '') + request.path }
-    const first = await this.#clientFor(origin).request(await this.#authorized(sent))
+    const client = this.#clientFor(origin)
+    const tried = await this.#asBefore(sent)
+    const first = await client.request(tried)
     if (first.status !== 401) return first
     const header = first.headers.get('www-authenticate')
     if (header === undefined) return first
-    this.#challenge = parseChallenge(header)
-    this.#tokens.drop(tokenKey(this.#challenge, request))
-    const again = await this.#authorized(sent)
-    return again.headers?.['authorization'] === undefined ? first : this.#clientFor(origin).request(again)
+    const challenge = parseChallenge(header)
+    this.#tokens.drop(tokenKey(challenge, request))
+    const again = await this.#authorized(sent, challenge)
+    // Kept only now: a challenge that cannot be met must not stand in the way of the next one.
+    this.#challenge = challenge
+    // The same again would only count as one more wrong password.
+    if (again === undefined || again.headers?.['authorization'] === tried.headers?.['authorization']) return first
+    return client.request(again)
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.#clients.values()].map((client) => client.close()))
   }
 
-  async #authorized(request: AuthenticatedRequest): Promise<AuthenticatedRequest> {
+  /** With what the server asked for last. Where that fails now, it is forgotten, and the next request asks the server anew. */
+  async #asBefore(request: AuthenticatedRequest): Promise<AuthenticatedRequest> {
     const challenge = this.#challenge
     if (challenge === undefined) return request
+    try {
+      return (await this.#authorized(request, challenge)) ?? request
+    } catch (error) {
+      if (this.#challenge === challenge) this.#challenge = undefined
+      throw error
+    }
+  }
+
+  /** Undefined: there is nothing to authorize with. */
+  async #authorized(request: AuthenticatedRequest, challenge: Challenge): Promise<AuthenticatedRequest | undefined> {
     const authorization = await this.#authorization(challenge, request)
-    return authorization === undefined ? request : { ...request, headers: { ...request.headers, authorization } }
+    return authorization === undefined ? undefined : { ...request, headers: { ...request.headers, authorization } }
   }
 
   async #authorization(challenge: Challenge, request: AuthenticatedRequest): Promise<string | undefined> {
+    const own = new URL(this.#options.url)
     if (challenge.scheme === 'basic') {
       const credentials = await this.#options.credentials.credentialsFor(request.credentialHost)
       if (credentials?.kind !== 'password') return undefined
-      this.#requireTls(new URL(this.#options.url))
+      requireTls(own)
       return basicAuthorization(credentials)
     }
     // Refused before credentials are even read.
     this.#requireAllowedRealm(challenge, request.scope)
-    const credentials = await this.#options.credentials.credentialsFor(request.credentialHost)
-    if (credentials !== undefined) this.#requireTls(challenge.realm)
     const { realm, service } = challenge
-    const token = await this.#tokens.token(tokenKey(challenge, request), {
-      realm,
-      scope: request.scope,
-      ...(service !== undefined && { service }),
-      ...(credentials !== undefined && { credentials }),
+    const token = await this.#tokens.token(tokenKey(challenge, request), async () => {
+      const credentials = await this.#options.credentials.credentialsFor(request.credentialHost)
+      if (credentials !== undefined) for (const url of [realm, own]) requireTls(url)
+      return {
+        realm,
+        scope: request.scope,
+        ...(service !== undefined && { service }),
+        ...(credentials !== undefined && { credentials }),
+      }
     })
     return `Bearer ${token}`
   }
@@ -99,11 +119,6 @@ export class AuthenticatedClient {
     )
   }
 
-  #requireTls(url: URL): void {
-    if (url.protocol === 'https:' || isLoopbackHost(url.hostname)) return
-    throw new NetError('CREDENTIALS_OVER_PLAIN_HTTP', 'Credentials are not sent without TLS.', { server: url.origin })
-  }
-
   #clientFor(origin: string): HttpClient {
     let client = this.#clients.get(origin)
     if (client === undefined) {
@@ -112,6 +127,11 @@ export class AuthenticatedClient {
     }
     return client
   }
+}
+
+function requireTls(url: URL): void {
+  if (url.protocol === 'https:' || isLoopbackHost(url.hostname)) return
+  throw new NetError('CREDENTIALS_OVER_PLAIN_HTTP', 'Credentials are not sent without TLS.', { server: url.origin })
 }
 
 function tokenKey(challenge: Challenge, { scope, credentialHost }: { scope: string; credentialHost: string }): string {

@@ -10,11 +10,11 @@ export const NET_ERROR_CODES = [
   'NET_RESET',
   'NET_MALFORMED',
   'NET_TOO_LARGE',
-  'NET_REDIRECTED',
   'CHALLENGE_MALFORMED',
   'CHALLENGE_UNSUPPORTED',
   'TOKEN_REALM_NOT_ALLOWED',
   'TOKEN_REFUSED',
+  'TOKEN_UNAVAILABLE',
   'TOKEN_MALFORMED',
   'CREDENTIALS_OVER_PLAIN_HTTP',
   'CREDENTIALS_UNREADABLE',
@@ -35,6 +35,7 @@ const BEFORE_SENDING: readonly NetErrorCode[] = [
   'CHALLENGE_UNSUPPORTED',
   'TOKEN_REALM_NOT_ALLOWED',
   'TOKEN_REFUSED',
+  'TOKEN_UNAVAILABLE',
   'TOKEN_MALFORMED',
   'CREDENTIALS_OVER_PLAIN_HTTP',
   'CREDENTIALS_UNREADABLE',
@@ -46,7 +47,16 @@ export function isBeforeSending(error: NetError): boolean {
   return BEFORE_SENDING.includes(error.code)
 }
 
+const PASSING: readonly NetErrorCode[] = [
+  'NET_DNS',
+  'NET_REFUSED',
+  'NET_CONNECT_TIMEOUT',
+  'NET_TIMEOUT',
+  'NET_RESET',
+  'TOKEN_UNAVAILABLE',
+]
+
 /** Failures of the way, not of what is configured: the same call may succeed later. */
 export function isPassing(error: NetError): boolean {
-  return ['NET_DNS', 'NET_REFUSED', 'NET_CONNECT_TIMEOUT', 'NET_TIMEOUT', 'NET_RESET'].includes(error.code)
+  return PASSING.includes(error.code)
 }

@@ -1,5 +1,5 @@
 // HTTP to one origin, with limits on time and size. It follows no redirect, adds no credentials and decides nothing about statuses.
-import { errors, Pool, type Dispatcher } from 'undici'
+import { buildConnector, errors, Pool, type Dispatcher } from 'undici'
 import { NetError, type NetErrorCode } from './errors.ts'
 
 /** Milliseconds. */
@@ -47,6 +47,8 @@ export class HttpClient {
   readonly origin: string
   readonly #pool: Pool
   readonly #timeouts: Timeouts
+  /** Errors that came while a connection was being made: nothing can have been sent. */
+  readonly #whileConnecting = new WeakSet<Error>()
 
   constructor(origin: string, tls: TlsOptions, timeouts: Timeouts) {
     this.origin = origin
@@ -58,27 +60,27 @@ export class HttpClient {
       headersTimeout: timeouts.headersMs,
       bodyTimeout: timeouts.headersMs,
       maxHeaderSize: MAX_HEADER_BYTES,
-      connect: {
+      connect: this.#connector({
         timeout: timeouts.connectMs,
         // Said although it is the default: NODE_TLS_REJECT_UNAUTHORIZED in the environment must not switch the check off.
         rejectUnauthorized: true,
         ...(tls.caPem !== undefined && { ca: tls.caPem }),
         ...(tls.clientCertificatePem !== undefined && { cert: tls.clientCertificatePem }),
         ...(tls.clientKeyPem !== undefined && { key: tls.clientKeyPem }),
-      },
+      }),
     })
   }
 
   /** The answer, whatever its status. @throws NetError NET_* */
   async request(request: HttpRequest): Promise<HttpResponse> {
-    const { method, path, body, maxBytes } = request
+    const { method, path, body: sent, maxBytes } = request
     const deadline = AbortSignal.timeout(this.#timeouts.totalMs)
     try {
       const answer = await this.#pool.request({
         method,
         path,
         headers: { 'accept-encoding': 'identity', 'user-agent': 'countersign', ...request.headers },
-        body: body === undefined ? null : Buffer.from(body.buffer, body.byteOffset, body.byteLength),
+        body: sent === undefined ? null : Buffer.from(sent.buffer, sent.byteOffset, sent.byteLength),
         signal: deadline,
       })
       const headers = headerMap(answer.headers)
@@ -86,8 +88,10 @@ export class HttpClient {
         discard(answer.body)
         throw this.#error('NET_MALFORMED', 'sent a compressed answer that was not asked for')
       }
-      const limit = answer.statusCode === 200 ? maxBytes : Math.min(maxBytes, MAX_ERROR_BYTES)
-      return { status: answer.statusCode, headers, body: await this.#read(answer.body, headers, limit) }
+      const body = await (answer.statusCode === 200
+        ? this.#read(answer.body, headers, maxBytes)
+        : readStart(answer.body, MAX_ERROR_BYTES))
+      return { status: answer.statusCode, headers, body }
     } catch (error) {
       throw this.#named(error, deadline)
     }
@@ -95,6 +99,27 @@ export class HttpClient {
 
   async close(): Promise<void> {
     await this.#pool.destroy()
+  }
+
+  /** undici's own, except that its errors are remembered. */
+  #connector(options: buildConnector.BuildOptions): buildConnector.connector {
+    const connect = buildConnector(options)
+    return (target, done) => {
+      try {
+        connect(target, (...[error, socket]) => {
+          if (error === null) {
+            done(null, socket)
+            return
+          }
+          this.#whileConnecting.add(error)
+          done(error, null)
+        })
+      } catch (error) {
+        // Thrown where a certificate or key cannot be read.
+        if (error instanceof Error) this.#whileConnecting.add(error)
+        throw error
+      }
+    }
   }
 
   async #read(
@@ -122,7 +147,12 @@ export class HttpClient {
 
   #named(error: unknown, deadline: AbortSignal): NetError {
     if (error instanceof NetError) return error
-    const code = deadline.aborted ? 'NET_TIMEOUT' : netCode(systemCode(error))
+    const isConnecting = error instanceof Error && this.#whileConnecting.has(error)
+    const code = isConnecting
+      ? connectingCode(systemCode(error))
+      : deadline.aborted
+        ? 'NET_TIMEOUT'
+        : connectedCode(systemCode(error))
     return this.#error(code, SENTENCES[code] ?? 'could not be reached', error)
   }
 
@@ -134,7 +164,7 @@ export class HttpClient {
 
 const SENTENCES: Partial<Record<NetErrorCode, string>> = {
   NET_DNS: 'has a name that cannot be resolved',
-  NET_REFUSED: 'refuses connections',
+  NET_REFUSED: 'does not accept connections',
   NET_TLS: 'has a certificate or TLS setting that is not accepted',
   NET_CONNECT_TIMEOUT: 'did not accept a connection in time',
   NET_TIMEOUT: 'did not answer in time',
@@ -151,20 +181,37 @@ function systemCode(error: unknown, depth = 0): string {
   return systemCode(error instanceof AggregateError ? error.errors[0] : error.cause, depth + 1)
 }
 
-function netCode(code: string): NetErrorCode {
+/** Whatever is not the network's is TLS: OpenSSL has a hundred reasons to refuse a certificate. */
+function connectingCode(code: string): NetErrorCode {
   if (/^(ENOTFOUND|EAI_)/.test(code)) return 'NET_DNS'
-  if (/^(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL)$/.test(code)) return 'NET_REFUSED'
-  if (code === 'UND_ERR_CONNECT_TIMEOUT') return 'NET_CONNECT_TIMEOUT'
+  if (/^(UND_ERR_CONNECT_TIMEOUT|ETIMEDOUT)$/.test(code)) return 'NET_CONNECT_TIMEOUT'
+  if (/^(E[A-Z]+|UND_ERR_[A-Z_]+)$/.test(code) && code !== 'EPROTO') return 'NET_REFUSED'
+  return 'NET_TLS'
+}
+
+/**
+ * Once connected, the request may have been read, so a broken TLS record is a reset like any other. The exception: in TLS 1.3 a server
+ * refuses a client's certificate only now, and then it has read nothing.
+ */
+function connectedCode(code: string): NetErrorCode {
   if (/^(UND_ERR_HEADERS_TIMEOUT|UND_ERR_BODY_TIMEOUT|ETIMEDOUT|UND_ERR_ABORTED)$/.test(code)) return 'NET_TIMEOUT'
   if (/^(HPE_|UND_ERR_HEADERS_OVERFLOW)/.test(code)) return 'NET_MALFORMED'
-  if (
-    /^(CERT_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|ERR_TLS_|ERR_SSL_|ERR_OSSL_|EPROTO|HOSTNAME_MISMATCH|INVALID_CA)/.test(
-      code,
-    )
-  ) {
-    return 'NET_TLS'
-  }
+  if (/^ERR_SSL_\w*ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED)$/.test(code)) return 'NET_TLS'
   return 'NET_RESET'
+}
+
+/** At most `maxBytes` of an answer that is no success; the rest is of no interest and is not waited for. */
+async function readStart(body: Dispatcher.ResponseData['body'], maxBytes: number): Promise<Uint8Array> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of body) {
+    if (!Buffer.isBuffer(chunk)) continue
+    chunks.push(chunk)
+    length += chunk.byteLength
+    if (length > maxBytes) break
+  }
+  if (length > maxBytes) discard(body)
+  return Buffer.concat(chunks, Math.min(length, maxBytes))
 }
 
 /** Lets go of a body that is not wanted, without an unhandled error. */
