@@ -15,9 +15,10 @@ const helperAnswer = z.object({ Username: z.string(), Secret: z.string() })
 export async function askCredentialHelper(
   suffix: string,
   serverKey: string,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<{ username: string; secret: string } | undefined> {
   if (!SUFFIX.test(suffix)) throw failed('its name is not allowed')
-  const { status, output } = await run(`docker-credential-${suffix}`, serverKey)
+  const { status, output } = await run(`docker-credential-${suffix}`, serverKey, timeoutMs)
   if (status !== 0) {
     if (output.toString('utf8').includes(NOT_FOUND)) return undefined
     throw failed(`it ended with status ${status ?? 'none'}`)
@@ -35,30 +36,50 @@ function parseAnswer(output: Buffer): unknown {
   }
 }
 
-async function run(program: string, input: string): Promise<{ status: number | null; output: Buffer }> {
+/** The helper leads a process group of its own, and the whole group ends with it: what it started may hold its output open. */
+async function run(
+  program: string,
+  input: string,
+  timeoutMs: number,
+): Promise<{ status: number | null; output: Buffer }> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, ['get'], {
-      stdio: ['pipe', 'pipe', 'ignore'],
-      timeout: TIMEOUT_MS,
-      killSignal: 'SIGKILL',
-    })
+    const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'ignore'], detached: true })
     const chunks: Buffer[] = []
     let length = 0
+    const timer = setTimeout(() => {
+      reject(failed(`${program} took longer than ${timeoutMs} ms`))
+      endGroup(child.pid)
+    }, timeoutMs)
     child.stdout.on('data', (chunk: Buffer) => {
       length += chunk.byteLength
-      if (length > MAX_OUTPUT_BYTES) child.kill('SIGKILL')
-      else chunks.push(chunk)
+      if (length <= MAX_OUTPUT_BYTES) return void chunks.push(chunk)
+      reject(failed(`${program} wrote more than ${MAX_OUTPUT_BYTES} bytes`))
+      endGroup(child.pid)
     })
     child.on('error', () => {
+      clearTimeout(timer)
       reject(failed(`${program} cannot be started`))
     })
+    child.on('exit', () => {
+      endGroup(child.pid)
+    })
     child.on('close', (status) => {
+      clearTimeout(timer)
       resolve({ status, output: Buffer.concat(chunks) })
     })
     // A helper that does not read its input must not bring us down.
     child.stdin.on('error', () => undefined)
     child.stdin.end(input)
   })
+}
+
+function endGroup(pid: number | undefined): void {
+  if (pid === undefined) return
+  try {
+    process.kill(-pid, 'SIGKILL')
+  } catch {
+    // The group is gone already.
+  }
 }
 
 function failed(why: string): NetError {

@@ -1,12 +1,12 @@
 // Docker's configuration file as a source of credentials: auths, credsStore, credHelpers, identity tokens.
 // docker/cli v28 cli/config/configfile, cli/config/credentials; Docker Hub is filed under its old index address.
-import { readFileSync, statSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { z } from 'zod'
 import type { Credentials, CredentialSource } from './credentials.ts'
 import { askCredentialHelper } from './credential-helper.ts'
 import { NetError } from './errors.ts'
+import { FileRefusal, readOwnedFile } from './owned-file.ts'
 
 const HUB_HOST = 'docker.io'
 const HUB_KEY = 'https://index.docker.io/v1/'
@@ -31,20 +31,23 @@ export function defaultDockerConfigFile(environment: Readonly<Record<string, str
   return join(environment['DOCKER_CONFIG'] ?? join(homedir(), '.docker'), 'config.json')
 }
 
-/** Credentials from a Docker configuration file, read anew at each call. A missing file means anonymous, as for Docker. */
+/**
+ * Credentials from a Docker configuration file, read anew at each call. A missing file means anonymous, as for Docker. Stricter than
+ * Docker: a file that others can read or write is refused, since it holds passwords and names programs that are started.
+ */
 export function dockerConfigSource(path: string): CredentialSource {
   return { credentialsFor: async (host) => credentialsFrom(readConfig(path), host) }
 }
 
 async function credentialsFrom(config: z.output<typeof configFile>, host: string): Promise<Credentials | undefined> {
   const key = host === HUB_HOST ? HUB_KEY : host
-  const helper = config.credHelpers?.[key] ?? config.credHelpers?.[host] ?? config.credsStore
+  const helper = own(config.credHelpers, key) ?? own(config.credHelpers, host) ?? config.credsStore
   if (helper !== undefined && helper !== '') {
     const answer = await askCredentialHelper(helper, key)
     return answer === undefined ? undefined : named(answer.username, answer.secret)
   }
   for (const candidate of [key, host, `https://${host}`, `https://${host}/v1/`, `https://${host}/v2/`]) {
-    const found = config.auths?.[candidate]
+    const found = own(config.auths, candidate)
     if (found !== undefined) return fromEntry(found)
   }
   return undefined
@@ -68,15 +71,8 @@ function named(username: string, secret: string): Credentials {
 }
 
 function readConfig(path: string): z.output<typeof configFile> {
-  let text: string
-  try {
-    if (statSync(path).size > MAX_CONFIG_BYTES) throw unreadable('it is too large')
-    text = readFileSync(path, 'utf8')
-  } catch (cause) {
-    if (cause instanceof NetError) throw cause
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return {}
-    throw unreadable('it cannot be read', cause)
-  }
+  const text = readText(path)
+  if (text === undefined) return {}
   let document: unknown
   try {
     document = JSON.parse(text)
@@ -88,6 +84,19 @@ function readConfig(path: string): z.output<typeof configFile> {
   if (!parsed.success)
     throw unreadable(`unexpected ${parsed.error.issues.map(({ path: at }) => at.join('.')).join(', ')}`)
   return parsed.data
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readOwnedFile(path, MAX_CONFIG_BYTES)
+  } catch (cause) {
+    throw unreadable(cause instanceof FileRefusal ? cause.message : 'it cannot be read', cause)
+  }
+}
+
+/** Names come from outside, and `constructor` must be none that the object inherits. */
+function own<T>(record: Readonly<Record<string, T>> | undefined, name: string): T | undefined {
+  return record !== undefined && Object.hasOwn(record, name) ? record[name] : undefined
 }
 
 function unreadable(why: string, cause?: unknown): NetError {
