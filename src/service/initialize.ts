@@ -28,9 +28,11 @@ export async function initialize(
   request: InitializationRequest,
   createdBy: string,
 ): Promise<Initialization> {
-  const { repositories } = dependencies
+  const { repositories, settings } = dependencies
   const existing = repositories.find(request.gun)
-  if (existing !== undefined && !isSameRequest(existing, request, dependencies.settings.signerName)) {
+  const isSame = existing !== undefined && isSameRequest(existing, request, settings.signerName)
+  // While the key holder has given no files the settings may still be corrected: it may have refused them.
+  if (existing !== undefined && !isSame && (existing.state !== 'initializing' || existing.firstFiles !== undefined)) {
     throw new DomainError(
       'REPOSITORY_ALREADY_REGISTERED',
       'The repository is registered already, with other settings.',
@@ -41,7 +43,13 @@ export async function initialize(
     )
   }
   // 1. The record, with the server's keys. A crash before leaves nothing; after it the same keys are used again.
-  const record = existing ?? (await register(dependencies, request, createdBy))
+  const chosen = settingsOf(request, settings.signerName)
+  const record =
+    existing === undefined
+      ? await register(dependencies, request.gun, chosen, createdBy)
+      : isSame
+        ? existing
+        : repositories.update({ ...forget(existing, 'certificatePem'), ...chosen })
   if (record.state !== 'initializing') return answer(record)
   // 2. The key holder makes keys and root. A crash before our save is harmless: asked again, it gives the same files.
   const withFiles = record.firstFiles === undefined ? await haveSigned(dependencies, record, request) : record
@@ -98,9 +106,31 @@ export async function completeInitialization(
   return publishFirst(dependencies, dependencies.repositories.update(withFirstFiles(repository, result)))
 }
 
+type ChosenSettings = Pick<Repository, 'rootKind' | 'certificatePem' | 'signer' | 'keyType'>
+
+function settingsOf(
+  { root, delegations, keyType = 'ecdsa' }: InitializationRequest,
+  signerName: string,
+): ChosenSettings {
+  return {
+    rootKind: root.kind,
+    ...(root.kind === 'offline' ? { certificatePem: root.certificatePem } : {}),
+    signer: delegations ? signerName : null,
+    keyType,
+  }
+}
+
+function isSameRequest(repository: Repository, request: InitializationRequest, signerName: string): boolean {
+  const chosen = settingsOf(request, signerName)
+  return (['rootKind', 'certificatePem', 'signer', 'keyType'] as const).every(
+    (name) => repository[name] === chosen[name],
+  )
+}
+
 async function register(
-  { publisher, repositories, clock, settings, source }: ServiceDependencies,
-  { gun, root, delegations, keyType = 'ecdsa' }: InitializationRequest,
+  { publisher, repositories, clock, source }: ServiceDependencies,
+  gun: Gun,
+  chosen: ChosenSettings,
   createdBy: string,
 ): Promise<Repository> {
   if ((await readRoot(source, gun)) !== undefined) throw alreadyPublished(gun)
@@ -110,10 +140,7 @@ async function register(
   const repository: Repository = {
     gun,
     state: 'initializing',
-    rootKind: root.kind,
-    ...(root.kind === 'offline' ? { certificatePem: root.certificatePem } : {}),
-    signer: delegations ? settings.signerName : null,
-    keyType,
+    ...chosen,
     serverKeys: { snapshot, timestamp },
     rootKeyIds: [],
     createdAt: clock.now(),
@@ -160,17 +187,6 @@ function withFirstFiles(repository: Repository, { files, rootKeyIds }: Initializ
 function answer({ gun, state, rootKeyIds, rootSigned }: Repository): Initialization {
   if (state === 'ready') return { gun, state, rootKeyIds }
   return { gun, state: 'awaiting-root-signature', rootKeyIds, ...(rootSigned === undefined ? {} : { rootSigned }) }
-}
-
-function isSameRequest(repository: Repository, request: InitializationRequest, signerName: string): boolean {
-  const { root, delegations, keyType = 'ecdsa' } = request
-  const certificatePem = root.kind === 'offline' ? root.certificatePem : undefined
-  return (
-    repository.rootKind === root.kind &&
-    repository.certificatePem === certificatePem &&
-    repository.signer === (delegations ? signerName : null) &&
-    repository.keyType === keyType
-  )
 }
 
 /** The newest root that the server has, unverified; undefined where the GUN is not published. */

@@ -9,6 +9,7 @@ import {
   TIMESTAMP,
 } from '@countersign/tuf'
 import { expect } from 'chai'
+import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { NotaryError } from '../../src/notary/errors.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { Crash, type Moment } from '../support/fakes/faults.ts'
@@ -56,6 +57,19 @@ describe('initializing a repository', () => {
     await expectCodeAsync('REPOSITORY_ALREADY_REGISTERED', () =>
       world.services.repositories.initialize(everybody, { ...ONLINE, delegations: false }),
     )
+  })
+
+  it('takes other settings while the key holder has given nothing', async () => {
+    world.faults.plan({
+      method: 'keyHolder.initializeRepository',
+      call: 1,
+      moment: 'before',
+      error: () => new KeyHolderError('LIMIT_INITIALIZE', 'no'),
+    })
+    await expectCodeAsync('LIMIT_INITIALIZE', () => world.services.repositories.initialize(everybody, ONLINE))
+    const result = await world.services.repositories.initialize(everybody, { ...ONLINE, delegations: false })
+    expect(result.state).to.equal('ready')
+    expect(world.dependencies.repositories.find(app)?.signer).to.equal(null)
   })
 
   it('refuses a GUN that somebody else published', async () => {

@@ -19,8 +19,7 @@ const EXPIRES_AT = new Date('2029-01-01T00:00:00Z')
 export const SIGNER = parseRoleName('targets/countersign')
 
 export async function load(world: World, gun: Gun): Promise<TrustedRepository> {
-  const bytes = world.keyHolder.rootBytes(gun)
-  if (bytes === undefined) throw new Error('No root.')
+  const bytes = world.trustedRoot(gun)
   const verifier = new RepositoryVerifier({ gun, pin: { kind: 'root', bytes }, now: world.time.now() })
   for (let request: FileRequest | undefined = verifier.next(); request !== undefined; request = verifier.next()) {
     verifier.accept(await world.server.read(gun, request.fileName, request.maxBytes))

@@ -2,7 +2,7 @@
 import { findTarget, type Gun, parseGun } from '@countersign/tuf'
 import { parsePattern } from '../../../src/domain/pattern.ts'
 import { grantsPolicy, type Policy } from '../../../src/domain/policy.ts'
-import type { Observer } from '../../../src/domain/ports.ts'
+import type { KeyHolder, Observer } from '../../../src/domain/ports.ts'
 import { GRANT_KINDS, type GrantKind, type Principal } from '../../../src/domain/principal.ts'
 import { sha256Of } from '../../../src/domain/signed-entry.ts'
 import type { SigningRequest } from '../../../src/domain/signing-request.ts'
@@ -53,13 +53,14 @@ export class World {
   readonly dependencies: ServiceDependencies
   services: Services
 
-  constructor(settings: Partial<ServiceSettings> = {}, policy: Policy = grantsPolicy) {
+  /** @param realKeyHolder stands in for the fake one */
+  constructor(settings: Partial<ServiceSettings> = {}, policy: Policy = grantsPolicy, realKeyHolder?: KeyHolder) {
     const { faults, database } = this
     this.dependencies = {
       source: faults.wrap('source', this.server),
       publisher: faults.wrap('publisher', this.server),
       resolver: faults.wrap('resolver', this.registry),
-      keyHolder: faults.wrap('keyHolder', this.keyHolder),
+      keyHolder: faults.wrap<KeyHolder>('keyHolder', realKeyHolder ?? this.keyHolder),
       requests: faults.wrap('requests', new SqliteRequestStore(database)),
       repositories: faults.wrap('repositories', new SqliteRepositoryStore(database)),
       tokens: faults.wrap('tokens', new SqliteTokenStore(database)),
@@ -117,6 +118,13 @@ export class World {
     await this.services.reconciler.stop()
     this.faults.plan(undefined)
     this.services = createServices(this.dependencies)
+  }
+
+  /** The root that the daemon trusts, read past the faults. */
+  trustedRoot(gun: Gun): Uint8Array {
+    const root = new SqliteRepositoryStore(this.database).find(gun)?.root
+    if (root === undefined) throw new Error('No trusted root.')
+    return root.bytes
   }
 
   /** As if the daemon had never heard of its repositories. */
