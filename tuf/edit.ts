@@ -13,7 +13,7 @@ import { coversName, signingRole, targetsOf } from './resolve.ts'
 import type { RoleName, TargetName } from './role.ts'
 import type { Received, UnsignedMetadata } from './signed.ts'
 import type { TargetsMetadata } from './targets.ts'
-import type { TrustedRepository } from './trusted.ts'
+import { TrustedRepository } from './trusted.ts'
 
 /** One declared change of one entry. */
 export type TargetsChange = PutTarget | DropTarget
@@ -67,6 +67,7 @@ export function editTargets(
 
 /** @throws TufError ROLE_NOT_DELEGATED, ROLE_UNUSABLE */
 export function previousTargets(repository: TrustedRepository, role: RoleName): PreviousTargets {
+  TrustedRepository.require(repository)
   if (signingRole(repository, role) === undefined) {
     throw new TufError('ROLE_NOT_DELEGATED', 'No verified role delegates to this one', { role })
   }

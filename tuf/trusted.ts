@@ -45,6 +45,8 @@ interface Verified extends Current {
 
 /** A repository whose every part passed every check of a stock client, and ours, at one moment. */
 export class TrustedRepository {
+  /** Only instances have it: neither a look-alike nor a subclass by prototype passes `require`. */
+  readonly #made = true
   readonly gun: Gun
   readonly verifiedAt: Date
   readonly root: Received<RootMetadata>
@@ -78,10 +80,18 @@ export class TrustedRepository {
   }
 
   /** Yields the files needed, one after the other. @throws TufError at the first thing that is wrong */
-  static *verify(options: VerifierOptions): Steps<TrustedRepository> {
+  static *verify(given: VerifierOptions): Steps<TrustedRepository> {
+    const options = { ...given, now: new Date(given.now) }
+    // No comparison with such a moment fails: nothing would ever be expired.
+    if (Number.isNaN(options.now.getTime())) throw new RangeError('now is not a moment in time')
     const files = new Map<string, Uint8Array>()
     const verified = yield* recordFiles(verify(options), files)
     return new TrustedRepository(options, verified, files)
+  }
+
+  /** For code that must not work on anything else, whatever its caller's types say. @throws TypeError */
+  static require(repository: TrustedRepository): void {
+    if (!(#made in repository)) throw new TypeError('only a verified repository can be built upon')
   }
 }
 

@@ -252,6 +252,14 @@ describe('editTargets', () => {
       }
     })
 
+    it('a repository that no verifier made, whatever its type', () => {
+      const repository = build().verify()
+      const alike = [Object.assign({}, repository), Object.create(repository)] as unknown as TrustedRepository[]
+      for (const other of alike) expect(() => edit(other, [drop('1.0')])).to.throw(TypeError)
+      for (const other of alike)
+        expect(() => verifyNextVersion(other, RELEASES, new Uint8Array(), [])).to.throw(TypeError)
+    })
+
     it('a version that is not higher, or not plausible', () => {
       const builder = build()
       builder.role('targets/releases').version = 5

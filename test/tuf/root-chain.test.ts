@@ -11,6 +11,7 @@ import {
 import { expectCode } from '../support/expect-code.ts'
 import { NOW, RepositoryBuilder, sha256Of } from '../support/repository-builder.ts'
 import { expire } from '../support/swizzler.ts'
+import { testCa, testKeyOfCa } from '../support/test-ca.ts'
 import { testCertificateKey, testKey, type TestKey } from '../support/test-keys.ts'
 
 const gun = 'registry.example.com/team/app'
@@ -305,7 +306,19 @@ describe('the chain of roots', () => {
       expectCode('ROOT_NOT_PINNED', () => verify({ kind: 'certificates', tufKeyIds: [] }))
     })
 
-    it('a certificate whose CA is pinned; trap Q21: not one for code signing only', () => {
+    it('a certificate of a CA that is pinned, and then only at others of it', () => {
+      const vouched = new RepositoryBuilder()
+      vouched.role('root').keys = [testKeyOfCa('a', gun, 'authority')]
+      const bytes = vouched.firstRoot()
+      const ca = (name: string) => ({ kind: 'ca', certificatesPem: testCa(name) }) as const
+      expect(vouched.verify({ pin: ca('authority') }).root.metadata.version).to.equal(1)
+      expectCode('ROOT_NOT_PINNED', () => vouched.verify({ pin: ca('another authority') }))
+      rotate(vouched, 'without authority')
+      expectCode('ROOT_NOT_PINNED', () => vouched.verify({ pin: ca('authority') }))
+      expect(vouched.verify({ pin: { kind: 'root', bytes } }).root.metadata.version).to.equal(2)
+    })
+
+    it('trap Q21: no certificate for code signing only, although its own CA is pinned', () => {
       const certificatesPem = Buffer.from(builder.rootKey('second').publicKey.publicValue, 'base64').toString()
       expectCode('ROOT_NOT_PINNED', () => verify({ kind: 'ca', certificatesPem }))
     })

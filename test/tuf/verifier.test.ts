@@ -237,10 +237,15 @@ describe('RepositoryVerifier', () => {
         verifier.accept(files.get(request.fileName))
       }
       const repository = verifier.result()
-      expect(repository.verifiedAt).to.equal(NOW)
+      expect(repository.verifiedAt).to.deep.equal(NOW)
       expectCode('VERIFICATION_ORDER', () => {
         verifier.accept(undefined)
       })
+    })
+
+    it('takes no moment that is none', () => {
+      const builder = build()
+      expect(() => builder.verify({ now: new Date(Number.NaN) })).to.throw(RangeError)
     })
 
     it('asks for the same file until it has it', () => {
