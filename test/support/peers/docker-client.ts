@@ -9,7 +9,7 @@ import type { NotaryServer } from './notary-server.ts'
 import { trustingDockerClients } from './require-peers.ts'
 
 export interface DockerClientOptions {
-  readonly notary: NotaryServer
+  readonly notary: Pick<NotaryServer, 'url' | 'host' | 'ca'>
   /** Absent: only what needs no engine, such as `docker trust inspect`. */
   readonly engine?: DockerEngine
   /** Path of the client; the newest with content trust where absent. */
