@@ -1,7 +1,15 @@
 // One Notary v1 server: reads metadata, uploads one atomic update, asks for the keys that the server holds. Decides nothing;
 // what comes back is received, not trusted. Reference: notary v0.7.0 server/server.go, storage/httpstore.go.
 import { randomBytes } from 'node:crypto'
-import { CodedError, parseJson, parsePublicKey, type Gun, type PublicKey, type RoleName } from '@countersign/tuf'
+import {
+  CodedError,
+  keyObjectOf,
+  parseJson,
+  parsePublicKey,
+  type Gun,
+  type PublicKey,
+  type RoleName,
+} from '@countersign/tuf'
 import type { TrustPublisher, TrustSource } from '../domain/ports.ts'
 import { AuthenticatedClient, type RemoteOptions } from '../net/authenticated-client.ts'
 import { isBeforeSending, isPassing, NetError } from '../net/errors.ts'
@@ -13,6 +21,8 @@ import { parseServerError } from './server-error.ts'
 /** notary v0.7.0 storage/httpstore.go: the cap of a key answer is 256 KiB. */
 const MAX_KEY_BYTES = 256 * 1024
 const MAX_ANSWER_BYTES = 64 * 1024
+/** Named by checksum or version: what stands under such a name never changes. */
+const FIXED_FILE = /(?:^[0-9]+\.|\.[0-9a-f]{64}\.json$)/
 
 export class NotaryClient implements TrustSource, TrustPublisher {
   readonly #client: AuthenticatedClient
@@ -22,13 +32,15 @@ export class NotaryClient implements TrustSource, TrustPublisher {
   }
 
   async read(gun: Gun, fileName: string, maxBytes: number): Promise<Uint8Array | undefined> {
-    const answer = await this.#request(gun, 'pull', { method: 'GET', path: pathOf(gun, fileName), maxBytes })
+    const answer = await this.#request(gun, 'pull', {
+      method: 'GET',
+      path: pathOf(gun, fileName),
+      // Notary lets caches keep the current files for five minutes; what was published a moment ago must be seen.
+      headers: FIXED_FILE.test(fileName) ? {} : { 'cache-control': 'no-cache' },
+      maxBytes,
+    })
     if (answer.status === 200) return answer.body
-    if (answer.status === 404) return undefined
-    // Trap Q10: for a role that the snapshot does not list, SQL back ends answer 500 with the role as detail.
-    const error = parseServerError(answer.body)
-    if (answer.status === 500 && fileName.startsWith('targets/') && error?.role?.startsWith('targets/') === true)
-      return undefined
+    if (answer.status === 404 || isUnlistedRole(answer, fileName)) return undefined
     throw refusal(answer)
   }
 
@@ -67,7 +79,10 @@ export class NotaryClient implements TrustSource, TrustPublisher {
     })
     if (answer.status !== 200) throw refusal(answer)
     try {
-      return parsePublicKey(parseJson(answer.body, { maxBytes: MAX_KEY_BYTES, maxDepth: 8 }))
+      const key = parsePublicKey(parseJson(answer.body, { maxBytes: MAX_KEY_BYTES, maxDepth: 8 }))
+      // A root with a key that nobody can verify with would be a dead repository.
+      keyObjectOf(key)
+      return key
     } catch (cause) {
       if (!(cause instanceof CodedError)) throw cause
       throw new NotaryError(
@@ -137,6 +152,13 @@ function named(cause: unknown): unknown {
   )
 }
 
+/** Trap Q10: for a delegation that the snapshot does not list, SQL back ends answer 500 with the role as detail. */
+function isUnlistedRole({ status, body }: HttpResponse, fileName: string): boolean {
+  if (status !== 500 || !fileName.startsWith('targets/')) return false
+  const error = parseServerError(body)
+  return error?.code === 'UNKNOWN' && error.role === fileName.replace(/(?:\.[0-9a-f]{64})?\.json$/, '')
+}
+
 /** The refusal of a read or of a key. */
 function refusal(answer: HttpResponse): NotaryError {
   const { status } = answer
@@ -152,7 +174,7 @@ function refusal(answer: HttpResponse): NotaryError {
       facts,
     )
   }
-  if (status === 429 || status >= 500) {
+  if (status === 408 || status === 429 || status >= 500) {
     return new NotaryError('NOTARY_UNAVAILABLE', 'The trust server is not able to answer now.', facts)
   }
   return new NotaryError(
@@ -171,8 +193,8 @@ function publishRefusal(answer: HttpResponse): NotaryError {
   if ((status === 400 && error?.code === 'VERSION') || (status === 500 && error?.code === 'UPDATING')) {
     return new NotaryError('NOTARY_CONFLICT', 'Another version was published first.', facts)
   }
-  if (status === 401 || status === 403 || (status >= 300 && status < 400)) return refusal(answer)
-  if (status >= 400 && status < 500 && status !== 408 && status !== 429) {
+  if (status === 401 || status === 403 || status === 429 || (status >= 300 && status < 400)) return refusal(answer)
+  if (status >= 400 && status < 500 && status !== 408) {
     return new NotaryError('NOTARY_UPDATE_INVALID', 'The trust server refuses the update.', facts)
   }
   return new NotaryError(

@@ -15,6 +15,9 @@ export interface ServerError {
 
 const LIMITS = { maxBytes: 64 * 1024, maxDepth: 16 }
 const MAX_WORDS = 300
+/** What codes and names look like; anything else is not repeated. */
+const CODE = /^[A-Z][A-Z0-9_]{0,63}$/
+const NAME = /^[A-Za-z]{1,64}$/
 
 /** Undefined: not an error document of a Notary server. */
 export function parseServerError(body: Uint8Array): ServerError | undefined {
@@ -27,13 +30,18 @@ export function parseServerError(body: Uint8Array): ServerError | undefined {
   const errors = member(document, 'errors')
   const first = isJsonArray(errors) ? errors[0] : undefined
   const code = text(member(first, 'code'))
-  if (code === undefined) return undefined
+  if (code === undefined || !CODE.test(code)) return undefined
   const detail = member(first, 'detail')
   const inner = member(detail, 'Error')
   const name = text(member(detail, 'Name'))
   const role = text(member(detail, 'Role'))
   const words = text(member(inner, 'Msg')) ?? text(member(first, 'message')) ?? ''
-  return { code, words: printable(words), ...(name !== undefined && { name }), ...(role !== undefined && { role }) }
+  return {
+    code,
+    words: printable(words),
+    ...(name !== undefined && NAME.test(name) && { name }),
+    ...(role !== undefined && { role: printable(role) }),
+  }
 }
 
 function member(value: JsonValue | undefined, name: string): JsonValue | undefined {
@@ -45,5 +53,5 @@ function text(value: JsonValue | undefined): string | undefined {
 }
 
 function printable(words: string): string {
-  return words.replace(/[^\x20-\x7e]/g, '?').slice(0, MAX_WORDS)
+  return words.slice(0, MAX_WORDS).replace(/[^\x20-\x7e]/g, '?')
 }

@@ -1,0 +1,81 @@
+import { expect } from 'chai'
+import { parseGun, publicKeyOf, TARGETS, TIMESTAMP, type Gun } from '@countersign/tuf'
+import { parsePattern } from '../../src/domain/pattern.ts'
+import { TrustServers, type TrustServer } from '../../src/notary/trust-servers.ts'
+import { expectCodeAsync } from '../support/expect-code.ts'
+import { testKey } from '../support/test-keys.ts'
+
+describe('TrustServers', () => {
+  let heard: string[]
+  let servers: TrustServers
+  beforeEach(() => {
+    heard = []
+    servers = new TrustServers([
+      recording('special', ['registry.test/team/special']),
+      recording('team', ['registry.test/team/*', 'other.test/*']),
+      recording('rest', ['registry.test/*']),
+    ])
+  })
+
+  function recording(name: string, patterns: readonly string[]): TrustServer {
+    const note = (what: string) => (gun: Gun) => {
+      heard.push(`${name} ${what} ${gun}`)
+      return Promise.resolve()
+    }
+    const key = async (gun: Gun) => {
+      await note('key')(gun)
+      return publicKeyOf(testKey('timestamp').privateKey)
+    }
+    return {
+      guns: patterns.map(parsePattern),
+      client: {
+        read: async (gun) => {
+          await note('read')(gun)
+          return undefined
+        },
+        publish: note('publish'),
+        serverKey: key,
+        rotateServerKey: key,
+        close: () => {
+          heard.push(`${name} close`)
+          return Promise.resolve()
+        },
+      },
+    }
+  }
+
+  for (const [gun, name] of [
+    ['registry.test/team/special', 'special'],
+    ['registry.test/team/special/sub', 'team'],
+    ['registry.test/team/app', 'team'],
+    ['other.test/app', 'team'],
+    ['registry.test/app', 'rest'],
+  ] as const) {
+    it(`sends ${gun} to the first server whose pattern matches`, async () => {
+      const parsed = parseGun(gun)
+      await servers.read(parsed, 'root.json', 1)
+      await servers.publish(parsed, new Map([[TARGETS, Buffer.from('{}')]]))
+      await servers.serverKey(parsed, TIMESTAMP)
+      await servers.rotateServerKey(parsed, TIMESTAMP)
+      expect(heard).to.deep.equal(['read', 'publish', 'key', 'key'].map((what) => `${name} ${what} ${gun}`))
+    })
+  }
+
+  it('asks nobody for a repository that no pattern matches', async () => {
+    const gun = parseGun('registry.test.evil.test/team/app')
+    for (const work of [
+      () => servers.read(gun, 'root.json', 1),
+      () => servers.publish(gun, new Map()),
+      () => servers.serverKey(gun, TIMESTAMP),
+      () => servers.rotateServerKey(gun, TIMESTAMP),
+    ]) {
+      expect((await expectCodeAsync('NOTARY_NOT_CONFIGURED', work)).facts).to.deep.equal({ gun })
+    }
+    expect(heard).to.deep.equal([])
+  })
+
+  it('closes every client', async () => {
+    await servers.close()
+    expect(heard).to.deep.equal(['special close', 'team close', 'rest close'])
+  })
+})
