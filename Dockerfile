@@ -7,9 +7,7 @@ WORKDIR /build
 COPY package.json package-lock.json ./
 COPY tuf/package.json tuf/
 RUN npm ci --no-audit --no-fund
-COPY tsconfig.json tsconfig.build.json ./
-COPY tuf tuf
-COPY src src
+COPY . .
 # The SQLite sources are needed to build the addon only.
 RUN npm run build \
  && npm prune --omit=dev --no-audit --no-fund \
@@ -27,7 +25,6 @@ RUN install -d -m 0750 -o 61001 -g 61000 /run/countersign \
  && install -d -m 0700 -o 61001 -g 61000 /var/lib/countersign-key-holder \
  && install -d -m 0700 -o 61002 -g 61000 /var/lib/countersign
 USER 61002:61000
-WORKDIR /var/lib/countersign
 EXPOSE 8750
 ENTRYPOINT ["node", "/opt/countersign/dist/main.js"]
 CMD ["serve", "--config", "/etc/countersign/countersign.yaml"]

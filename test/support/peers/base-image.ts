@@ -16,7 +16,7 @@ const PREBUILDS = '/opt/prebuilds'
 
 /** Imports the stand-in under `tag`. */
 export async function importBaseImage(scope: Scope, docker: DockerClient, tag: string): Promise<void> {
-  const root = scope.folder('base')
+  const root = join(scope.folder('base'), 'root')
   for (const folder of ['bin', 'usr/bin', 'tmp', 'var/lib', 'run', 'etc', 'root']) {
     mkdirSync(join(root, folder), { recursive: true })
   }

@@ -1,12 +1,15 @@
-// Stands before a peer, passes bytes on, and counts connections: a test that says "nothing was asked" needs to have looked.
+// Stands before a peer, passes bytes on, and counts what is sent to it: a test that says "nothing was asked" needs to have looked.
 import { connect, createServer, type Socket } from 'node:net'
 import type { Scope } from '../scope.ts'
 
 export interface CountingProxy {
   readonly port: number
-  /** How many connections were opened so far. */
-  connections(): number
+  /** How many connections were opened, and how many messages sent over them, so far. */
+  activity(): number
 }
+
+/** A closing connection sends a TLS alert (31 bytes at most in TLS 1.2 and 1.3), which asks for nothing. */
+const LONGEST_ALERT_BYTES = 31
 
 /** A proxy on loopback for whatever listens on `targetPort` of loopback. */
 export async function startCountingProxy(scope: Scope, targetPort: number): Promise<CountingProxy> {
@@ -15,6 +18,9 @@ export async function startCountingProxy(scope: Scope, targetPort: number): Prom
   const server = createServer((client) => {
     count += 1
     const target = connect(targetPort, '127.0.0.1')
+    client.on('data', (bytes: Buffer) => {
+      if (bytes.byteLength > LONGEST_ALERT_BYTES) count += 1
+    })
     for (const [from, to] of [
       [client, target],
       [target, client],
@@ -31,5 +37,5 @@ export async function startCountingProxy(scope: Scope, targetPort: number): Prom
     server.close()
   })
   const bound = server.address()
-  return { port: typeof bound === 'object' && bound !== null ? bound.port : 0, connections: () => count }
+  return { port: typeof bound === 'object' && bound !== null ? bound.port : 0, activity: () => count }
 }

@@ -1,6 +1,6 @@
 // A real Docker engine on a socket and in folders of its own. Needs root. It trusts the given authority through SSL_CERT_FILE, so that
 // nothing of this machine is changed.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runCommand, startProcess, type RunningProcess } from '../processes.ts'
 import type { Scope } from '../scope.ts'
@@ -18,6 +18,7 @@ export interface DockerEngine {
 /** A dockerd that answers, until the scope closes. Its containers have no bridge: give them `--network none` or `host`. */
 export async function startDockerEngine(scope: Scope, options: { ca?: TestCa } = {}): Promise<DockerEngine> {
   const folder = scope.folder('engine')
+  const storageDriver = (await hasOverlay(folder)) ? 'overlay2' : 'vfs'
   // Runs after the engine has stopped and before its folder is removed.
   scope.add(() => unmountBelow(folder))
   const caFile = join(folder, 'ca.crt')
@@ -31,7 +32,7 @@ export async function startDockerEngine(scope: Scope, options: { ca?: TestCa } =
       `--config-file=${join(folder, 'daemon.json')}`,
       '--iptables=false',
       '--bridge=none',
-      '--storage-driver=vfs',
+      `--storage-driver=${storageDriver}`,
       `--data-root=${join(folder, 'data')}`,
       `--exec-root=${join(folder, 'exec')}`,
       `--pidfile=${join(folder, 'pid')}`,
@@ -45,6 +46,17 @@ export async function startDockerEngine(scope: Scope, options: { ca?: TestCa } =
     return (await runCommand(docker, ['--host', address, 'version'], { env: { DOCKER_CONFIG: folder } })).status === 0
   })
   return { address, folder, process: engine }
+}
+
+/** Whether layers can be mounted above one another there; else each is a full copy, which works everywhere and takes its time. */
+async function hasOverlay(folder: string): Promise<boolean> {
+  const at = (name: string): string => join(folder, 'probe', name)
+  const [lower, upper, work, merged] = [at('lower'), at('upper'), at('work'), at('merged')]
+  for (const path of [lower, upper, work, merged]) mkdirSync(path, { recursive: true })
+  const options = `lowerdir=${lower},upperdir=${upper},workdir=${work}`
+  const mounted = await runCommand(programOnPath('mount'), ['-t', 'overlay', 'overlay', '-o', options, merged])
+  if (mounted.status === 0) await runCommand(programOnPath('umount'), [merged])
+  return mounted.status === 0
 }
 
 /** The engine leaves mounts behind (its network namespace, its data folder); they would keep the folder from being removed. */
