@@ -2,10 +2,10 @@
 // Where no base image can be pulled a stand-in is made of this machine's own node.
 import { randomBytes } from 'node:crypto'
 import { chmodSync, chownSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { stringify } from 'yaml'
-import { builtProgram } from '../support/countersign-program.ts'
+import { builtProgram, checkout } from '../support/countersign-program.ts'
 import { freePort } from '../support/free-port.ts'
 import { importBaseImage } from '../support/peers/base-image.ts'
 import { readComposeFile, readExample, runArguments, type ComposeFile } from '../support/peers/compose-file.ts'
@@ -23,7 +23,6 @@ import { createTestCa } from '../support/tls.ts'
 
 const IMAGE = 'countersign:test'
 const BASE = 'countersign-base:test'
-const checkout = resolve(import.meta.dirname, '../..')
 
 describe('the container image', function () {
   this.timeout(300_000)

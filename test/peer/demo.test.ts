@@ -1,12 +1,12 @@
 // `npm run demo` as a newcomer runs it: it ends well, leaves nothing behind, and says what is missing where it cannot start.
 import { chmodSync, chownSync, readdirSync, symlinkSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { expect } from 'chai'
+import { checkout, isOpen } from '../support/countersign-program.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { runCommand, type CommandResult } from '../support/processes.ts'
 import { Scope } from '../support/scope.ts'
 
-const checkout = resolve(import.meta.dirname, '../..')
 /** Any user without privileges. */
 const NOBODY = 65534
 
@@ -32,7 +32,8 @@ describe('the demo', function () {
   it('tells the whole story to a user without privileges, without colour where there is no terminal', async function () {
     requirePeers(this, 'notary-server', 'notary', 'registry')
     const temporary = scope.folder('demo')
-    const uid = process.getuid?.() === 0 ? NOBODY : undefined
+    // A checkout in a private folder can be run by its owner only.
+    const uid = process.getuid?.() === 0 && isOpen(checkout) ? NOBODY : undefined
     if (uid !== undefined) chownSync(temporary, uid, uid)
     const told = await demo({ temporary, ...(uid === undefined ? {} : { uid }) })
     expect(told.status, told.text).to.equal(0)

@@ -3,7 +3,8 @@ import { chmodSync, cpSync, existsSync, statSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import type { Scope } from './scope.ts'
 
-const checkout = resolve(import.meta.dirname, '../..')
+/** The folder of this checkout. */
+export const checkout = resolve(import.meta.dirname, '../..')
 
 /** The entry point that `npm run build` made. @throws Error where it was not run */
 export function builtProgram(): string {
@@ -24,8 +25,8 @@ export function sharedProgram(scope: Scope): string {
   return join(folder, 'dist/main.js')
 }
 
-/** Whether everybody may walk into that folder. */
-function isOpen(folder: string): boolean {
+/** Whether every user may walk into that folder. */
+export function isOpen(folder: string): boolean {
   const parent = dirname(folder)
   return (statSync(folder).mode & 0o001) !== 0 && (parent === folder || isOpen(parent))
 }
