@@ -1,0 +1,46 @@
+// The list of operations is closed: adding one is a change of the security design, and this test is where it shows.
+import { expect } from 'chai'
+import { OPERATIONS } from '../../src/key-holder-protocol/operations.ts'
+
+describe('the operations of the key holder', () => {
+  it('are exactly these, on exactly these sockets', () => {
+    expect(
+      Object.fromEntries(Object.entries(OPERATIONS).map(([name, { sockets }]) => [name, sockets.join(' ')])),
+    ).to.deep.equal({
+      status: 'service operator',
+      'repository-status': 'service operator',
+      'export-public-key': 'service operator',
+      'create-delegation-key': 'service operator',
+      'initialize-repository': 'service operator',
+      'complete-initialization': 'service operator',
+      'change-targets': 'service',
+      'observe-repository': 'service operator',
+      'append-record': 'service',
+      'pin-repository': 'operator',
+      freeze: 'operator',
+      unfreeze: 'operator',
+    })
+  })
+
+  it('take no bytes to be signed, and give out no private key', () => {
+    const members = Object.entries(OPERATIONS).map(([name, { request, response }]) => [
+      name,
+      Object.keys(request.shape).sort().join(' '),
+      Object.keys(response.shape).sort().join(' '),
+    ])
+    expect(members).to.deep.equal([
+      ['status', '', 'limitsDigest log pid repositories sealed startedAt uid version'],
+      ['repository-status', 'gun', 'frozenBecause gun keys pinnedRoot roles rootCustody state'],
+      ['export-public-key', 'gun role', 'canonicalKeyId key pem tufKeyId'],
+      ['create-delegation-key', 'evidence gun keyType role', 'canonicalKeyId key pem tufKeyId'],
+      ['initialize-repository', 'evidence gun keyType root signer snapshotKey timestampKey', 'files rootKeyIds state'],
+      ['complete-initialization', 'evidence gun signatures', 'files rootKeyIds state'],
+      ['change-targets', 'changes files gun publication roles', 'roles'],
+      ['observe-repository', 'files gun', 'roles'],
+      ['append-record', 'facts kind', 'index'],
+      ['pin-repository', 'certificateKeyIds evidence files gun keyType signer', 'key pem repository'],
+      ['freeze', 'evidence gun reason', 'frozenBecause gun keys pinnedRoot roles rootCustody state'],
+      ['unfreeze', 'evidence gun reason', 'frozenBecause gun keys pinnedRoot roles rootCustody state'],
+    ])
+  })
+})
