@@ -1,0 +1,118 @@
+// A crash at every step of signing and of initialising: the same request again ends with one content per version, a log that is
+// whole and has every record exactly once, and files that a client verifies.
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { RELEASES } from '@countersign/tuf'
+import { expect } from 'chai'
+import type { Step } from '../../src/key-holder/holder.ts'
+import { expectCodeAsync } from '../support/expect-code.ts'
+import { HeldRepository, initialization, put, TestKeyHolder } from '../support/key-holder.ts'
+import { RepositoryBuilder } from '../support/repository-builder.ts'
+import { Scope } from '../support/scope.ts'
+
+const SCRIPT = join(import.meta.dirname, '../support/crashing-key-holder.ts')
+
+describe('a crash of the key holder', () => {
+  let scope: Scope
+  let holder: TestKeyHolder
+
+  beforeEach(async () => {
+    scope = new Scope()
+    holder = await TestKeyHolder.start(scope)
+  })
+  afterEach(() => scope.close())
+
+  /** Runs `request` against a key holder that dies at the step, then starts a good one. */
+  async function crashAt(step: Step, count: number, request: () => Promise<unknown>): Promise<void> {
+    await holder.stop()
+    const configFile = join(holder.folder, '..', 'crash.json')
+    const { unlock, socketMode, logLevel, ...rest } = holder.config
+    expect([socketMode, logLevel]).to.deep.equal([0o660, 'info'])
+    writeFileSync(configFile, JSON.stringify({ ...rest, unlock: { keyFile: unlock.path } }))
+    const child = spawn(
+      process.execPath,
+      ['--import=tsx', '--conditions=source', SCRIPT, configFile, step, String(count)],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    )
+    const ended = once(child, 'exit')
+    try {
+      await once(child.stdout, 'data')
+      await expectCodeAsync('KEY_HOLDER_UNREACHABLE', request)
+    } finally {
+      child.kill('SIGKILL')
+    }
+    expect(await ended).to.deep.equal([null, 'SIGKILL'])
+    await holder.start()
+  }
+
+  const SIGNING_STEPS: readonly Step[] = [
+    'checked',
+    'planned',
+    'committed',
+    'tiles-written',
+    'log-published',
+    'signed',
+    'stored',
+  ]
+  for (const step of SIGNING_STEPS) {
+    it(`at the step ${step} of signing`, async () => {
+      const repository = await HeldRepository.initialize(holder)
+      const files = repository.files()
+      const request = repository.request([put('1.0')], { files })
+      await crashAt(step, 1, () => holder.service.call('change-targets', request, files))
+      const { response, attachments } = await holder.service.call('change-targets', request, files)
+      // A crash burns no version: the same request finds what the first one recorded.
+      expect(response.roles.map(({ version }) => version)).to.deep.equal([2, 2])
+      repository.publish(attachments)
+      expect(repository.tags(RELEASES)).to.deep.equal(['1.0'])
+      const changes = holder.log().filter(({ kind }) => kind === 'targets-change')
+      expect(changes.map((record) => record['publication'])).to.deep.equal([request.publication])
+      const later = repository.request([put('1.1')])
+      const next = await holder.service.call('change-targets', later, repository.files())
+      expect(next.response.roles.map(({ version }) => version)).to.deep.equal([3, 3])
+    }).timeout(30_000)
+  }
+
+  it('after which another request comes: the version is burnt, and the record of it stays', async () => {
+    const repository = await HeldRepository.initialize(holder)
+    const files = repository.files()
+    const lost = repository.request([put('1.0')], { files })
+    await crashAt('committed', 1, () => holder.service.call('change-targets', lost, files))
+    const next = await holder.service.call('change-targets', repository.request([put('1.1')], { files }), files)
+    expect(next.response.roles.map(({ version }) => version)).to.deep.equal([3, 3])
+    expect(holder.log().filter(({ kind }) => kind === 'targets-change')).to.have.length(2)
+  }).timeout(30_000)
+
+  // Initialising commits twice, for the keys and for the pin, and signs twice, root and the rest.
+  const INITIALIZING_STEPS: readonly (readonly [Step, number])[] = [
+    ['checked', 1],
+    ['keys-made', 1],
+    ...(['committed', 'tiles-written', 'log-published', 'signed', 'stored'] as const).flatMap(
+      (step) =>
+        [
+          [step, 1],
+          [step, 2],
+        ] as const,
+    ),
+  ]
+  for (const [step, count] of INITIALIZING_STEPS) {
+    it(`at the step ${step} of initialising, the ${count === 1 ? 'first' : 'second'} time`, async () => {
+      const request = initialization('registry.example.com/team/new')
+      await crashAt(step, count, () => holder.service.call('initialize-repository', request))
+      const { attachments } = await holder.service.call('initialize-repository', request)
+      const repository = new HeldRepository(holder, new RepositoryBuilder(request.gun))
+      repository.builder.delegate('targets/countersign').delegate(RELEASES)
+      repository.publish(attachments)
+      await repository.observe()
+      expect((await repository.change([put('1.0')])).roles.map(({ version }) => version)).to.deep.equal([2, 2])
+      const kinds = holder.log().map(({ kind }) => kind)
+      expect(kinds.filter((kind) => kind === 'repository-initialized')).to.have.length(1)
+      expect(kinds.filter((kind) => kind === 'key-created')).to.have.length(3)
+      expect(kinds.filter((kind) => kind === 'root-pinned')).to.have.length(1)
+    }).timeout(30_000)
+  }
+})
