@@ -83,6 +83,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       attempts: config.requests.attempts,
       backoffMs: BACKOFF_MS,
       maxImages: config.limits.imagesPerRequest,
+      ...(process.getuid !== undefined && { uid: process.getuid() }),
     },
   })
   const watch = new ExpiryWatch(services.repositories, systemClock, log)

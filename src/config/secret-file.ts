@@ -29,10 +29,10 @@ export function readSecretBytes(path: string): Buffer {
   try {
     const stat = fstatSync(file)
     if (!stat.isFile()) throw malformed(path, 'it is not a regular file')
-    // Mounted secrets (Kubernetes with fsGroup, systemd LoadCredential=) belong to root and are readable by our group alone.
-    const forbidden = stat.uid === 0 ? 0o037 : 0o077
-    if ((stat.mode & forbidden) !== 0) throw exposed(path, 'others can read or write it; run: chmod 600 FILE')
     const uid = process.getuid?.()
+    // Mounted secrets (Kubernetes with fsGroup, systemd LoadCredential=) belong to root and are readable by our group alone.
+    const forbidden = stat.uid === 0 && uid !== 0 ? 0o037 : 0o077
+    if ((stat.mode & forbidden) !== 0) throw exposed(path, 'others can read or write it; run: chmod 600 FILE')
     if (uid !== undefined && stat.uid !== uid && stat.uid !== 0) throw exposed(path, 'it belongs to another user')
     if (stat.size > MAX_SECRET_BYTES) throw malformed(path, 'it is too large for a secret')
     const buffer = Buffer.alloc(MAX_SECRET_BYTES + 1)

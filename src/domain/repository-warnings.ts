@@ -38,12 +38,10 @@ export function roleReports(repository: TrustedRepository): readonly RoleReport[
 
 export function repositoryWarnings(
   repository: TrustedRepository,
-  custody: RepositoryCustody,
   now: Date,
   isSnapshotKeyOnServer: boolean,
 ): readonly RepositoryWarning[] {
   return [
-    ...custodyWarnings(custody),
     ...roleReports(repository).flatMap((report) => expiryWarning(report, now)),
     ...entryWarnings(repository),
     ...delegationWarnings(repository),
@@ -58,16 +56,22 @@ export function repositoryWarnings(
   ]
 }
 
-export function custodyWarnings({
-  rootCustody,
-  state,
-  frozenBecause,
-}: RepositoryCustody): readonly RepositoryWarning[] {
+/** @param sharesUid whether key holder and daemon run as the same user: one purse instead of two */
+export function custodyWarnings(
+  { rootCustody, state, frozenBecause }: RepositoryCustody,
+  sharesUid: boolean,
+): readonly RepositoryWarning[] {
   const warnings: RepositoryWarning[] = []
   if (rootCustody === 'online') {
     warnings.push({
       code: 'ROOT_KEY_ONLINE',
       detail: 'The root key is held online. Export it, keep it offline, and remove it here.',
+    })
+  }
+  if (sharesUid) {
+    warnings.push({
+      code: 'KEYS_SHARE_UID_WITH_DAEMON',
+      detail: 'The key holder runs as the same user as the daemon, so a thief of the daemon can read the keys.',
     })
   }
   if (state === 'frozen') {

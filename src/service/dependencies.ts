@@ -23,6 +23,8 @@ export interface ServiceSettings {
   /** The first pause between two attempts, in milliseconds; it doubles, and half of it is random. */
   readonly backoffMs: number
   readonly maxImages: number
+  /** The user ID that the daemon runs as; absent where the system has none. A key holder under the same one is warned of. */
+  readonly uid?: number
 }
 
 export interface ServiceDependencies {

@@ -64,18 +64,19 @@ export class Repositories implements RepositoryService {
   }
 
   async #report(gun: Gun): Promise<RepositoryReport> {
-    const { keyHolder, repositories, clock } = this.#dependencies
+    const { keyHolder, repositories, clock, settings } = this.#dependencies
     const repository = repositories.find(gun)
     if (repository === undefined) throw notPermitted('read', gun)
     const custody = await keyHolder.repositoryStatus(gun)
+    const ofCustody = custodyWarnings(custody, (await keyHolder.status()).uid === settings.uid)
     try {
       const { trusted } = await loadRepository(this.#dependencies, gun)
       const isSnapshotKeyOnServer = await this.#snapshotKey.isHeldByServer(trusted)
-      const warnings = repositoryWarnings(trusted, custody, clock.now(), isSnapshotKeyOnServer)
+      const warnings = [...ofCustody, ...repositoryWarnings(trusted, clock.now(), isSnapshotKeyOnServer)]
       return { repository, custody, roles: roleReports(trusted), warnings }
     } catch (error) {
       if (!(error instanceof CodedError)) throw error
-      return { repository, custody, roles: [], warnings: custodyWarnings(custody), trouble: failureOf(error) }
+      return { repository, custody, roles: [], warnings: ofCustody, trouble: failureOf(error) }
     }
   }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { Countersign } from '../support/countersign.ts'
 import { startNotaryServer, type NotaryServer } from '../support/peers/notary-server.ts'
+import { publishedFile } from '../support/peers/published.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { startScriptedRegistry, type ScriptedRegistry } from '../support/peers/scripted-registry.ts'
 import { Scope } from '../support/scope.ts'
@@ -54,6 +55,15 @@ describe('a root key that stays offline', function () {
       const { stdout } = await countersign.must(['repo', 'init', gun, ...root, ...more, '--json'])
       expect(JSON.parse(stdout)).to.deep.equal({ gun, state: 'ready', rootKeyIds: [tufKeyId], root: 'offline' })
     }
+  })
+
+  it('trap Q35: names the keys that the server gave last, however many it made before', async () => {
+    const gun = `${registry.host}/team/minted`
+    const minted = [await publishedFile(notary, gun, 'snapshot.key'), await publishedFile(notary, gun, 'snapshot.key')]
+    expect(new Set(minted).size, 'this server makes a key at each look').to.equal(2)
+    await countersign.must(['repo', 'init', gun, ...root])
+    const status = await countersign.must(['sign', `${gun}:1.0`, '--json'])
+    expect(JSON.parse(status.stdout)).to.include({ status: 'published' })
   })
 
   it('may be repeated, and not with other settings', async () => {

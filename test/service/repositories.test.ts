@@ -12,6 +12,7 @@ import { expect } from 'chai'
 import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { NotaryError } from '../../src/notary/errors.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
+import { FAKE_UID } from '../support/fakes/key-holder.ts'
 import { Crash, type Moment } from '../support/fakes/faults.ts'
 import { publishTargets, replaceOurKeys } from '../support/fakes/rival.ts'
 import { newRootKey } from '../support/fakes/signing-key.ts'
@@ -220,6 +221,12 @@ describe('the report on a repository', () => {
 
   it('warns of an online root, and of nothing else in a new repository', async () => {
     expect(await codes()).to.deep.equal(['ROOT_KEY_ONLINE'])
+  })
+
+  it('warns of a key holder that runs as the same user', async () => {
+    world.close()
+    world = await World.withRepository({ settings: { uid: FAKE_UID } })
+    expect(await codes()).to.deep.equal(['ROOT_KEY_ONLINE', 'KEYS_SHARE_UID_WITH_DAEMON'])
   })
 
   it('warns of tags in targets, in both roles and alone', async () => {

@@ -55,7 +55,7 @@ const NOT_EXPRESSIBLE: Readonly<Record<string, TufErrorCode>> = {
 }
 
 describe('normal form', () => {
-  it('has a decision for every vector', () => {
+  it('trap Q1: has a decision for every vector of the re-encoding server', () => {
     expect(vectors).to.have.lengthOf(33)
     const names = new Set(vectors.map(({ name }) => name))
     expect([...Object.keys(NOT_READ), ...Object.keys(NOT_EXPRESSIBLE)].filter((name) => !names.has(name))).to.be.empty
@@ -88,7 +88,7 @@ describe('normal form', () => {
     }
   }
 
-  it('is given up by one trailing newline', () => {
+  it('trap Q17: is given up by one trailing newline', () => {
     const normal = vectors.find(({ name }) => name === 'already normal')!.input
     expectCode('NORMAL_FORM_BYTES', () => {
       verifyNormalFormFile(parseTargets(Buffer.from(`${normal}\n`), TARGETS))

@@ -38,7 +38,7 @@ describe('parsePrivateKeyFile', () => {
   }
 
   for (const { file } of formats.filter(({ accepted_by_notary: accepted }) => accepted === false)) {
-    it(`refuses ${file}, which Notary cannot read`, () => {
+    it(`trap Q28, Q29: refuses ${file}, which Notary cannot read`, () => {
       expectCode('KEY_FILE_UNSUPPORTED', () =>
         parsePrivateKeyFile(vectorBytes(`private-key-formats/${file}`), passphrase),
       )
@@ -179,7 +179,7 @@ describe('encodePrivateKeyFile', () => {
   }
 
   for (const file of ['ecdsa-pkcs8-pbes2.key', 'rsa-pkcs8-pbes2.key', 'ed25519-notary-oid-pbes2.key']) {
-    it(`writes the bytes of ${file}, given its salt and iv`, () => {
+    it(`trap Q28, Q29: writes the bytes of ${file}, given its salt and iv`, () => {
       const original = vectorText(`private-key-formats/${file}`)
       const [key] = parsePrivateKeyFile(Buffer.from(original), passphrase)
       const der = Buffer.from(original.split('\n\n')[1]!.replace(/-----.*/s, ''), 'base64')

@@ -50,6 +50,9 @@ interface Managed {
   readonly signed: Map<RoleName, HighestVersion>
 }
 
+/** The user that this key holder says it runs as. */
+export const FAKE_UID = 61_001
+
 const YEAR_MS = 365 * 86_400_000
 
 export class FakeKeyHolder implements KeyHolder {
@@ -65,7 +68,16 @@ export class FakeKeyHolder implements KeyHolder {
   }
 
   status(): Promise<KeyHolderStatus> {
-    throw new Error('Nobody asks here.')
+    return Promise.resolve({
+      sealed: false,
+      uid: FAKE_UID,
+      pid: 1,
+      version: '0.0.0',
+      startedAt: '2026-01-01T00:00:00.000Z',
+      repositories: 0,
+      limitsDigest: 'd'.repeat(64),
+      log: { origin: 'fake', size: 0, rootHash: '', publicKey: '', checkpoint: '' },
+    })
   }
 
   repositoryStatus(gun: Gun): Promise<RepositoryCustody> {
