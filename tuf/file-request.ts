@@ -36,7 +36,9 @@ export function* askFor(request: FileRequest): Steps<Uint8Array | undefined> {
 /** @throws TufError FILE_MISSING */
 export function* requireFile(fileName: string, role: RoleName, maxBytes: number): Steps<Uint8Array> {
   const bytes = yield { fileName, role, maxBytes, optional: false }
-  if (bytes === undefined) throw missing(fileName)
+  if (bytes === undefined) {
+    throw new TufError('FILE_MISSING', 'The trust server does not have a file that is needed', { fileName })
+  }
   return bytes
 }
 
@@ -73,7 +75,11 @@ export function hashedName(role: RoleName, { hashes }: FileMeta): string {
  * error which file it came from.
  * @throws TufError FILE_TOO_LONG, REPOSITORY_TOO_LARGE, and what the steps throw
  */
-export function* recordFiles<T>(steps: Steps<T>, files: Map<string, Uint8Array>): Steps<T> {
+export function* recordFiles<T>(
+  steps: Steps<T>,
+  files: Map<string, Uint8Array>,
+  maxTotalBytes = REPOSITORY_MAX_BYTES,
+): Steps<T> {
   let total = 0
   let step = steps.next()
   while (step.done !== true) {
@@ -85,7 +91,7 @@ export function* recordFiles<T>(steps: Steps<T>, files: Map<string, Uint8Array>)
         total += bytes.byteLength
         if (bytes.byteLength > maxBytes)
           throw new TufError('FILE_TOO_LONG', 'A file is longer than declared', { maxBytes })
-        if (total > REPOSITORY_MAX_BYTES) {
+        if (total > maxTotalBytes) {
           throw new TufError('REPOSITORY_TOO_LARGE', 'The metadata of the repository is too large', { total })
         }
         files.set(fileName, bytes)
@@ -97,8 +103,4 @@ export function* recordFiles<T>(steps: Steps<T>, files: Map<string, Uint8Array>)
     }
   }
   return step.value
-}
-
-export function missing(fileName: string): TufError {
-  return new TufError('FILE_MISSING', 'The trust server does not have a file that is needed', { fileName })
 }

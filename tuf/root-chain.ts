@@ -2,7 +2,6 @@
 import { Buffer } from 'node:buffer'
 import { askFor, hashedName, isListed, ROOT_MAX_BYTES, requireFile, type Steps } from './file-request.ts'
 import { TufError } from './errors.ts'
-import { verifyPlausible } from './freshness.ts'
 import type { FileMeta } from './metadata.ts'
 import { verifyOwnSignatures, verifySuccession, type RootRules } from './root-pin.ts'
 import { parseRoot, type RootMetadata } from './root.ts'
@@ -28,13 +27,12 @@ export class RootChain {
   /**
    * The first root: the pinned file, or what the server has, held against the pin.
    * A pinned root must still be valid in itself: clients that have it in their cache refuse it otherwise.
-   * @throws TufError FILE_MISSING, ROOT_NOT_PINNED, VERSION_IMPLAUSIBLE, CERTIFICATE_*, SIGNATURE_*, and what parsing throws
+   * @throws TufError FILE_MISSING, ROOT_NOT_PINNED, CERTIFICATE_*, SIGNATURE_*, and what parsing throws
    */
   static *begin(rules: RootRules): Steps<RootChain> {
     const { pin } = rules
     const bytes = pin.kind === 'root' ? pin.bytes : yield* requireFile('root.json', ROOT, ROOT_MAX_BYTES)
     const root = parseRoot(bytes)
-    verifyPlausible(ROOT, root.metadata.version)
     verifyOwnSignatures(root, rules)
     return new RootChain(rules, root)
   }
@@ -103,7 +101,6 @@ export class RootChain {
         highest: current.metadata.version,
       })
     }
-    verifyPlausible(ROOT, version)
     verifySuccession(current, root, rules.gun)
     verifyOwnSignatures(root, rules)
     this.links.push(root)

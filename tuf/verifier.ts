@@ -1,6 +1,6 @@
 // The client workflow as a machine that is pulled: next() names a file, accept() takes it. No I/O, no clock.
 import { TufError } from './errors.ts'
-import { missing, type FileRequest, type Steps } from './file-request.ts'
+import type { FileRequest, Steps } from './file-request.ts'
 import { TrustedRepository, type VerifierOptions } from './trusted.ts'
 
 /** Once it has thrown it stays failed: every further call throws the same error. */
@@ -29,12 +29,8 @@ export class RepositoryVerifier {
    */
   accept(bytes: Uint8Array | undefined): void {
     this.refuseFailed()
-    const { request } = this
-    if (request === undefined) throw new TufError('VERIFICATION_ORDER', 'No file was asked for')
-    this.advance(() => {
-      if (bytes === undefined && !request.optional) throw missing(request.fileName)
-      return this.steps.next(bytes)
-    })
+    if (this.request === undefined) throw new TufError('VERIFICATION_ORDER', 'No file was asked for')
+    this.advance(() => this.steps.next(bytes))
   }
 
   /** @throws TufError VERIFICATION_ORDER where files are still needed, or the reason of the refusal */

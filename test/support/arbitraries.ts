@@ -39,28 +39,39 @@ export const changeSets: fc.Arbitrary<readonly TargetsChange[]> = fc.uniqueArray
 
 const ROLES = ['targets/releases', 'targets/a', 'targets/b', 'targets/a/x', 'targets/a/y', 'targets/a/x/z']
 
-/** A tree of delegations, some restricted to paths, some not published, with entries in them; always valid. */
-export const repositories: fc.Arbitrary<RepositoryBuilder> = fc
-  .tuple(
-    fc.subarray(ROLES),
-    fc.array(fc.tuple(fc.constantFrom('targets', ...ROLES), tags, fc.constantFrom('one', 'two')), { maxLength: 12 }),
-    fc.array(fc.constantFrom(...ROLES), { maxLength: 2 }),
-    fc.array(fc.constantFrom(...ROLES), { maxLength: 1 }),
-  )
-  .map(([roles, entries, restricted, unpublished]) => {
-    const builder = new RepositoryBuilder()
-    const known = roles.filter((role) => parentsOf(role).every((parent) => roles.includes(parent)))
-    for (const role of known) {
-      builder.delegate(role, {
-        ...(restricted.includes(role) && { paths: ['v', '1'] }),
-        published: !unpublished.includes(role) || role.startsWith('targets/a'),
-      })
-    }
-    for (const [role, tag, content] of entries) {
-      if (role === 'targets' || known.includes(role)) builder.put(role, tag, content)
-    }
-    return builder
-  })
+/** A repository as data, so that each try and each shrunk one builds its own. */
+export interface RepositoryPlan {
+  readonly roles: readonly string[]
+  readonly entries: readonly (readonly [role: string, tag: string, content: string])[]
+  /** Roles with paths. */
+  readonly restricted: readonly string[]
+  readonly unpublished: readonly string[]
+}
+
+/** Trees of delegations, some restricted to paths, some not published, with entries in them. */
+export const repositoryPlans: fc.Arbitrary<RepositoryPlan> = fc.record({
+  roles: fc
+    .subarray(ROLES)
+    .map((roles) => roles.filter((role) => parentsOf(role).every((parent) => roles.includes(parent)))),
+  entries: fc.array(fc.tuple(fc.constantFrom('targets', ...ROLES), tags, fc.constantFrom('one', 'two')), {
+    maxLength: 12,
+  }),
+  restricted: fc.subarray(ROLES, { maxLength: 2 }),
+  unpublished: fc.subarray(['targets/releases', 'targets/b'], { maxLength: 1 }),
+})
+
+/** Always valid. */
+export function buildRepository({ roles, entries, restricted, unpublished }: RepositoryPlan): RepositoryBuilder {
+  const builder = new RepositoryBuilder()
+  for (const role of roles) {
+    const paths = restricted.includes(role) ? ['v', '1'] : ['']
+    builder.delegate(role, { paths, published: !unpublished.includes(role) })
+  }
+  for (const [role, tag, content] of entries) {
+    if (role === 'targets' || roles.includes(role)) builder.put(role, tag, content)
+  }
+  return builder
+}
 
 function parentsOf(role: string): readonly string[] {
   const parts = role.split('/')

@@ -143,7 +143,9 @@ describe('delegations', () => {
       const second = new Map([...(roles[1] as JsonObject), ['keyids', []], ['paths', []]])
       delegations.set('roles', [...roles, second])
     })(builder, 'targets')
-    expect(findTarget(builder.verify(), '1.0')?.role).to.equal(RELEASES)
+    const repository = builder.verify()
+    expect(repository.unusable.size).to.equal(0)
+    expect(findTarget(repository, '1.0')?.role).to.equal(RELEASES)
   })
 
   it('go down as deep as names allow, depth first', () => {

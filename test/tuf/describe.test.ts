@@ -1,6 +1,6 @@
 // Differences between two versions of a targets file, as they are told.
 import { expect } from 'chai'
-import { describeChange, type JsonValue, type TargetsMetadata } from '@countersign/tuf'
+import { describeChange, type FileMeta, type JsonValue, type TargetsMetadata } from '@countersign/tuf'
 import { RepositoryBuilder } from '../support/repository-builder.ts'
 import { testKey } from '../support/test-keys.ts'
 
@@ -36,6 +36,15 @@ describe('describeChange', () => {
     expect(change.moved.map(({ name, from, to }) => [name, from.length, to.length])).to.deep.equal([['b', 2, 4]])
     expect(change.dropped.map(({ name }) => name)).to.deep.equal(['a'])
     expect(change.version).to.deep.equal({ from: 1, to: 4 })
+  })
+
+  it('takes another length for another image', () => {
+    const metadata = targets()
+    const [[name, meta]] = [...metadata.targets] as [[string, FileMeta]]
+    const longer = new Map(metadata.targets).set(name, { ...meta, length: meta.length + 1 })
+    expect(describeChange(metadata, { ...metadata, targets: longer }).moved.map((move) => move.name)).to.deep.equal([
+      name,
+    ])
   })
 
   it('does not depend on the order in the files', () => {

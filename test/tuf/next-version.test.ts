@@ -49,6 +49,12 @@ function next(
   return attachSignatures({ ...made, signed, message }, signatures)
 }
 
+function withSha512(content: string): JsonObject {
+  const plain = entry(content)
+  const sha512 = Buffer.alloc(64).toString('base64')
+  return new Map([...plain, ['hashes', new Map([...(plain.get('hashes') as JsonObject), ['sha512', sha512]])]])
+}
+
 function inTargets(alter: (targets: Content) => unknown): (signed: Content) => void {
   return (signed) => {
     const targets = new Map(signed.get('targets') as JsonObject)
@@ -102,6 +108,11 @@ describe('verifyNextVersion', () => {
       inTargets((targets) => targets.set('same', entry('same', [['custom', 1]]))),
     ],
     ['an old entry gone', 'NEXT_VERSION_DIFFERS', inTargets((targets) => targets.delete('other'))],
+    [
+      'a declared entry with SHA-512',
+      'NEXT_VERSION_DIFFERS',
+      inTargets((targets) => targets.set('2.0', withSha512('new'))),
+    ],
     ['a declared entry missing', 'NEXT_VERSION_DIFFERS', inTargets((targets) => targets.delete('2.0'))],
     ['a declared entry not moved', 'NEXT_VERSION_DIFFERS', inTargets((targets) => targets.set('1.1', entry('1.1')))],
     ['a dropped entry still there', 'NEXT_VERSION_DIFFERS', inTargets((targets) => targets.set('1.0', entry('1.0')))],

@@ -1,7 +1,17 @@
 // Docker's rules for finding a tag, and who is shown as its signer.
 import { expect } from 'chai'
-import { findTarget, parseRoleName, RELEASES, signersOf, signingRole, TARGETS } from '@countersign/tuf'
+import {
+  findTarget,
+  parseRoleName,
+  RELEASES,
+  signersOf,
+  signingRole,
+  TARGETS,
+  type JsonObject,
+  type JsonValue,
+} from '@countersign/tuf'
 import { imageOf, RepositoryBuilder } from '../support/repository-builder.ts'
+import { editSigned } from '../support/swizzler.ts'
 import { testKey } from '../support/test-keys.ts'
 
 const { sha256 } = imageOf('image')
@@ -55,6 +65,24 @@ describe('findTarget', () => {
     const builder = RepositoryBuilder.withSigner()
     expect(findTarget(builder.verify(), 'constructor')).to.equal(undefined)
     expect(findTarget(builder.put('targets/releases', '__proto__', 'x').verify(), '__proto__')?.role).to.equal(RELEASES)
+  })
+
+  it('reads the paths of the first of two entries with one name', () => {
+    const builder = RepositoryBuilder.withSigner().put('targets/releases', '1.0', 'x')
+    builder.role('targets/releases').paths = ['v']
+    editSigned((signed) => {
+      const delegations = signed.get('delegations') as Map<string, JsonValue>
+      const roles = delegations.get('roles') as JsonValue[]
+      delegations.set('roles', [...roles, new Map([...(roles[1] as JsonObject), ['paths', ['']]])])
+    })(builder, 'targets')
+    expect(findTarget(builder.verify(), '1.0')).to.equal(undefined)
+  })
+
+  it('leaves out of a search what another search is for', () => {
+    const builder = new RepositoryBuilder().delegate('targets/releases').delegate('targets/a')
+    builder.put('targets/releases', '1.0', 'x').put('targets/a', '1.0', 'x')
+    expect(findTarget(builder.verify(), '1.0', [RELEASES, TARGETS])?.role).to.equal(RELEASES)
+    expect(findTarget(builder.verify(), '1.0', [TARGETS, RELEASES])).to.equal(undefined)
   })
 
   it('searches other roles when asked', () => {

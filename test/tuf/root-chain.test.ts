@@ -10,7 +10,7 @@ import {
 } from '@countersign/tuf'
 import { expectCode } from '../support/expect-code.ts'
 import { NOW, RepositoryBuilder, sha256Of } from '../support/repository-builder.ts'
-import { expire } from '../support/swizzler.ts'
+import { declareLength, expire } from '../support/swizzler.ts'
 import { testCa, testKeyOfCa } from '../support/test-ca.ts'
 import { testCertificateKey, testKey, type TestKey } from '../support/test-keys.ts'
 
@@ -170,6 +170,25 @@ describe('the chain of roots', () => {
           (builder) => {
             const files = rotate(builder, 'second').files()
             return without(files, '2.root.json', `root.${sha256Of(files.get('root.json')!)}.json`)
+          },
+        ],
+        [
+          'another root in the place of the one that the snapshot names',
+          'FILE_HASH_MISMATCH',
+          (builder) => {
+            const first = builder.rootKey('root')
+            rotate(builder, 'second', 'third').role('root').signers = [first, builder.rootKey('third')]
+            const files = builder.files()
+            const named = `root.${sha256Of(files.get('3.root.json')!)}.json`
+            return without(files.set(named, files.get('2.root.json')!), '2.root.json')
+          },
+        ],
+        [
+          'a root longer than the snapshot says',
+          'ROOT_NOT_CURRENT',
+          (builder) => {
+            declareLength(-1)(builder, 'root')
+            return builder.files()
           },
         ],
         [

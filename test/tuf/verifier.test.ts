@@ -2,11 +2,13 @@
 import { expect } from 'chai'
 import {
   RepositoryVerifier,
+  TARGETS,
   TIMESTAMP_MAX_BYTES,
   type JsonObject,
   type JsonValue,
   type TufErrorCode,
 } from '@countersign/tuf'
+import { recordFiles } from '../../tuf/file-request.ts'
 import { expectCode } from '../support/expect-code.ts'
 import { NOW, RepositoryBuilder } from '../support/repository-builder.ts'
 import {
@@ -265,6 +267,22 @@ describe('RepositoryVerifier', () => {
       expectCode('JSON_SYNTAX', () => {
         verifier.accept(builder.files().get('root.json'))
       })
+    })
+
+    it('bounds what all files together may hold', () => {
+      const request = { fileName: 'x', role: TARGETS, maxBytes: 10, optional: false }
+      function* steps(): Generator<typeof request, string, Uint8Array | undefined> {
+        for (let count = 0; count < 3; count++) yield request
+        return 'done'
+      }
+      const run = (maxTotalBytes: number): unknown => {
+        const recorded = recordFiles(steps(), new Map(), maxTotalBytes)
+        let step = recorded.next()
+        while (step.done !== true) step = recorded.next(new Uint8Array(4))
+        return step.value
+      }
+      expect(run(12)).to.equal('done')
+      expectCode('REPOSITORY_TOO_LARGE', () => run(11))
     })
 
     it('limits each download to the declared length', () => {
