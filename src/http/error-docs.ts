@@ -2,6 +2,7 @@
 import type { ConfigErrorCode } from '../config/errors.ts'
 import { PROBLEM_LAYERS } from './problem.ts'
 import type { ProblemRow } from './problems/row.ts'
+import { STRICTER_THAN_DOCKER } from './stricter.ts'
 
 /** Codes that stop the start. They are said on standard error and never travel over HTTP. */
 const START_PROBLEMS = {
@@ -40,7 +41,23 @@ export function errorsMarkdown(): string {
   return [
     INTRODUCTION,
     ...layers,
+    stricter(),
     ['## Start', '', '| code | what is wrong | what to do next |', '|---|---|---|', ...start, ''].join('\n'),
+  ].join('\n')
+}
+
+function stricter(): string {
+  const lines = Object.entries(STRICTER_THAN_DOCKER).map(([code, docker]) => `| \`${code}\` | ${docker} |`)
+  return [
+    '## Where Countersign is stricter than Docker',
+    '',
+    'Countersign never accepts what a stock client refuses. It refuses more than a stock client with these codes only; a test holds',
+    'the list against `docker trust inspect` and trusted pulls.',
+    '',
+    '| code | what Docker does |',
+    '|---|---|',
+    ...lines,
+    '',
   ].join('\n')
 }
 
