@@ -37,6 +37,7 @@ export interface KeyHolderConnection {
     request: OperationInput<N>,
     attachments?: Attachments,
   ): Promise<KeyHolderAnswer<N>>
+  /** Ends calls under way and refuses further ones. */
   close(): void
 }
 
@@ -63,6 +64,7 @@ class SocketConnection implements KeyHolderConnection {
   #socket: Socket | undefined
   #lastId = 0
   #inFlight = 0
+  #isClosed = false
 
   constructor(path: string, options: KeyHolderConnectionOptions) {
     this.#path = path
@@ -79,6 +81,7 @@ class SocketConnection implements KeyHolderConnection {
     const frame = encodeFrame({ id, operation, request, attachments })
     await this.#turn()
     try {
+      if (this.#isClosed) throw unreachable(this.#path, 'the connection was closed')
       return readAnswer(operation, await this.#exchange(id, frame))
     } finally {
       this.#inFlight--
@@ -87,6 +90,7 @@ class SocketConnection implements KeyHolderConnection {
   }
 
   close(): void {
+    this.#isClosed = true
     this.#socket?.destroy()
     this.#socket = undefined
     this.#failAll('the connection was closed')

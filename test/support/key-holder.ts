@@ -86,6 +86,9 @@ export class TestKeyHolder {
     )
     this.writeLimits(limits)
     scope.add(() => this.stop())
+    scope.add(() => {
+      for (const connection of this.#connections.values()) connection.close()
+    })
   }
 
   static async start(scope: Scope, limits = LIMITS, options: KeyHolderOptions = {}): Promise<TestKeyHolder> {
@@ -103,8 +106,12 @@ export class TestKeyHolder {
     this.#running = await startKeyHolder(this.config, { now: () => this.now, log: silentLog, ...options })
   }
 
+  /** Closes the key holder under its callers' feet. */
+  async closeServers(): Promise<void> {
+    await this.#running?.close()
+  }
+
   async stop(): Promise<void> {
-    for (const connection of this.#connections.values()) connection.close()
     await this.#running?.close()
     this.#running = undefined
   }

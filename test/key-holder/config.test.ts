@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { expect } from 'chai'
+import { parseKeyHolderConfig } from '../../src/key-holder/config.ts'
+import { parseLimits } from '../../src/key-holder/limits.ts'
+import { expectCode } from '../support/expect-code.ts'
+
+const UNLOCK = 'unlock: { keyFile: /k }'
+
+describe('the configuration of the key holder', () => {
+  it('has defaults for all but the unlock key', () => {
+    expect(parseKeyHolderConfig(UNLOCK)).to.deep.equal({
+      folder: '/var/lib/countersign-key-holder',
+      serviceSocket: '/run/countersign/service.sock',
+      operatorSocket: '/run/countersign/operator.sock',
+      socketMode: 0o660,
+      unlock: { kind: 'key-file', path: '/k' },
+      limitsFile: '/etc/countersign/limits.yaml',
+      logOrigin: 'countersign.local/audit',
+      logLevel: 'info',
+    })
+    expectCode('KEY_HOLDER_CONFIG_INVALID', () => parseKeyHolderConfig(''))
+  })
+
+  it('makes paths absolute', () => {
+    expect(parseKeyHolderConfig(`${UNLOCK}\nfolder: state`).folder).to.equal(resolve('state'))
+  })
+
+  it('is overruled by the environment', () => {
+    const env = {
+      KEY_HOLDER_FOLDER: '/env/state',
+      KEY_HOLDER_UNLOCK__PASSPHRASE_FILE: '/env/passphrase',
+      KEY_HOLDER_LOG__LEVEL: 'warn',
+      KEY_HOLDER_SOCKET_MODE: '0600',
+      KEY_HOLDER_SERVICE_HOST: '10.0.0.1',
+      KEY_HOLDER_PORT_8750_TCP: 'tcp://10.0.0.1',
+      COUNTERSIGN_DATA_FOLDER: '/not/ours',
+      PATH: '/bin',
+    }
+    expect(parseKeyHolderConfig(`${UNLOCK}\nfolder: /file`, env)).to.deep.include({
+      folder: '/env/state',
+      unlock: { kind: 'passphrase-file', path: '/env/passphrase' },
+      logLevel: 'warn',
+      socketMode: 0o600,
+    })
+    expectCode('KEY_HOLDER_CONFIG_INVALID', () => parseKeyHolderConfig(UNLOCK, { KEY_HOLDER_FODLER: '/x' }))
+  })
+
+  it('reports all faults at once, with their paths', () => {
+    const text = 'folder: 7\nsocketMode: "0666"\nlogOrigin: "a b"\nlog: { level: loud, file: x }\nunknown: 1'
+    const { facts } = expectCode('KEY_HOLDER_CONFIG_INVALID', () => parseKeyHolderConfig(text, { KEY_HOLDER_X: '1' }))
+    for (const fault of ['KEY_HOLDER_X', 'folder', 'socketMode', 'unlock', 'logOrigin', 'log.level', 'unknown']) {
+      expect(facts['faults'], fault).to.contain(fault)
+    }
+  })
+
+  for (const [what, text] of [
+    ['a mode for everybody', `${UNLOCK}\nsocketMode: "0666"`],
+    ['a mode that YAML takes for a number', `${UNLOCK}\nsocketMode: 0660`],
+    ['two kinds of unlock key', 'unlock: { keyFile: /k, passphraseFile: /p }'],
+    ['a socket path that is too long', `${UNLOCK}\nserviceSocket: /${'x'.repeat(110)}`],
+    ['a name twice', `${UNLOCK}\nfolder: /a\nfolder: /b`],
+    ['a list', '[]'],
+    ['no YAML', '{'],
+  ] as const) {
+    it(`is refused with ${what}`, () => {
+      expectCode('KEY_HOLDER_CONFIG_INVALID', () => parseKeyHolderConfig(text))
+    })
+  }
+
+  it('is documented by examples that are valid', () => {
+    const read = (name: string) => readFileSync(join(import.meta.dirname, '../../config', name))
+    expect(parseKeyHolderConfig(read('key-holder.example.yaml').toString()).logOrigin).to.not.equal(
+      'countersign.local/audit',
+    )
+    expect(parseLimits(read('limits.example.yaml')).repositories.length).to.be.greaterThan(1)
+  })
+})

@@ -1,0 +1,148 @@
+// Who may open the sockets, what lies in their place, and what one caller can do to the others.
+import { chmodSync, existsSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { dirname } from 'node:path'
+import { connect } from 'node:net'
+import { expect } from 'chai'
+import { createUnlockKeyFile } from '../../src/key-holder/main.ts'
+import { expectCodeAsync } from '../support/expect-code.ts'
+import { EVIDENCE, initialization, TestKeyHolder } from '../support/key-holder.ts'
+import { exchange, rawFrame } from '../support/raw-frames.ts'
+import { Scope } from '../support/scope.ts'
+
+describe('the sockets of the key holder', () => {
+  let scope: Scope
+  let holder: TestKeyHolder
+
+  beforeEach(() => {
+    scope = new Scope()
+    holder = new TestKeyHolder(scope)
+  })
+  afterEach(() => scope.close())
+
+  it('have modes of their own, and go with the process', async () => {
+    await holder.start()
+    const { serviceSocket, operatorSocket } = holder.config
+    expect((statSync(serviceSocket).mode & 0o777).toString(8)).to.equal('660')
+    expect((statSync(operatorSocket).mode & 0o777).toString(8)).to.equal('600')
+    expect((statSync(dirname(serviceSocket)).mode & 0o777).toString(8)).to.equal('700')
+    expect((statSync(holder.folder).mode & 0o777).toString(8)).to.equal('700')
+    await holder.stop()
+    expect(existsSync(serviceSocket)).to.equal(false)
+    expect(existsSync(operatorSocket)).to.equal(false)
+  })
+
+  it('accept each operation on its own socket only', async () => {
+    await holder.start()
+    const record = { kind: 'hello', facts: {} }
+    await expectCodeAsync('OPERATION_NOT_ON_THIS_SOCKET', () => holder.operator.call('append-record', record))
+    const freeze = { gun: 'registry.example.com/team/app', reason: 'x', evidence: EVIDENCE }
+    await expectCodeAsync('OPERATION_NOT_ON_THIS_SOCKET', () => holder.service.call('freeze', freeze))
+    expect((await holder.operator.call('status', {})).response.uid).to.equal(process.getuid?.())
+    expect(
+      holder
+        .log()
+        .filter(({ kind }) => kind === 'refused')
+        .map(({ by }) => by),
+    ).to.deep.equal(['operator', 'service'])
+  })
+
+  it('replace a socket file that nobody answers on', async () => {
+    await holder.start()
+    await holder.stop()
+    const { serviceSocket } = holder.config
+    // What SIGKILL leaves: a bound socket file without a process behind it.
+    const abandoned = createServer()
+    await new Promise<void>((resolve) => abandoned.listen(`${serviceSocket}.tmp`, resolve))
+    const { renameSync } = await import('node:fs')
+    renameSync(`${serviceSocket}.tmp`, serviceSocket)
+    await new Promise<void>((resolve) =>
+      abandoned.close(() => {
+        resolve()
+      }),
+    )
+    expect(existsSync(serviceSocket)).to.equal(true)
+    await holder.start()
+    expect((await holder.service.call('status', {})).response.pid).to.equal(process.pid)
+  })
+
+  it('are not taken from somebody who answers', async () => {
+    await holder.start()
+    const other = new TestKeyHolder(scope)
+    Object.assign(other, { config: { ...other.config, serviceSocket: holder.config.serviceSocket } })
+    await expectCodeAsync('KEY_HOLDER_ALREADY_RUNNING', () => other.start())
+    expect((await holder.service.call('status', {})).response.pid).to.equal(process.pid)
+  })
+
+  it('replace no other file', async () => {
+    await holder.start()
+    await holder.stop()
+    writeFileSync(holder.config.serviceSocket, 'precious')
+    await expectCodeAsync('KEY_HOLDER_CONFIG_INVALID', () => holder.start())
+  })
+
+  it('are not opened in a folder where anybody could replace them', async () => {
+    await holder.start()
+    await holder.stop()
+    chmodSync(dirname(holder.config.serviceSocket), 0o777)
+    await expectCodeAsync('KEY_HOLDER_FOLDER_EXPOSED', () => holder.start())
+  })
+
+  it('serve others while one sends slowly, and end the slow one', async () => {
+    await holder.start({ connectionLimits: { frameTimeMs: 300 } })
+    const slow = exchange(holder.config.serviceSocket, Buffer.from([0, 0, 1]))
+    expect((await holder.service.call('status', {})).response.sealed).to.equal(false)
+    const [answer] = await slow
+    expect(answer?.error).to.deep.include({ code: 'FRAME_MALFORMED' })
+    expect((await holder.service.call('status', {})).response.sealed).to.equal(false)
+  })
+
+  it('end callers who together hold too many bytes of unfinished frames', async () => {
+    await holder.start({ connectionLimits: { maxBufferedBytes: 100_000, frameTimeMs: 5000 } })
+    const unfinished = Buffer.concat([Buffer.from([0, 1, 0, 0]), Buffer.alloc(60_000)])
+    const { serviceSocket } = holder.config
+    const first = connect(serviceSocket)
+    first.write(unfinished)
+    const [answer] = await exchange(serviceSocket, unfinished)
+    first.destroy()
+    expect(answer?.error).to.deep.include({ code: 'KEY_HOLDER_BUSY' })
+    const frame = rawFrame(JSON.stringify({ id: 3, operation: 'status', request: {}, attachments: [] }))
+    const [next] = await exchange(serviceSocket, frame, { count: 1 })
+    expect(next?.id).to.equal(3)
+  })
+
+  it('answer what is under way before they close', async () => {
+    await holder.start()
+    const pending = holder.service.call('initialize-repository', initialization('registry.example.com/team/app'))
+    // The request has arrived when a later one on another connection is answered.
+    await holder.operator.call('status', {})
+    const [{ response }] = await Promise.all([
+      pending,
+      new Promise((resolve) => setTimeout(resolve, 1)).then(() => holder.closeServers()),
+    ])
+    expect(response.state).to.equal('ready')
+    expect(
+      holder
+        .log()
+        .map(({ kind }) => kind)
+        .at(-1),
+    ).to.equal('key-holder-stopped')
+  })
+
+  it('open after a first start with a passphrase, and only with the same one', async () => {
+    const { path } = holder.config.unlock
+    writeFileSync(path, 'correct horse battery staple\n')
+    Object.assign(holder.config, { unlock: { kind: 'passphrase-file', path } })
+    await holder.start()
+    await holder.service.call('initialize-repository', initialization('registry.example.com/team/app'))
+    await holder.stop()
+    await holder.start()
+    await holder.stop()
+    writeFileSync(path, 'another passphrase altogether\n')
+    await expectCodeAsync('UNLOCK_KEY_WRONG', () => holder.start())
+    writeFileSync(path, 'short\n')
+    await expectCodeAsync('UNLOCK_KEY_UNREADABLE', () => holder.start())
+    createUnlockKeyFile(path)
+    await expectCodeAsync('UNLOCK_KEY_WRONG', () => holder.start())
+  }).timeout(30_000)
+})
