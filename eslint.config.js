@@ -7,16 +7,26 @@ export default tseslint.config(
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: {
-      parserOptions: { projectService: { allowDefaultProject: ['eslint.config.js'] }, tsconfigRootDir: import.meta.dirname },
+      parserOptions: {
+        projectService: { allowDefaultProject: ['eslint.config.js'] },
+        tsconfigRootDir: import.meta.dirname,
+      },
     },
     rules: {
       'no-restricted-exports': ['error', { restrictDefaultExports: { direct: true, named: true } }],
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
-      '@typescript-eslint/no-unnecessary-condition': ['error', { allowConstantLoopConditions: 'only-allowed-literals' }],
+      '@typescript-eslint/no-unnecessary-condition': [
+        'error',
+        { allowConstantLoopConditions: 'only-allowed-literals' },
+      ],
       eqeqeq: 'error',
     },
   },
-  { files: ['eslint.config.js'], rules: { 'no-restricted-exports': 'off' }, extends: [tseslint.configs.disableTypeChecked] },
+  {
+    files: ['eslint.config.js'],
+    rules: { 'no-restricted-exports': 'off' },
+    extends: [tseslint.configs.disableTypeChecked],
+  },
   {
     files: ['test/**/*.ts'],
     rules: {
