@@ -32,6 +32,8 @@ describe('the demo', function () {
   it('tells the whole story to a user without privileges, without colour where there is no terminal', async function () {
     requirePeers(this, 'notary-server', 'notary', 'registry')
     const temporary = scope.folder('demo')
+    // The demo's own users have to walk through it.
+    chmodSync(temporary, 0o711)
     // A checkout in a private folder can be run by its owner only.
     const uid = process.getuid?.() === 0 && isOpen(checkout) ? NOBODY : undefined
     if (uid !== undefined) chownSync(temporary, uid, uid)
