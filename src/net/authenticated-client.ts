@@ -24,6 +24,9 @@ export interface AuthenticatedRequest extends HttpRequest {
   readonly credentialHost: string
 }
 
+/** An encoded slash, backslash or percent sign: decoded by the token server, the path might lead out of the configured prefix. */
+const ENCODED_SEPARATOR = /%(?:2f|5c|25)/i
+
 export class AuthenticatedClient {
   readonly #options: RemoteOptions
   readonly #clients = new Map<string, HttpClient>()
@@ -109,7 +112,11 @@ export class AuthenticatedClient {
       this.#options.tokenRealms.some((text) => {
         const listed = new URL(text)
         const prefix = listed.pathname.replace(/\/$/, '')
-        return realm.origin === listed.origin && (realm.pathname === prefix || realm.pathname.startsWith(`${prefix}/`))
+        return (
+          realm.origin === listed.origin &&
+          !ENCODED_SEPARATOR.test(realm.pathname) &&
+          (realm.pathname === prefix || realm.pathname.startsWith(`${prefix}/`))
+        )
       })
     if (allowed) return
     throw new NetError(
