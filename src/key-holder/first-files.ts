@@ -18,7 +18,7 @@ import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { commit, internal, type Answer, type Call, type Holder } from './holder.ts'
 import type { Payload } from './payloads.ts'
-import type { PinnedRoot } from './repositories.ts'
+import { refuseFrozen, type PinnedRoot } from './repositories.ts'
 import { signPayloads } from './signing.ts'
 
 /** Payloads of a first publication carry this name; publications of callers have another prefix. */
@@ -35,6 +35,7 @@ export async function completeInitialization(
   if (repository.rootCustody !== 'offline') {
     throw new KeyHolderError('GUN_ALREADY_MANAGED', 'This repository expects no root signature.', { gun })
   }
+  refuseFrozen(repository)
   const payload = holder.payloads.get(gun, ROOT, 1)
   const { file, rootKeyIds } = withSignatures(payload, request.signatures)
   holder.step('checked')

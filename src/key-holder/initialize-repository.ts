@@ -31,7 +31,7 @@ import { checkKeyRate, countKeys, recordOfKey } from './key-creation.ts'
 import type { StoredKey } from './key-table.ts'
 import { limitsFor } from './limits.ts'
 import type { Payload } from './payloads.ts'
-import type { Repository } from './repositories.ts'
+import { refuseFrozen, type Repository } from './repositories.ts'
 import { FIRST_PUBLICATION, pinOnlineRoot, signFirstFiles } from './first-files.ts'
 
 type InitializeRequest = OperationRequest<'initialize-repository'>
@@ -127,6 +127,7 @@ async function resume(
   if (repository.requestDigest !== requestDigest) {
     throw new KeyHolderError('GUN_ALREADY_MANAGED', 'The key holder has this repository already.', { gun })
   }
+  refuseFrozen(repository)
   if (repository.state === 'awaiting-root-signature' && repository.rootCustody === 'offline') {
     // The bytes leave only when their record is published.
     holder.log.publish()

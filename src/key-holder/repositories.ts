@@ -66,13 +66,7 @@ export class RepositoryTable {
    */
   getSignable(gun: Gun): Repository & { readonly pinnedRoot: PinnedRoot } {
     const repository = this.getPinned(gun)
-    const { frozenBecause } = repository
-    if (frozenBecause !== undefined) {
-      throw new KeyHolderError('REPOSITORY_FROZEN', 'Signing is stopped until an operator unfreezes the repository.', {
-        gun,
-        frozenBecause,
-      })
-    }
+    refuseFrozen(repository)
     return repository
   }
 
@@ -123,6 +117,15 @@ export class RepositoryTable {
   setFrozen(gun: Gun, because: string | null): void {
     this.#database.run('UPDATE repositories SET frozen_because = ? WHERE gun = ?', because, gun)
   }
+}
+
+/** @throws KeyHolderError REPOSITORY_FROZEN */
+export function refuseFrozen({ gun, frozenBecause }: Repository): void {
+  if (frozenBecause === undefined) return
+  throw new KeyHolderError('REPOSITORY_FROZEN', 'Signing is stopped until an operator unfreezes the repository.', {
+    gun,
+    frozenBecause,
+  })
 }
 
 function toRepository(row: Row): Repository {

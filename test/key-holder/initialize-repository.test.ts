@@ -126,6 +126,20 @@ describe('initializing a repository', () => {
       expect(response.keys.map(({ role }) => role)).to.not.include('root')
     })
 
+    it('signs nothing while the repository is frozen', async () => {
+      const { attachments } = await holder.service.call('initialize-repository', offline(GUN, rootKey))
+      await holder.operator.call('freeze', { gun: GUN, reason: 'wait', evidence: EVIDENCE })
+      await expectCodeAsync('REPOSITORY_FROZEN', () =>
+        holder.service.call('initialize-repository', offline(GUN, rootKey)),
+      )
+      const signatures = [signature(rootKey, attachments.get('root.signed')!)]
+      const request = { gun: GUN, signatures, evidence: EVIDENCE }
+      await expectCodeAsync('REPOSITORY_FROZEN', () => holder.service.call('complete-initialization', request))
+      await holder.operator.call('unfreeze', { gun: GUN, reason: 'go on', evidence: EVIDENCE })
+      const { response } = await holder.service.call('complete-initialization', request)
+      expect(response.state).to.equal('ready')
+    })
+
     it('takes no signature of another key, over other bytes, or in another form', async () => {
       const { attachments } = await holder.service.call('initialize-repository', offline(GUN, rootKey))
       const message = attachments.get('root.signed')!
