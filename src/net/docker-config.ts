@@ -28,7 +28,8 @@ const configFile = z.object({
 
 /** The file that Docker itself would read. */
 export function defaultDockerConfigFile(environment: Readonly<Record<string, string | undefined>>): string {
-  return join(environment['DOCKER_CONFIG'] ?? join(homedir(), '.docker'), 'config.json')
+  const folder = environment['DOCKER_CONFIG'] ?? ''
+  return join(folder === '' ? join(homedir(), '.docker') : folder, 'config.json')
 }
 
 /**

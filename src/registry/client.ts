@@ -112,7 +112,7 @@ function refusal({ status }: HttpResponse, image: ImageReference): RegistryError
   if (status >= 300 && status < 400) {
     return new RegistryError('REGISTRY_REDIRECTED', 'The registry redirects; redirects are not followed.', facts)
   }
-  if (status === 429 || status >= 500) {
+  if (status === 408 || status === 429 || status >= 500) {
     return new RegistryError('REGISTRY_UNAVAILABLE', 'The registry is not able to answer now.', facts)
   }
   return new RegistryError(

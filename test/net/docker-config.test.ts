@@ -105,6 +105,8 @@ describe('dockerConfigSource', () => {
 
   it('stands where Docker looks for it', () => {
     expect(defaultDockerConfigFile({ DOCKER_CONFIG: '/etc/docker-login' })).to.equal('/etc/docker-login/config.json')
-    expect(defaultDockerConfigFile({})).to.match(/\/\.docker\/config\.json$/)
+    for (const environment of [{}, { DOCKER_CONFIG: '' }]) {
+      expect(defaultDockerConfigFile(environment)).to.match(/^\/.*\/\.docker\/config\.json$/)
+    }
   })
 })

@@ -1,27 +1,21 @@
-// The client against registries that misbehave on purpose. What a real registry does is told by test/peer/registry-client.test.ts.
+// The client against a registry that answers as a test says. The real registry: test/peer/registry-client.test.ts.
 import { createHash } from 'node:crypto'
 import { expect } from 'chai'
 import { parseImageReference } from '../../src/domain/image-reference.ts'
 import { ANONYMOUS, passwordSource } from '../../src/net/credentials.ts'
 import { RegistryClient, type RegistryOptions } from '../../src/registry/client.ts'
-import { MANIFEST_TYPES } from '../../src/registry/manifest.ts'
+import { ACCEPTED_TYPES, MANIFEST_TYPES } from '../../src/registry/manifest.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { freePort } from '../support/free-port.ts'
 import { Scope } from '../support/scope.ts'
 import { startScriptedServer, type Answer } from '../support/scripted-server.ts'
 
-const HOST = 'registry.test'
-const MAX_BYTES = 1_000
-// White space that no re-encoding would keep: the digest is of these bytes.
-const BYTES = Buffer.from('{\n  "schemaVersion": 2,\n  "config": {},\n  "layers": []\n}\n')
+const BYTES = Buffer.from(JSON.stringify({ schemaVersion: 2, config: {}, layers: [] }, undefined, 2))
 const SHA256 = createHash('sha256').update(BYTES).digest('hex')
-const OTHER = '0123456789abcdef'.repeat(4)
-const TAGGED = parseImageReference(`${HOST}/team/app:1.4`)
-const BY_DIGEST = parseImageReference(`${HOST}/team/app@sha256:${SHA256}`)
-
-function manifest(headers: Record<string, string> = {}, body: Buffer = BYTES): Answer {
-  return (_, response) => response.writeHead(200, { 'content-type': MANIFEST_TYPES.ociManifest, ...headers }).end(body)
-}
+const OTHER = 'ff'.repeat(32)
+const INDEX = Buffer.from(
+  JSON.stringify({ schemaVersion: 2, manifests: [{ platform: { os: 'linux', architecture: 's390x' } }] }),
+)
 
 describe('RegistryClient', () => {
   let scope: Scope
@@ -30,158 +24,184 @@ describe('RegistryClient', () => {
   })
   afterEach(() => scope.close())
 
-  function clientAt(url: string, options: Partial<RegistryOptions> = {}): RegistryClient {
+  function clientAt(url: string, o: Partial<RegistryOptions> = {}) {
     const client = new RegistryClient({
       url,
-      host: HOST,
-      maxManifestBytes: MAX_BYTES,
+      host: 'registry.test',
       tls: {},
-      timeouts: { connectMs: 2000, headersMs: 1000, totalMs: 3000 },
+      timeouts: { connectMs: 1000, headersMs: 300, totalMs: 1000 },
       tokenRealms: [],
       credentials: ANONYMOUS,
-      ...options,
+      maxManifestBytes: 10_000,
+      ...o,
     })
     scope.add(() => client.close())
-    return client
+    return (text = 'registry.test/team/app:v1') => client.resolve(parseImageReference(text))
   }
 
-  async function against(answer: Answer) {
+  async function started(answer: Answer, o: Partial<RegistryOptions> = {}) {
     const server = await startScriptedServer(scope, answer)
-    return { server, client: clientAt(server.url) }
+    return { server, resolve: clientAt(server.url, o) }
   }
 
-  it('hashes and measures the raw bytes that a tag leads to', async () => {
-    const { server, client } = await against(manifest())
-    expect(await client.resolve(TAGGED)).to.deep.equal({
+  const serve =
+    (body: Uint8Array, headers: Record<string, string> = {}): Answer =>
+    (_, response) =>
+      response.writeHead(200, { 'content-type': MANIFEST_TYPES.ociManifest, ...headers }).end(body)
+
+  it('hashes what is served under a tag', async () => {
+    const { resolve, server } = await started(serve(BYTES, { 'docker-content-digest': `sha256:${SHA256}` }))
+    expect(await resolve()).to.deep.equal({
       sha256: SHA256,
       length: BYTES.byteLength,
       mediaType: MANIFEST_TYPES.ociManifest,
       platforms: [],
     })
-    expect(server.heard.map((one) => `${one.method} ${one.url}`)).to.deep.equal(['GET /v2/team/app/manifests/1.4'])
-    const accepted = server.heard[0]?.headers.accept?.split(', ')
-    expect(accepted).to.have.members(Object.values(MANIFEST_TYPES))
+    expect(server.heard.map(({ method, url }) => `${method} ${url}`)).to.deep.equal(['GET /v2/team/app/manifests/v1'])
+    expect(server.heard[0]?.headers.accept).to.equal(ACCEPTED_TYPES)
   })
 
-  it('asks by digest where there is no tag', async () => {
-    const { server, client } = await against(manifest())
-    expect((await client.resolve(BY_DIGEST)).sha256).to.equal(SHA256)
+  it('lists the platforms of an index', async () => {
+    for (const type of [MANIFEST_TYPES.ociIndex, MANIFEST_TYPES.dockerList]) {
+      const { resolve } = await started(serve(INDEX, { 'content-type': type }))
+      expect(await resolve())
+        .to.include({ mediaType: type })
+        .and.deep.include({ platforms: ['linux/s390x'] })
+    }
+  })
+
+  it('asks by tag where there is one, even with a digest beside it', async () => {
+    const { resolve, server } = await started(serve(BYTES))
+    expect((await resolve(`registry.test/team/app:v1@sha256:${OTHER}`)).sha256).to.equal(SHA256)
+    expect(server.heard[0]?.url).to.equal('/v2/team/app/manifests/v1')
+  })
+
+  it('asks by digest where there is no tag, and takes nothing else for it', async () => {
+    const { resolve, server } = await started(serve(BYTES))
+    expect((await resolve(`registry.test/team/app@sha256:${SHA256}`)).sha256).to.equal(SHA256)
     expect(server.heard[0]?.url).to.equal(`/v2/team/app/manifests/sha256:${SHA256}`)
+    const error = await expectCodeAsync('REGISTRY_DIGEST_MISMATCH', () =>
+      resolve(`registry.test/team/app@sha256:${OTHER}`),
+    )
+    expect(error.facts).to.include({ claimed: OTHER, computed: SHA256 })
   })
 
-  it('tells what the tag leads to now, where the reference names another digest too', async () => {
-    const { client } = await against(manifest())
-    const both = parseImageReference(`${HOST}/team/app:1.4@sha256:${OTHER}`)
-    expect((await client.resolve(both)).sha256).to.equal(SHA256)
+  it('refuses a registry that names another digest than its bytes have', async () => {
+    for (const claimed of [OTHER, SHA256.toUpperCase(), '', `${SHA256}, sha256:${SHA256}`]) {
+      const { resolve } = await started(serve(BYTES, { 'docker-content-digest': `sha256:${claimed}` }))
+      await expectCodeAsync('REGISTRY_DIGEST_MISMATCH', resolve)
+    }
   })
 
-  it('refuses bytes that have not the digest asked for', async () => {
-    const { client } = await against(manifest())
-    const asked = parseImageReference(`${HOST}/team/app@sha256:${OTHER}`)
-    await expectCodeAsync('REGISTRY_DIGEST_MISMATCH', () => client.resolve(asked))
+  it('does not need the registry to name a digest, or one of a kind that it can check', async () => {
+    for (const headers of [{}, { 'docker-content-digest': `sha512:${OTHER}${OTHER}` }]) {
+      const { resolve } = await started(serve(BYTES, headers))
+      expect((await resolve()).sha256).to.equal(SHA256)
+    }
   })
 
-  it('refuses bytes that have not the digest in the header, and takes those that have', async () => {
-    const honest = await against(manifest({ 'docker-content-digest': `sha256:${SHA256}` }))
-    expect((await honest.client.resolve(TAGGED)).sha256).to.equal(SHA256)
-    const lying = await against(manifest({ 'docker-content-digest': `sha256:${OTHER}` }))
-    await expectCodeAsync('REGISTRY_DIGEST_MISMATCH', () => lying.client.resolve(TAGGED))
+  it('reads a manifest of exactly the limit and none beyond it', async () => {
+    const { resolve } = await started(serve(BYTES), { maxManifestBytes: BYTES.byteLength })
+    expect((await resolve()).length).to.equal(BYTES.byteLength)
+    const small = await started(serve(BYTES), { maxManifestBytes: BYTES.byteLength - 1 })
+    const { facts } = await expectCodeAsync('MANIFEST_TOO_LARGE', small.resolve)
+    expect(facts).to.deep.equal({ image: 'registry.test/team/app:v1', maxBytes: BYTES.byteLength - 1 })
   })
 
-  it('takes a manifest of exactly the limit and none above it, announced or not', async () => {
-    const full = Buffer.concat([BYTES, Buffer.alloc(MAX_BYTES - BYTES.byteLength, ' ')])
-    const exact = await against(manifest({}, full))
-    expect((await exact.client.resolve(TAGGED)).length).to.equal(MAX_BYTES)
-    const announced = await against(manifest({}, Buffer.concat([full, Buffer.from(' ')])))
-    await expectCodeAsync('MANIFEST_TOO_LARGE', () => announced.client.resolve(TAGGED))
-    const endless = await against((_, response) => {
-      response.writeHead(200, { 'content-type': MANIFEST_TYPES.ociManifest })
-      response.write(full)
-      response.write(' ')
+  it('stops reading a manifest without end', async () => {
+    let sent = 0
+    const { resolve } = await started((_, response) => {
+      const pump = (): void => {
+        while (!response.destroyed && response.write(Buffer.alloc(4096))) sent += 4096
+      }
+      response.on('drain', pump)
+      pump()
     })
-    await expectCodeAsync('MANIFEST_TOO_LARGE', () => endless.client.resolve(TAGGED))
+    await expectCodeAsync('MANIFEST_TOO_LARGE', resolve)
+    expect(sent).to.be.lessThan(100_000_000)
   })
 
-  it('refuses a manifest that was cut short', async () => {
-    const { client } = await against((_, response) => {
-      response.writeHead(200, { 'content-type': MANIFEST_TYPES.ociManifest, 'content-length': BYTES.byteLength })
-      response.write(BYTES.subarray(0, 20))
-      setTimeout(() => response.socket?.destroy(), 20)
-    })
-    await expectCodeAsync('REGISTRY_UNAVAILABLE', () => client.resolve(TAGGED))
-  })
-
-  const refusals: readonly (readonly [number, string])[] = [
-    [404, 'IMAGE_NOT_FOUND'],
-    [401, 'REGISTRY_UNAUTHORIZED'],
-    [403, 'REGISTRY_UNAUTHORIZED'],
-    [302, 'REGISTRY_REDIRECTED'],
-    [307, 'REGISTRY_REDIRECTED'],
-    [429, 'REGISTRY_UNAVAILABLE'],
-    [500, 'REGISTRY_UNAVAILABLE'],
-    [503, 'REGISTRY_UNAVAILABLE'],
-    [204, 'REGISTRY_RESPONSE_MALFORMED'],
-    [206, 'REGISTRY_RESPONSE_MALFORMED'],
-    [400, 'REGISTRY_RESPONSE_MALFORMED'],
-  ]
-  for (const [status, code] of refusals) {
-    it(`answers ${status} with ${code}`, async () => {
-      const { client } = await against((_, response) => response.writeHead(status).end())
-      await expectCodeAsync(code, () => client.resolve(TAGGED))
+  for (const [code, body, type] of [
+    ['MANIFEST_SCHEMA1_REFUSED', '{"schemaVersion":1}', 'application/vnd.docker.distribution.manifest.v1+prettyjws'],
+    ['MANIFEST_TYPE_UNSUPPORTED', BYTES, 'application/json'],
+    ['MANIFEST_TYPE_CONTRADICTORY', INDEX, MANIFEST_TYPES.ociManifest],
+    ['MANIFEST_MALFORMED', '<html>', MANIFEST_TYPES.ociManifest],
+  ] as const) {
+    it(`gives no digest for what is refused: ${code}`, async () => {
+      const { resolve } = await started(serve(Buffer.from(body), { 'content-type': type }))
+      await expectCodeAsync(code, resolve)
     })
   }
 
-  it('carries no credentials across a redirect, and does not follow it', async () => {
-    const thief = await startScriptedServer(scope, manifest())
-    const server = await startScriptedServer(scope, ({ headers }, response) =>
-      headers.authorization === undefined
-        ? response.writeHead(401, { 'www-authenticate': 'Basic realm="registry"' }).end()
-        : response.writeHead(307, { location: `${thief.url}/v2/team/app/manifests/1.4` }).end(),
-    )
-    const credentials = passwordSource(
-      () => 'carol',
-      () => 'test-only',
-    )
-    const client = clientAt(server.url, { credentials })
-    await expectCodeAsync('REGISTRY_REDIRECTED', () => client.resolve(TAGGED))
-    expect(server.heard.at(-1)?.headers.authorization).to.match(/^Basic /)
-    expect(thief.heard).to.deep.equal([])
-  })
-
-  it('shows credentials to no realm but those configured, and asks it for this repository alone', async () => {
-    const realm = await startScriptedServer(scope, (_, response) => response.end('{"token":"T"}'))
-    let named = ''
-    const server = await startScriptedServer(scope, (heard, response) => {
-      if (heard.headers.authorization === 'Bearer T') {
-        manifest()(heard, response)
-        return
-      }
-      const challenge = `Bearer realm="${named}",service="s",scope="repository:*:push"`
-      response.writeHead(401, { 'www-authenticate': challenge }).end()
+  const refusals: readonly (readonly [number, string])[] = [
+    [202, 'REGISTRY_RESPONSE_MALFORMED'],
+    [204, 'REGISTRY_RESPONSE_MALFORMED'],
+    [206, 'REGISTRY_RESPONSE_MALFORMED'],
+    [301, 'REGISTRY_REDIRECTED'],
+    [307, 'REGISTRY_REDIRECTED'],
+    [400, 'REGISTRY_RESPONSE_MALFORMED'],
+    [401, 'REGISTRY_UNAUTHORIZED'],
+    [403, 'REGISTRY_UNAUTHORIZED'],
+    [404, 'IMAGE_NOT_FOUND'],
+    [408, 'REGISTRY_UNAVAILABLE'],
+    [429, 'REGISTRY_UNAVAILABLE'],
+    [500, 'REGISTRY_UNAVAILABLE'],
+    [503, 'REGISTRY_UNAVAILABLE'],
+  ]
+  for (const [status, code] of refusals) {
+    it(`takes ${status} for ${code}, however long the page that comes with it`, async () => {
+      const page = status === 204 ? '' : 'x'.repeat(50_000)
+      const { resolve } = await started((_, response) => response.writeHead(status, { location: '/' }).end(page), {
+        maxManifestBytes: 100,
+      })
+      const { facts } = await expectCodeAsync(code, resolve)
+      expect(facts).to.deep.equal({ image: 'registry.test/team/app:v1', status })
     })
-    const credentials = passwordSource(
-      () => 'carol',
-      () => 'test-only',
-    )
-    const client = clientAt(server.url, { credentials, tokenRealms: [`${realm.url}/token`] })
-    for (const foreign of [
-      `${realm.url}/tokens`,
-      `${realm.url}/`,
-      `${realm.url}/token/../admin`,
-      realm.url.replace('127.0.0.1', 'localhost') + '/token',
-    ]) {
-      named = foreign
-      await expectCodeAsync('TOKEN_REALM_NOT_ALLOWED', () => client.resolve(TAGGED))
-    }
-    expect(realm.heard).to.deep.equal([])
-    named = `${realm.url}/token`
-    expect((await client.resolve(TAGGED)).sha256).to.equal(SHA256)
-    const asked = new URL(realm.heard[0]?.url ?? '', realm.url)
-    expect(asked.searchParams.getAll('scope')).to.deep.equal(['repository:team/app:pull'])
+  }
+
+  it('does not go where it is redirected', async () => {
+    const elsewhere = await startScriptedServer(scope, serve(BYTES))
+    const { resolve } = await started((_, response) => response.writeHead(307, { location: elsewhere.url }).end())
+    await expectCodeAsync('REGISTRY_REDIRECTED', resolve)
+    expect(elsewhere.heard).to.deep.equal([])
   })
 
-  it('is unavailable where nobody listens', async () => {
-    const client = clientAt(`http://127.0.0.1:${await freePort()}`)
-    await expectCodeAsync('REGISTRY_UNAVAILABLE', () => client.resolve(TAGGED))
+  it('takes a registry that is away for an outage', async () => {
+    for (const [failure, resolve] of [
+      ['NET_REFUSED', clientAt(`http://127.0.0.1:${await freePort()}`)],
+      ['NET_DNS', clientAt('http://no-such-host.invalid')],
+      ['NET_TIMEOUT', (await started(() => undefined)).resolve],
+      ['NET_RESET', (await started((_, response) => response.socket?.resetAndDestroy())).resolve],
+    ] as const) {
+      expect((await expectCodeAsync('REGISTRY_UNAVAILABLE', resolve)).facts).to.include({ failure })
+    }
+  })
+
+  it('asks for a token with the scope of the repository alone, as the account of the registry’s host', async () => {
+    const hosts: string[] = []
+    const CAROL = passwordSource(
+      () => 'carol',
+      () => 'not-a-secret',
+    )
+    const realm = await startScriptedServer(scope, (_, response) => response.end('{"access_token":"T"}'))
+    const answer: Answer = (heard, response) => {
+      if (heard.headers.authorization === 'Bearer T') serve(BYTES)(heard, response)
+      else response.writeHead(401, { 'www-authenticate': `Bearer realm="${realm.url}/token",service="hub"` }).end()
+    }
+    const { resolve } = await started(answer, {
+      tokenRealms: [`${realm.url}/token`],
+      host: 'docker.io',
+      credentials: {
+        credentialsFor: (host) => {
+          hosts.push(host)
+          return CAROL.credentialsFor(host)
+        },
+      },
+    })
+    expect((await resolve('alpine:3.20')).sha256).to.equal(SHA256)
+    expect(realm.heard.map(({ url }) => url)).to.deep.equal([
+      '/token?account=carol&scope=repository%3Alibrary%2Falpine%3Apull&service=hub',
+    ])
+    expect(hosts).to.deep.equal(['docker.io'])
   })
 })
