@@ -1,7 +1,8 @@
-// The decision on one change, as data. The full engine comes behind the same interface; here stand its terms and the
+// How one change is decided. The full engine comes behind the same interface; here stand its terms and the
 // built-in policy `grants`. Default deny, deny wins, every rule leaves a reason. Pure: evaluate() fetches nothing.
 import { createHash } from 'node:crypto'
 import type { Gun, TargetName } from '@countersign/tuf'
+import type { Decision } from './decision.ts'
 import { isGranted, type Principal } from './principal.ts'
 import type { RequestKind } from './signing-request.ts'
 
@@ -17,20 +18,6 @@ export interface PolicyFacts {
   readonly digestNamed: boolean
   /** The policy that the submitter asked for, if any. */
   readonly policy?: string
-}
-
-export interface Reason {
-  readonly rule: string
-  readonly code: string
-  readonly subject: string
-}
-
-export interface Decision {
-  readonly outcome: 'allow' | 'deny'
-  readonly reasons: readonly Reason[]
-  /** 64 hex digits over the rules that were in force. */
-  readonly policyDigest: string
-  readonly at: Date
 }
 
 export interface Policy {

@@ -1,8 +1,12 @@
 // What the domain needs from the outside, in the words of the domain. Implementations live in the adapters; none is imported here.
-import type { Gun, JsonValue, PublicKey, RoleName, TargetsChange } from '@countersign/tuf'
+import type { Gun, JsonValue, PublicKey, RoleName } from '@countersign/tuf'
 import type { ImageReference } from './image-reference.ts'
+import type { DeclaredChange, Evidence, SignedRole } from './publication.ts'
+import type { KeyType } from './repository.ts'
 import type { RequestKind, RequestStatus } from './signing-request.ts'
 
+export type { DeclaredChange, Evidence, SignedRole } from './publication.ts'
+export type { KeyType } from './repository.ts'
 export type * from './store-ports.ts'
 
 /** Reads a repository's published metadata from its trust server. Bytes are received, not trusted. */
@@ -39,25 +43,6 @@ export interface ResolvedImage {
 export interface ImageResolver {
   /** Fetches the manifest by tag (or by digest where the reference has no tag) and hashes it. @throws RegistryError */
   resolve(image: ImageReference): Promise<ResolvedImage>
-}
-
-export interface Evidence {
-  readonly request: string
-  readonly principal: string
-  readonly decision?: string
-  readonly origin?: string
-}
-
-export interface DeclaredChange {
-  readonly change: TargetsChange
-  readonly evidence: Evidence
-}
-
-export interface SignedRole {
-  readonly role: RoleName
-  readonly version: number
-  readonly sha256: string
-  readonly bytes: Uint8Array
 }
 
 export interface HighestVersion {
@@ -149,8 +134,6 @@ export interface KeyHolder {
   observeRepository(gun: Gun, files: ReadonlyMap<string, Uint8Array>): Promise<void>
   appendRecord(kind: string, facts: Readonly<Record<string, string | number | boolean>>): Promise<number>
 }
-
-export type KeyType = 'ecdsa' | 'ed25519' | 'rsa'
 
 export interface Clock {
   now(): Date

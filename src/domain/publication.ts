@@ -1,7 +1,25 @@
 // One new version of one or more roles of one repository: what it declares, and the bytes once they are signed. Pure.
-import type { Gun, RoleName } from '@countersign/tuf'
-import type { DeclaredChange, SignedRole } from './ports.ts'
+import type { Gun, RoleName, TargetsChange } from '@countersign/tuf'
 import type { RequestKind, RoleVersion } from './signing-request.ts'
+
+export interface Evidence {
+  readonly request: string
+  readonly principal: string
+  readonly decision?: string
+  readonly origin?: string
+}
+
+export interface DeclaredChange {
+  readonly change: TargetsChange
+  readonly evidence: Evidence
+}
+
+export interface SignedRole {
+  readonly role: RoleName
+  readonly version: number
+  readonly sha256: string
+  readonly bytes: Uint8Array
+}
 
 /** Stored before anything is signed. Its state is that of the images that name it. */
 export interface Publication {

@@ -1,6 +1,7 @@
 // A registered repository as the daemon remembers it, and the report on its health. Pure.
 import type { Gun, PublicKey, RoleName } from '@countersign/tuf'
-import type { KeyType } from './ports.ts'
+
+export type KeyType = 'ecdsa' | 'ed25519' | 'rsa'
 
 /**
  * `initializing`: the key holder may have keys, nothing was published yet for certain.

@@ -1,8 +1,8 @@
 // The change request and its state machine. A request names images; each image has its own record and walks alone, and the
 // status of the whole follows from its images. `next` is pure and total: every pair of state and event has an answer.
 import type { Gun, RoleName, TargetName } from '@countersign/tuf'
+import type { Decision } from './decision.ts'
 import { DomainError } from './errors.ts'
-import type { Decision } from './policy.ts'
 
 export type RequestKind = 'sign' | 'unsign'
 

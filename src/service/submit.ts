@@ -9,7 +9,7 @@ import {
   type TaggedReference,
 } from '../domain/image-reference.ts'
 import type { IdempotencyKey, RepositoryStore } from '../domain/ports.ts'
-import type { Decision } from '../domain/policy.ts'
+import type { Decision } from '../domain/decision.ts'
 import { notPermitted, type Principal, requireGrant } from '../domain/principal.ts'
 import { advance, type ImageSubject, requestStatus, type SigningRequest } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'

@@ -1,7 +1,7 @@
 import { parseGun, parseTag, RELEASES } from '@countersign/tuf'
 import { expect } from 'chai'
 import fc from 'fast-check'
-import type { Decision } from '../../src/domain/policy.ts'
+import type { Decision } from '../../src/domain/decision.ts'
 import {
   advance,
   IMAGE_STATUSES,

@@ -147,6 +147,30 @@ describe('the direction of imports', () => {
     expect(wrong).to.deep.equal([])
   })
 
+  it('has no circle of files', () => {
+    const targets = new Map(
+      files.map((file) => [
+        file,
+        lines
+          .filter((line) => line.file === file && line.specifier.startsWith('.'))
+          .map(({ specifier }) =>
+            relative(top, resolve(top, dirname(file), specifier))
+              .split(sep)
+              .join('/'),
+          ),
+      ]),
+    )
+    const done = new Set<string>()
+    const walk = (file: string, path: readonly string[]): string[] => {
+      if (path.includes(file)) return [[...path.slice(path.indexOf(file)), file].join(' -> ')]
+      if (done.has(file)) return []
+      const circles = (targets.get(file) ?? []).flatMap((target) => walk(target, [...path, file]))
+      done.add(file)
+      return circles
+    }
+    expect(files.flatMap((file) => walk(file, []))).to.deep.equal([])
+  })
+
   it('keeps the functional core pure', () => {
     const wrong = lines.filter(({ file, specifier }) => PURE.includes(partOf(file)) && IMPURE_MODULES.test(specifier))
     expect(wrong).to.deep.equal([])
