@@ -16,6 +16,7 @@ import { HttpServer } from './http/server.ts'
 import type { Log } from './log.ts'
 import { createServices } from './service/create-services.ts'
 import type { Services } from './service/services.ts'
+import type { PublicationStep } from './service/steps.ts'
 import type { StoreDatabase } from './store/database.ts'
 import { SqliteRepositoryStore } from './store/repositories.ts'
 import { SqliteRequestStore } from './store/requests.ts'
@@ -30,6 +31,8 @@ export interface AppOptions {
   readonly firstTokenFile: string
   /** Tells a person at the terminal; never a secret. */
   readonly tell: (line: string) => void
+  /** For tests: hears each step of a publication when it is done. */
+  readonly onStep?: (step: PublicationStep) => void
 }
 
 export interface RunningApp {
@@ -85,6 +88,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       maxImages: config.limits.imagesPerRequest,
       ...(process.getuid !== undefined && { uid: process.getuid() }),
     },
+    ...(o.onStep !== undefined && { onStep: o.onStep }),
   })
   const watch = new ExpiryWatch(services.repositories, systemClock, log)
   const { tls } = config.http

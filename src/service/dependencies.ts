@@ -14,6 +14,7 @@ import type {
   TrustSource,
 } from '../domain/ports.ts'
 import type { Policy } from '../domain/policy.ts'
+import type { PublicationStep } from './steps.ts'
 
 export interface ServiceSettings {
   /** The delegation of new repositories is `targets/<signerName>`. */
@@ -42,4 +43,6 @@ export interface ServiceDependencies {
   readonly random: RandomSource
   readonly observer: Observer
   readonly settings: ServiceSettings
+  /** For tests: hears each step of a publication when it is done. */
+  readonly onStep?: (step: PublicationStep) => void
 }

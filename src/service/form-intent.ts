@@ -1,5 +1,6 @@
 // Steps 1 to 4 of a publication: load and verify the base, choose roles, look at the registry again, save the intent.
 // Nothing is signed here, and every way out leaves an image moved: to `intended`, to its end, or left for the next round.
+// The steps are named in steps.ts.
 import {
   editTargets,
   type Gun,
@@ -21,6 +22,7 @@ import type { ServiceDependencies } from './dependencies.ts'
 import type { ImageProgress } from './image-progress.ts'
 import { type LoadedRepository, loadRepository } from './load-repository.ts'
 import type { SnapshotKeyCheck } from './snapshot-key.ts'
+import type { PublicationStep } from './steps.ts'
 
 export interface Intent {
   readonly publication: Publication
@@ -57,24 +59,35 @@ export class IntentFormer {
    * reach, and the images wait as they are.
    */
   async form(gun: Gun, images: readonly PendingImage[]): Promise<Intent | 'ended' | 'later'> {
-    // 1. Load and verify the base. A crash leaves the images approved.
+    // 1. Load and verify the base. A crash before or after leaves the images approved: the next start begins here again.
     let loaded: LoadedRepository
     try {
       loaded = await this.#load(gun)
     } catch (error) {
       return this.#refuse(images, error)
     }
-    // 2. Choose the roles; refuse before anything is signed where the publication could not succeed.
+    this.#passed('base-loaded')
+    // 2. Choose the roles; refuse before anything is signed where the publication could not succeed. A crash before or after leaves
+    //    the images approved, or failed with their reason.
     const candidates = sameRoles(distinctTags(images.flatMap((image) => this.#candidate(loaded, image) ?? [])))
     const first = candidates[0]
     if (first === undefined) return 'ended'
-    // 3. The registry must still serve what was decided upon. The tag may have moved while the request waited.
+    this.#passed('roles-chosen')
+    // 3. The registry must still serve what was decided upon: the tag may have moved while the request waited. A crash before or
+    //    after leaves the images approved, or at their end (failed, or published by a version that stands already).
     const { checked, isWaiting } = await this.#recheck(candidates)
     const changing = checked.filter((candidate) => !this.#isSettled(loaded.trusted, candidate))
     if (changing.length === 0) return isWaiting ? 'later' : 'ended'
+    this.#passed('digests-checked')
     // 4. Save the intent. A crash before leaves the images approved; a crash after leaves an intent that nobody acts upon any more:
     //    whether the key holder signed it is not known, so it is given up, and a version it may have signed is burnt by the next.
-    return this.#save(loaded.trusted, first.roles, changing)
+    const intent = this.#save(loaded.trusted, first.roles, changing)
+    this.#passed('intent-saved')
+    return intent
+  }
+
+  #passed(step: PublicationStep): void {
+    this.#dependencies.onStep?.(step)
   }
 
   async #load(gun: Gun): Promise<LoadedRepository> {

@@ -1,5 +1,6 @@
-// Steps 5 to 10 of a publication: have it signed, check the signed bytes, save, send, read back, save the proof. The one place
-// that calls KeyHolder.changeTargets and TrustPublisher.publish for tags. At each step stands what a crash around it leaves.
+// Steps 5 to 11 of a publication: have it signed, check the signed bytes, save, send, read back, save the proof. The one place
+// that calls KeyHolder.changeTargets and TrustPublisher.publish for tags. At each step stands what a crash around it leaves; the
+// steps are named in steps.ts.
 import { CodedError, type Gun, TufError, targetsOf, type TrustedRepository, verifyNextVersion } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import { codeOf, failureOf, isFault, isOutage } from '../domain/port-faults.ts'
@@ -12,6 +13,7 @@ import { changedRoles, type Intent, roleVersions } from './form-intent.ts'
 import type { ImageProgress } from './image-progress.ts'
 import { loadRepository } from './load-repository.ts'
 import type { Progress } from './progress.ts'
+import type { PublicationStep } from './steps.ts'
 
 /**
  * `ended`: its images are final. `again`: they are approved again. `split`: likewise, and should be tried one by one.
@@ -44,15 +46,21 @@ export class PublicationSteps {
     let files: readonly SignedRole[]
     try {
       // 5. Have it signed. The key holder records before it signs. A lost answer is asked for again under the same publication id,
-      //    which gives the same bytes; after a crash the intent is given up and the version, if any, burnt.
+      //    which gives the same bytes. A crash before or after leaves the intent; the next start gives it up and begins at 1, and the
+      //    version that the key holder may have signed is burnt.
       const signed = await retrying(this.#dependencies, isAnswerLost, () => this.#changeTargets(intent))
-      // 6. Check it before it leaves the house: the difference to the base is exactly what was declared.
+      this.#passed('signed')
+      // 6. Check it before it leaves the house: the difference to the base is exactly what was declared. A crash before or after
+      //    leaves the intent, as at 5.
       files = verifySigned(intent, signed)
+      this.#passed('bytes-checked')
     } catch (error) {
       return this.#notSigned(publication, images, error)
     }
-    // A crash before this leaves the intent; after it, bytes that were never sent and may still be.
+    // 7. Save the bytes. A crash before leaves the intent, as at 5; after it, bytes that were never sent: the next start sends them
+    //    if the base still stands, and else gives them up.
     const withBytes = this.#images.move(images, { type: 'signed' }, { ...publication, files })
+    this.#passed('bytes-saved')
     return this.#send({ ...publication, files }, withBytes)
   }
 
@@ -71,6 +79,10 @@ export class PublicationSteps {
     return sight.seen === 'moved'
       ? this.#giveUp(id, publication, images, 'PUBLICATION_CONFLICT')
       : this.#send(publication, images)
+  }
+
+  #passed(step: PublicationStep): void {
+    this.#dependencies.onStep?.(step)
   }
 
   #changeTargets({ publication, base }: Intent): Promise<readonly SignedRole[]> {
@@ -93,8 +105,11 @@ export class PublicationSteps {
   }
 
   async #send(publication: Publication, images: readonly PendingImage[]): Promise<Outcome> {
-    // 7. Save that it is about to be sent. From here on a crash leaves a question that only the trust server can answer.
-    return this.#deliver(publication, this.#images.move(images, { type: 'sending' }), { isSent: false })
+    // 8. Save that it is about to be sent. A crash before leaves bytes that were never sent; from here on a crash leaves a question
+    //    that only the trust server can answer, and the next start asks it first (10).
+    const sending = this.#images.move(images, { type: 'sending' })
+    this.#passed('sending-saved')
+    return this.#deliver(publication, sending, { isSent: false })
   }
 
   async #deliver(publication: Publication, images: readonly PendingImage[], o: { isSent: boolean }): Promise<Outcome> {
@@ -103,15 +118,19 @@ export class PublicationSteps {
       let refusal: unknown
       if (!isSent) {
         try {
-          // 8. Publish all roles in one update. Before: the server has the base. After: it has ours, heard of or not.
+          // 9. Publish all roles in one update. A crash before leaves the server with the base, and the same bytes are sent again; a
+          //    crash after it leaves ours there, heard of or not, and reading back finds it.
           await this.#dependencies.publisher.publish(publication.gun, filesOf(publication))
+          this.#passed('published')
         } catch (error) {
           if (isFault('publishRefusal', error)) return this.#fail(publication, images, failureOf(error))
           refusal = error
         }
       }
-      // 9. Read back and verify, whatever the answer was: a lost answer may have been a yes, and a "conflict" our own echo.
+      // 10. Read back and verify, whatever the answer was: a lost answer may have been a yes, and a "conflict" our own echo. A crash
+      //     before or after leaves `publishing`; the next start reads back again.
       const sight = await this.#look(publication)
+      this.#passed('read-back')
       if (sight.seen === 'ours') return this.#prove(publication, images, sight.roles)
       if (sight.seen === 'moved' || (isFault('conflict', refusal) && sight.seen === 'base')) {
         return this.#giveUp(publication.id, publication, images, codeOf(refusal) ?? 'PUBLICATION_CONFLICT')
@@ -133,8 +152,10 @@ export class PublicationSteps {
   }
 
   #prove(publication: Publication, images: readonly PendingImage[], roles: readonly RoleVersion[]): Outcome {
-    // 10. Save the proof. A crash before this leaves `publishing`; the next start reads back again and comes here.
+    // 11. Save the proof. A crash before leaves `publishing`: the next start reads back again and comes here. A crash after it leaves
+    //     the end; only the line of the log is missing, and the bytes stay in the database.
     this.#images.move(images, { type: 'proven', roles })
+    this.#passed('proof-saved')
     this.#finished(publication, 'published')
     return 'ended'
   }

@@ -1,0 +1,19 @@
+// The numbered steps of a publication, in their order. form-intent.ts and sign.ts say at each what a crash before and after it
+// leaves; tests stop the process there.
+
+export const PUBLICATION_STEPS = [
+  'base-loaded', // 1
+  'roles-chosen', // 2
+  'digests-checked', // 3
+  'intent-saved', // 4
+  'signed', // 5
+  'bytes-checked', // 6
+  'bytes-saved', // 7
+  'sending-saved', // 8
+  'published', // 9
+  'read-back', // 10
+  'proof-saved', // 11
+] as const
+
+/** Passed when the step of that name is done. */
+export type PublicationStep = (typeof PUBLICATION_STEPS)[number]
