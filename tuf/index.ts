@@ -82,3 +82,13 @@ export {
   type EntryChange,
   type EntryMove,
 } from './describe.ts'
+export { acceptUpdate, type AcceptedUpdate, type ServerKeys, type UpdateRules } from './accept-update.ts'
+export {
+  deletedState,
+  EMPTY_STATE,
+  snapshotOf,
+  timestampOf,
+  type ServedRole,
+  type ServedState,
+} from './served-state.ts'
+export { UPDATE_REFUSAL_CODES, UpdateRefusal, type UpdateRefusalCode } from './update-refusal.ts'

@@ -49,7 +49,8 @@ function readTargets(signed: JsonObject, role: RoleName): TargetsMetadata {
   return { ...common, targets, delegations: readDelegations(signed.get('delegations'), role) }
 }
 
-function readDelegations(value: JsonValue | undefined, parent: RoleName): Delegations {
+/** What a targets role delegates. `parent` is that role. @throws TufError METADATA_*, KEY_* */
+export function readDelegations(value: JsonValue | undefined, parent: RoleName): Delegations {
   const delegations = asObjectOrNothing(value, 'delegations')
   refuseCaseVariants(delegations, DELEGATIONS_MEMBERS)
   const keys = parseKeys(delegations.get('keys'))
