@@ -6,6 +6,7 @@ import type { SigningRequest } from '../../src/domain/signing-request.ts'
 import { app, ended, everybody, World } from '../support/fakes/world.ts'
 import { TestKeyHolder } from '../support/key-holder.ts'
 import { Scope } from '../support/scope.ts'
+import { isOfPublication, Weather, WEATHER_RATE } from '../support/weather.ts'
 
 function outcome({ images }: SigningRequest, position = 0): string {
   const record = images[position]?.record
@@ -25,7 +26,8 @@ describe('the services over the real key holder', () => {
     scope.add(() => {
       client.close()
     })
-    world = new World({}, undefined, client)
+    world = new World({ attempts: 8 }, undefined, client)
+    world.faults.weather = new Weather('real key holder', WEATHER_RATE, isOfPublication)
     scope.add(() => {
       world.close()
     })

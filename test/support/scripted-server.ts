@@ -1,7 +1,9 @@
 // A loopback HTTP server that answers as a test says, and remembers what it was told. For peers that misbehave on purpose.
-import { createServer, type IncomingHttpHeaders, type ServerResponse } from 'node:http'
+import { createServer, type IncomingHttpHeaders, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Scope } from './scope.ts'
+import type { TestCa } from './tls.ts'
 
 export interface Heard {
   readonly method: string
@@ -17,10 +19,10 @@ export interface ScriptedServer {
 
 export type Answer = (heard: Heard, response: ServerResponse) => void
 
-/** Runs until the scope closes. */
-export async function startScriptedServer(scope: Scope, answer: Answer): Promise<ScriptedServer> {
+/** Runs until the scope closes; over TLS, as localhost, where an authority is given. */
+export async function startScriptedServer(scope: Scope, answer: Answer, ca?: TestCa): Promise<ScriptedServer> {
   const heard: Heard[] = []
-  const server = createServer((request, response) => {
+  const listener = (request: IncomingMessage, response: ServerResponse): void => {
     const chunks: Buffer[] = []
     request.on('error', () => undefined)
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -34,7 +36,8 @@ export async function startScriptedServer(scope: Scope, answer: Answer): Promise
       heard.push(one)
       answer(one, response)
     })
-  })
+  }
+  const server = ca === undefined ? createServer(listener) : createTlsServer(identity(ca), listener)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   scope.add(
     () =>
@@ -45,5 +48,11 @@ export async function startScriptedServer(scope: Scope, answer: Answer): Promise
         server.closeAllConnections()
       }),
   )
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, heard }
+  const { port } = server.address() as AddressInfo
+  return { url: ca === undefined ? `http://127.0.0.1:${port}` : `https://localhost:${port}`, heard }
+}
+
+function identity(ca: TestCa): { cert: string; key: string } {
+  const { certificatePem, privateKeyPem } = ca.issue(['localhost', '127.0.0.1'])
+  return { cert: certificatePem, key: privateKeyPem }
 }

@@ -1,4 +1,6 @@
-// Makes the calls of a port fail: before their effect, or after it. And counts every call.
+// Makes the calls of a port fail: before their effect, or after it, as planned or by the weather. And counts every call.
+import type { Weather } from '../weather.ts'
+
 export type Moment = 'before' | 'after'
 
 export interface Fault {
@@ -15,6 +17,8 @@ export class Crash extends Error {}
 export class Faults {
   /** Every call, as `port.method`, in order. */
   readonly calls: string[] = []
+  /** Strikes calls that no fault is planned for. */
+  weather: Weather | undefined
   #fault: Fault | undefined
   #isDown = false
 
@@ -45,15 +49,22 @@ export class Faults {
     const fault = this.#fault
     // After a crash nothing works any more until the next plan.
     if (this.#isDown && fault?.error() instanceof Crash) throw fault.error()
-    if (fault?.method !== method) return work()
+    if (fault === undefined) return this.#inWeather(method, work)
+    if (fault.method !== method) return work()
     if (fault.call !== 'every' && this.calls.filter((call) => call === method).length !== fault.call) return work()
     this.#isDown = true
     if (fault.moment === 'before') return this.#fail(fault, undefined)
     return this.#fail(fault, work())
   }
 
+  #inWeather(method: string, work: () => unknown): unknown {
+    const strike = this.weather?.strike(method)
+    if (strike === undefined) return work()
+    return this.#fail(strike, strike.moment === 'before' ? Promise.resolve() : work())
+  }
+
   /** Asynchronous ports reject, synchronous ones throw. */
-  #fail(fault: Fault, result: unknown): unknown {
+  #fail(fault: Pick<Fault, 'error'>, result: unknown): unknown {
     if (result instanceof Promise) {
       return result.then(() => {
         throw fault.error()

@@ -1,14 +1,23 @@
 // A Notary server in memory: stores update sets atomically, refuses versions that are not higher, makes snapshot and timestamp,
-// and serves by hash. It checks each update as a client would, so a test cannot publish what no client would accept.
+// renews them on reading, and serves by hash and version. It checks each update as a client would, so a test cannot publish what no
+// client would accept; what a hostile server would do is asked of it by name (forge, serve, restore, freeze).
+// notary-server-over-http.ts gives it a socket.
 import {
+  attachSignatures,
   base64OfHexDigest,
+  canonicalText,
   CodedError,
   encodeCanonical,
   formatExpires,
+  isExpired,
+  isJsonObject,
   type Gun,
   type JsonObject,
   type JsonValue,
+  METADATA_LIMITS,
+  parseJson,
   parseTargets,
+  parseTimestamp,
   type PublicKey,
   ROOT,
   type RoleName,
@@ -26,6 +35,21 @@ import { newSigningKey, signFile, type SigningKey } from './signing-key.ts'
 export class FakeTrustServerError extends CodedError<
   'NOTARY_CONFLICT' | 'NOTARY_UPDATE_INVALID' | 'NOTARY_UNAVAILABLE'
 > {}
+
+/** What a forger does to the current file of one role. What stands above it describes the forged file, and is signed anew. */
+export interface Forgery {
+  /** Changes what the file says. */
+  readonly edit?: (signed: Map<string, JsonValue>) => unknown
+  /** Who signs afterwards. Snapshot and timestamp: the server, with its own keys; others: the signatures stay, good or bad. */
+  readonly signers?: readonly SigningKey[]
+  /** Changes the finished file. */
+  readonly mangle?: (bytes: Uint8Array) => Uint8Array
+  /** Changes how snapshot or timestamp describe the file. */
+  readonly editListed?: (meta: Map<string, JsonValue>) => unknown
+}
+
+/** A moment to go back to; opaque. */
+export type ServerState = ReadonlyMap<Gun, Published>
 
 interface Published {
   /** Every file ever stored, by all the names it is served under. */
@@ -47,6 +71,9 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
   readonly #repositories = new Map<Gun, Published>()
   readonly #history = new Map<Gun, Published[]>()
   readonly #keys = new Map<string, SigningKey>()
+  /** What is served instead, by GUN and file name. */
+  readonly #served = new Map<string, Uint8Array | undefined>()
+  #frozen: ServerState | undefined
 
   constructor(clock: Clock) {
     this.#clock = clock
@@ -54,7 +81,7 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
 
   read(gun: Gun, fileName: string, maxBytes: number): Promise<Uint8Array | undefined> {
     if (!this.isReadable) return Promise.reject(new FakeTrustServerError('NOTARY_UNAVAILABLE', 'out of reach'))
-    const bytes = this.#repositories.get(gun)?.files.get(fileName)
+    const bytes = this.file(gun, fileName)
     if (bytes !== undefined && bytes.byteLength > maxBytes) return Promise.reject(new Error(`${fileName} is too long.`))
     return Promise.resolve(bytes)
   }
@@ -100,6 +127,60 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
     this.#repositories.set(gun, before)
   }
 
+  /** What stands under this name now. notary v0.7.0 server/timestamp/timestamp.go: expired ones are renewed on reading. */
+  file(gun: Gun, fileName: string): Uint8Array | undefined {
+    const name = `${gun} ${fileName}`
+    if (this.#served.has(name)) return this.#served.get(name)
+    if (this.#frozen !== undefined) return this.#frozen.get(gun)?.files.get(fileName)
+    if (fileName === 'timestamp.json' || fileName === 'snapshot.json') this.#renewExpired(gun)
+    return this.#repositories.get(gun)?.files.get(fileName)
+  }
+
+  /** Serves these bytes under this name, true or not; undefined: 404. */
+  serve(gun: Gun, fileName: string, bytes: Uint8Array | undefined): void {
+    this.#served.set(`${gun} ${fileName}`, bytes)
+  }
+
+  /** Serves what it served at this moment, for ever: publications are taken, and not shown. */
+  freeze(): void {
+    this.#frozen = this.state()
+  }
+
+  /** Ends `serve` and `freeze`. */
+  serveTruth(): void {
+    this.#served.clear()
+    this.#frozen = undefined
+  }
+
+  state(): ServerState {
+    return new Map([...this.#repositories].map(([gun, repository]) => [gun, copyOf(repository)]))
+  }
+
+  /** As after a backup was restored: what came later is forgotten, versions included. */
+  restore(state: ServerState): void {
+    for (const [gun, repository] of state) this.#repositories.set(gun, copyOf(repository))
+  }
+
+  /** notary v0.7.0 server/handlers/default.go DeleteHandler: metadata goes, keys stay, versions begin again. */
+  delete(gun: Gun): void {
+    this.#repositories.delete(gun)
+  }
+
+  /** Changes the current file of a role past every check. Keeps no promise of a Notary server. */
+  forge(gun: Gun, role: RoleName, { edit, signers, mangle, editListed }: Forgery): void {
+    const repository = this.#repositories.get(gun)
+    const current = repository?.current.get(role)
+    if (repository === undefined || current === undefined) throw new Error(`Nothing is published as ${role}.`)
+    const ours = role === SNAPSHOT || role === TIMESTAMP ? [this.#key(gun, role)] : undefined
+    const bytes = edit === undefined && signers === undefined ? current : forged(role, current, edit, signers ?? ours)
+    const finished = mangle?.(bytes) ?? bytes
+    store(repository, role, numberOf(finished) ?? numberOf(bytes) ?? 0, finished)
+    if (role === TIMESTAMP) return
+    const listed = editListed === undefined ? undefined : new Map([[role, editListed]])
+    if (role !== SNAPSHOT) this.#writeSnapshot(gun, repository, listed)
+    this.#writeTimestamp(gun, repository, listed)
+  }
+
   currentFile(gun: Gun, role: RoleName): Uint8Array | undefined {
     return this.#repositories.get(gun)?.current.get(role)
   }
@@ -111,13 +192,10 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
 
   #publish(gun: Gun, files: ReadonlyMap<RoleName, Uint8Array>): void {
     const before = this.#repositories.get(gun)
-    const after: Published = {
-      files: new Map(before?.files),
-      current: new Map(before?.current),
-      versions: new Map(before?.versions),
-      ...(before?.firstRoot === undefined ? {} : { firstRoot: before.firstRoot }),
-    }
+    const after = copyOf(before)
     for (const [role, bytes] of files) {
+      // Trap Q32: a timestamp is read and ignored.
+      if (role === TIMESTAMP) continue
       const version = versionOf(role, bytes)
       if (version <= (after.versions.get(role) ?? 0)) {
         throw new FakeTrustServerError('NOTARY_CONFLICT', 'VERSION', { role, version })
@@ -134,18 +212,34 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
     this.published.push({ gun, roles: [...files.keys()] })
   }
 
+  #renewExpired(gun: Gun): void {
+    const repository = this.#repositories.get(gun)
+    const timestamp = repository?.current.get(TIMESTAMP)
+    if (repository === undefined || timestamp === undefined) return
+    try {
+      const { expiresAt } = parseTimestamp(timestamp).metadata
+      if (isExpired(expiresAt, this.#clock.now())) this.#writeTimestamp(gun, repository)
+    } catch (error) {
+      // A forged one is served as it is.
+      if (!(error instanceof TufError)) throw error
+    }
+  }
+
   #renew(gun: Gun, repository: Published): void {
-    const meta = [...repository.current].filter(([role]) => role !== SNAPSHOT && role !== TIMESTAMP)
-    this.#write(
-      gun,
-      repository,
-      SNAPSHOT,
-      'Snapshot',
-      new Map(meta.map(([role, bytes]) => [role, fileMeta(bytes)])),
-      1000,
-    )
+    this.#writeSnapshot(gun, repository)
+    this.#writeTimestamp(gun, repository)
+  }
+
+  #writeSnapshot(gun: Gun, repository: Published, listed?: Listed): void {
+    const roles = [...repository.current].filter(([role]) => role !== SNAPSHOT && role !== TIMESTAMP)
+    const meta = new Map(roles.map(([role, bytes]) => [role, fileMeta(bytes, listed?.get(role))]))
+    this.#write(gun, repository, SNAPSHOT, 'Snapshot', meta, 1000)
+  }
+
+  #writeTimestamp(gun: Gun, repository: Published, listed?: Listed): void {
     const snapshot = repository.current.get(SNAPSHOT) ?? new Uint8Array()
-    this.#write(gun, repository, TIMESTAMP, 'Timestamp', new Map([[SNAPSHOT, fileMeta(snapshot)]]), 14)
+    const meta = new Map([[SNAPSHOT, fileMeta(snapshot, listed?.get(SNAPSHOT))]])
+    this.#write(gun, repository, TIMESTAMP, 'Timestamp', meta, 14)
   }
 
   #write(gun: Gun, repository: Published, role: RoleName, type: string, meta: JsonObject, days: number): void {
@@ -193,9 +287,55 @@ function store({ files, current, versions }: Published, role: RoleName, version:
   files.set(`${role}.${sha256Hex(bytes)}.json`, bytes)
 }
 
-function fileMeta(bytes: Uint8Array): JsonObject {
-  return new Map<string, JsonValue>([
+type Listed = ReadonlyMap<RoleName, (meta: Map<string, JsonValue>) => unknown>
+
+function fileMeta(bytes: Uint8Array, edit?: (meta: Map<string, JsonValue>) => unknown): JsonObject {
+  const meta = new Map<string, JsonValue>([
     ['hashes', new Map([['sha256', base64OfHexDigest(sha256Hex(bytes))]])],
     ['length', bytes.byteLength],
   ])
+  edit?.(meta)
+  return meta
+}
+
+function copyOf(repository: Published | undefined): Published {
+  return {
+    files: new Map(repository?.files),
+    current: new Map(repository?.current),
+    versions: new Map(repository?.versions),
+    ...(repository?.firstRoot === undefined ? {} : { firstRoot: repository.firstRoot }),
+  }
+}
+
+/** The file with another content, or with other signatures. */
+function forged(
+  role: RoleName,
+  bytes: Uint8Array,
+  edit: Forgery['edit'],
+  signers: readonly SigningKey[] | undefined,
+): Uint8Array {
+  const file = parseJson(bytes, METADATA_LIMITS)
+  const before = isJsonObject(file) ? file.get('signed') : undefined
+  if (!isJsonObject(file) || !isJsonObject(before)) throw new Error(`${role} cannot be forged any further.`)
+  const signed = new Map(before)
+  edit?.(signed)
+  if (signers === undefined) {
+    return Buffer.from(
+      `{"signed":${canonicalText(signed)},"signatures":${canonicalText(file.get('signatures') ?? [])}}`,
+    )
+  }
+  const unsigned: UnsignedMetadata = { role, version: 0, signed, message: encodeCanonical(signed) }
+  return signers.length === 0 ? attachSignatures(unsigned, []) : signFile(unsigned, signers)
+}
+
+/** The version that a file says it has, if it can be read at all. */
+function numberOf(bytes: Uint8Array): number | undefined {
+  try {
+    const file = parseJson(bytes, METADATA_LIMITS)
+    const signed = isJsonObject(file) ? file.get('signed') : undefined
+    const version = isJsonObject(signed) ? signed.get('version') : undefined
+    return typeof version === 'number' ? version : undefined
+  } catch {
+    return undefined
+  }
 }

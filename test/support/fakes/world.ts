@@ -53,13 +53,22 @@ export class World {
   readonly dependencies: ServiceDependencies
   services: Services
 
-  /** @param realKeyHolder stands in for the fake one */
-  constructor(settings: Partial<ServiceSettings> = {}, policy: Policy = grantsPolicy, realKeyHolder?: KeyHolder) {
+  /**
+   * @param realKeyHolder stands in for the fake one
+   * @param remotes stand in for trust server and registry in memory, as clients of the same two over HTTP
+   */
+  constructor(
+    settings: Partial<ServiceSettings> = {},
+    policy: Policy = grantsPolicy,
+    realKeyHolder?: KeyHolder,
+    remotes: (world: World) => Partial<Pick<ServiceDependencies, 'source' | 'publisher' | 'resolver'>> = () => ({}),
+  ) {
     const { faults, database } = this
+    const { source = this.server, publisher = this.server, resolver = this.registry } = remotes(this)
     this.dependencies = {
-      source: faults.wrap('source', this.server),
-      publisher: faults.wrap('publisher', this.server),
-      resolver: faults.wrap('resolver', this.registry),
+      source: faults.wrap('source', source),
+      publisher: faults.wrap('publisher', publisher),
+      resolver: faults.wrap('resolver', resolver),
       keyHolder: faults.wrap<KeyHolder>('keyHolder', realKeyHolder ?? this.keyHolder),
       requests: faults.wrap('requests', new SqliteRequestStore(database)),
       repositories: faults.wrap('repositories', new SqliteRepositoryStore(database)),
