@@ -37,6 +37,8 @@ export interface AcceptedUpdate {
   /** The roles of the update, with what is now known of them. */
   readonly changed: ReadonlyMap<RoleName, ServedRole>
   readonly root: Received<RootMetadata>
+  /** Delegations that clients pass over from now on, until they are signed with the new keys. */
+  readonly orphaned: readonly RoleName[]
   /** The snapshot that the client signed; absent where the server makes it. */
   readonly clientSnapshot?: Received<SnapshotMetadata>
 }
@@ -66,7 +68,7 @@ export function acceptUpdate(
   }
   if (sent !== undefined) put(ROOT, servedRole(sent, baseRoleKeys(sent, ROOT)))
   for (const name of targetsRolesOf(files)) put(name, acceptTargets(tree, name, files.get(name), rules))
-  if (stored !== undefined) verifyNoOrphans(new ServedTree(stored, state.roles), tree, roles)
+  const orphaned = stored === undefined ? [] : orphans(new ServedTree(stored, state.roles), tree, roles)
   const clientSnapshot = acceptSnapshot(root, { roles, tree }, files.get(SNAPSHOT), rules)
   if (clientSnapshot !== undefined) {
     put(SNAPSHOT, servedRole(clientSnapshot, baseRoleKeys(root, SNAPSHOT)))
@@ -76,7 +78,13 @@ export function acceptUpdate(
     throw refusal('UPDATE_NO_TIMESTAMP_KEY', TIMESTAMP, 'KEY_NOT_FOUND')
   }
   verifyVersions(state, changed)
-  return { next: { root: root.bytes, roles }, changed, root, ...(clientSnapshot !== undefined && { clientSnapshot }) }
+  return {
+    next: { root: root.bytes, roles },
+    changed,
+    root,
+    orphaned,
+    ...(clientSnapshot !== undefined && { clientSnapshot }),
+  }
 }
 
 function acceptRoot(
@@ -88,7 +96,14 @@ function acceptRoot(
     const root = parseRoot(bytes)
     verifyRootVersion(stored?.metadata.version ?? 1, root.metadata.version)
     if (stored !== undefined) {
-      refusing('UPDATE_BAD_ROOT', ROOT, () => { verifySuccession(stored, root, gun); }, { signers: 'previous' })
+      refusing(
+        'UPDATE_BAD_ROOT',
+        ROOT,
+        () => {
+          verifySuccession(stored, root, gun)
+        },
+        { signers: 'previous' },
+      )
     }
     verifyOwnSignatures(root, { gun, now, pin: { kind: 'tofu' } })
     verifyNotExpired(ROOT, root.metadata, now)
@@ -170,17 +185,16 @@ function verifyReachable({ name, keys, threshold }: RoleKeys): void {
 }
 
 /**
- * Stricter than the original (trap Q4), which takes a root with other targets keys without targets that they signed, and new keys of
- * a delegation without a file that they signed. What did not verify before may stay so.
+ * Roles that clients took before the update and would not take after it, although they are still delegated. Stricter than the
+ * original for targets (trap Q4): without it the whole repository would be unusable. A delegation is passed over until somebody
+ * signs it again; revoking a key must not wait for that, so it is reported and not refused.
  */
-function verifyNoOrphans(before: ServedTree, after: ServedTree, roles: ReadonlyMap<RoleName, ServedRole>): void {
-  for (const name of roles.keys()) {
-    if (!isTargetsRole(name) || !before.isVerifying(name) || after.isVerifying(name)) continue
-    // No longer delegated: clients do not look for it.
-    const authority = after.authority(name)
-    if (authority === undefined) continue
-    throw refusal('UPDATE_ORPHANS_ROLE', name, 'SIGNATURE_BELOW_THRESHOLD', { threshold: authority.keys.threshold })
-  }
+function orphans(before: ServedTree, after: ServedTree, roles: ReadonlyMap<RoleName, ServedRole>): readonly RoleName[] {
+  const lost = [...roles.keys()].filter(
+    (name) => isTargetsRole(name) && before.isVerifying(name) && !after.isVerifying(name),
+  )
+  if (lost.includes(TARGETS)) throw refusal('UPDATE_ORPHANS_TARGETS', TARGETS, 'SIGNATURE_BELOW_THRESHOLD')
+  return lost.filter((name) => after.authority(name) !== undefined)
 }
 
 interface After {

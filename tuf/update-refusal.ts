@@ -10,8 +10,8 @@ export const UPDATE_REFUSAL_CODES = [
   'UPDATE_BAD_TARGETS',
   /** A role that others hang from does not verify any more. */
   'UPDATE_PARENT_UNUSABLE',
-  /** After it, a role that is not part of it would no longer verify. */
-  'UPDATE_ORPHANS_ROLE',
+  /** After it, targets would no longer verify. */
+  'UPDATE_ORPHANS_TARGETS',
   'UPDATE_NO_TARGETS',
   'UPDATE_BAD_SNAPSHOT',
   /** A client holds the snapshot key, and sent none. */
