@@ -66,14 +66,33 @@ const signedRole = z.strictObject({ role, version, sha256: hex64 })
 /** A file in a response or request: every listed name must have an attachment with that name, and no other. */
 const files = z.array(fileName).max(512)
 
+/** The roles whose keys a trust server holds. */
+const serverRole = z.enum(['snapshot', 'timestamp'])
+
+/** The newest version of a role that this key holder signed for the trust server, or took from the client who holds its key. */
+const servedRole = z.strictObject({ version, sha256: hex64, expiresAt: text(32) })
+
 /**
- * The operations. `sockets` says where each is accepted: `service` (the daemon) or `operator` (file permissions of the host).
+ * The newest snapshot and timestamp of a served repository. Attachments: `timestamp`, and `snapshot` where `snapshotHeldBy` is
+ * server; a client's snapshot is the caller's own upload.
+ */
+const servedPair = {
+  snapshot: servedRole,
+  snapshotHeldBy: z.enum(['server', 'client']),
+  timestamp: servedRole,
+  /** Published delegations whose newest file lacks signatures that the newest keys ask for: clients pass over them. */
+  unverified: z.array(role),
+}
+
+/**
+ * The operations. `sockets` says where each is accepted: `service` (the daemon), `operator` (file permissions of the host) or
+ * `trust-server` (the embedded trust server).
  * Attachments: `base` operations carry the verified base (every file that `RepositoryVerifier` asked for, by its name).
  */
 export const OPERATIONS = {
   /** Health and identity of the key holder. */
   status: {
-    sockets: ['service', 'operator'],
+    sockets: ['service', 'operator', 'trust-server'],
     request: z.strictObject({}),
     response: z.strictObject({
       sealed: z.boolean(),
@@ -219,6 +238,68 @@ export const OPERATIONS = {
     request: z.strictObject({ gun, reason: text(1024), evidence }),
     response: repositoryState,
   },
+  /**
+   * The public key for the snapshot or timestamp role of a repository that is served here: the one that the accepted root lists,
+   * else one that waits for its root, made if need be. With `rotate` always one that no root has listed yet. Idempotent.
+   */
+  'server-key': {
+    sockets: ['trust-server'],
+    request: z.strictObject({ gun, role: serverRole, rotate: z.boolean(), evidence }),
+    response: z.strictObject({ key: publicKey, keyId: hex64, listed: z.boolean() }),
+  },
+  /**
+   * New files of a served repository. `files` are the roles of the update (root, targets, delegations, and snapshot where the
+   * client holds its key); the attachments are the uploaded bytes. Each is verified from the accepted root and must have a version
+   * above the last one; then the next snapshot and timestamp are worked out here, recorded and signed. While an update is the
+   * latest one, the same files again get the newest pair again (`repeated`).
+   */
+  'serve-update': {
+    sockets: ['trust-server'],
+    request: z.strictObject({ gun, files: files.min(1), evidence }),
+    response: z.strictObject({ ...servedPair, repeated: z.boolean() }),
+  },
+  /**
+   * The timestamp, or the snapshot and with it the timestamp, once more with the next version and a new expiry; nothing else
+   * changes. One that is younger than an hour is given out again instead (`refreshed` false).
+   */
+  'serve-refresh': {
+    sockets: ['trust-server'],
+    request: z.strictObject({ gun, role: serverRole }),
+    response: z.strictObject({ ...servedPair, refreshed: z.boolean() }),
+  },
+  /**
+   * What is known of a repository, for a trust server that starts. `current` and its attachments as in serve-update, for published
+   * ones; `listed` false: known from before, but not in the newest snapshot. `update` is the digest of the latest update:
+   * SHA-256 over the lines `<sha256 of file> <role>\n` in the byte order of roles.
+   */
+  'serve-state': {
+    sockets: ['trust-server'],
+    request: z.strictObject({ gun }),
+    response: z.strictObject({
+      state: z.enum(['unknown', 'published', 'deleted']),
+      roles: z.array(
+        z.strictObject({ role, version, sha256: hex64, length: z.number().int().min(1), listed: z.boolean() }),
+      ),
+      update: hex64.optional(),
+      current: z.strictObject(servedPair).optional(),
+    }),
+  },
+  /** Ends a served repository; true where there was one. Versions, keys and the accepted root are kept. */
+  'serve-delete': {
+    sockets: ['trust-server'],
+    request: z.strictObject({ gun, evidence }),
+    response: z.strictObject({ deleted: z.boolean() }),
+  },
+  /**
+   * Lets a deleted repository begin again, once, with a root that the old root's keys did not sign. `go-on`: every version above
+   * the old ones all the same. `start-again`: root and targets roles may begin with any version, as stock clients do; whoever has
+   * the old state in a cache must remove it. Snapshot and timestamp never start again.
+   */
+  'permit-recreation': {
+    sockets: ['operator'],
+    request: z.strictObject({ gun, versions: z.enum(['go-on', 'start-again']), reason: text(1024), evidence }),
+    response: z.strictObject({}),
+  },
 } as const satisfies Record<string, OperationShape>
 
 interface OperationShape {
@@ -227,8 +308,8 @@ interface OperationShape {
   readonly response: z.ZodType
 }
 
-/** Which of the two Unix sockets a caller came through. */
-export type SocketName = 'service' | 'operator'
+/** Which of the three Unix sockets a caller came through. */
+export type SocketName = 'service' | 'operator' | 'trust-server'
 
 export type OperationName = keyof typeof OPERATIONS
 export type OperationRequest<N extends OperationName> = z.output<(typeof OPERATIONS)[N]['request']>

@@ -12,7 +12,9 @@ export interface KeyHolderConfig {
   readonly folder: string
   readonly serviceSocket: string
   readonly operatorSocket: string
-  /** Mode of the service socket. The operator socket is always 0600. */
+  /** Absent: there is none. */
+  readonly trustServerSocket?: string
+  /** Mode of the service socket and the trust server's. The operator socket is always 0600. */
   readonly socketMode: number
   readonly unlock: UnlockSource
   readonly limitsFile: string
@@ -40,6 +42,7 @@ const schema = z.strictObject({
   folder: path.default('/var/lib/countersign-key-holder'),
   serviceSocket: socketPath.default('/run/countersign/service.sock'),
   operatorSocket: socketPath.default('/run/countersign/operator.sock'),
+  trustServerSocket: socketPath.optional(),
   socketMode: z
     .string('an octal number in quotes, as "0660"')
     .regex(/^0?[67][067]0$/, 'an octal number in quotes, for the owner and at most its group, as "0660"')
@@ -59,7 +62,9 @@ const schema = z.strictObject({
 
 /** Names that may stand in a document or the environment, as paths. */
 const SETTINGS: readonly (readonly string[])[] = [
-  ...['folder', 'serviceSocket', 'operatorSocket', 'socketMode', 'limitsFile', 'logOrigin'].map((name) => [name]),
+  ...['folder', 'serviceSocket', 'operatorSocket', 'trustServerSocket', 'socketMode', 'limitsFile', 'logOrigin'].map(
+    (name) => [name],
+  ),
   ['unlock', 'keyFile'],
   ['unlock', 'passphraseFile'],
   ['log', 'level'],
@@ -92,9 +97,10 @@ export function parseKeyHolderConfig(
       faults: faults.join('; '),
     })
   }
-  const { unlock, log, ...rest } = parsed.data
+  const { unlock, log, trustServerSocket, ...rest } = parsed.data
   return {
     ...rest,
+    ...(trustServerSocket !== undefined && { trustServerSocket }),
     unlock:
       'keyFile' in unlock
         ? { kind: 'key-file', path: unlock.keyFile }

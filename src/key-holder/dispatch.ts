@@ -18,8 +18,11 @@ import { repositoryStatus, status } from './repository-status.ts'
 
 type Handler<N extends OperationName> = (holder: Holder, call: Call<N>) => Promise<Answer<N>>
 
+/** Listed, and not performed yet: refused as unknown. */
+type Announced = 'server-key' | 'serve-update' | 'serve-refresh' | 'serve-state' | 'serve-delete' | 'permit-recreation'
+
 /** One handler per operation of the closed list; a missing or an extra one does not compile. */
-const HANDLERS: { readonly [N in OperationName]: Handler<N> } = {
+const HANDLERS: { readonly [N in Exclude<OperationName, Announced>]: Handler<N> } = {
   status,
   'repository-status': repositoryStatus,
   'export-public-key': exportPublicKey,
@@ -87,6 +90,11 @@ export class Dispatcher {
         socket,
       })
     }
+    if (!isPerformed(name)) {
+      throw new KeyHolderError('OPERATION_UNKNOWN', 'This key holder does not perform the operation.', {
+        operation: name,
+      })
+    }
     const parsed = operation.request.safeParse(frame.request)
     if (!parsed.success) {
       const [issue] = parsed.error.issues
@@ -101,6 +109,10 @@ export class Dispatcher {
     const call = { socket, request: parsed.data, attachments } as Call<OperationName>
     return this.#queue.run(gunIn(parsed.data) ?? '', () => handler(this.#holder, call))
   }
+}
+
+function isPerformed(name: OperationName): name is Exclude<OperationName, Announced> {
+  return Object.hasOwn(HANDLERS, name)
 }
 
 /** Every listed file has its attachment, once, and there is no other. @throws KeyHolderError OPERATION_MALFORMED */

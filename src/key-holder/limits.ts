@@ -16,6 +16,7 @@ const perHour = z.int().min(0).max(1_000_000)
 const repositoryLimits = z.strictObject({
   gun: pattern,
   initialize: z.boolean().default(false),
+  serve: z.boolean().default(false),
   tags: z.array(pattern).max(256).default(['*']),
   lockedTags: z.array(pattern).max(256).default([]),
   maxEntries: z.int().min(0).max(1_000_000).default(10_000),
@@ -27,6 +28,7 @@ const limitsFile = z.strictObject({
   repositories: z.array(repositoryLimits).max(4096),
   recordsPerHour: perHour.default(10_000),
   keysPerHour: perHour.default(300),
+  pendingRepositories: z.int().min(0).max(1_000_000).default(1000),
 })
 
 /** Limits of the repositories that one pattern names. */
@@ -36,8 +38,10 @@ export interface Limits {
   readonly repositories: readonly RepositoryLimits[]
   /** Records that the daemon may append, and refusals that are recorded one by one, each per hour. */
   readonly recordsPerHour: number
-  /** Keys that may be created per hour, over all repositories. */
+  /** Keys that may be created per hour, over all repositories; as many again for the trust server. */
   readonly keysPerHour: number
+  /** Repositories that may have keys of the trust server before they have a root. */
+  readonly pendingRepositories: number
   /** 64 hex digits over the file. */
   readonly digest: string
 }
@@ -96,6 +100,20 @@ export function limitsFor(limits: Limits, gun: Gun): RepositoryLimits {
     throw new KeyHolderError('LIMIT_GUN', 'The limits file allows nothing for this repository.', { gun })
   }
   return found
+}
+
+/** @throws KeyHolderError SERVED_REPOSITORY_NOT_ALLOWED */
+export function checkServed(limits: Limits, gun: Gun): void {
+  const found = limits.repositories.find((repository) => matchesPattern(repository.gun, gun))
+  if (found?.serve !== true) {
+    throw new KeyHolderError(
+      'SERVED_REPOSITORY_NOT_ALLOWED',
+      'The limits file does not let this repository be served.',
+      {
+        gun,
+      },
+    )
+  }
 }
 
 export function isTagAllowed(limits: RepositoryLimits, tag: string): boolean {

@@ -1,4 +1,4 @@
-// Starts and stops the process that holds keys: folder, unlock key, state, audit log, then the two sockets, in this order.
+// Starts and stops the process that holds keys: folder, unlock key, state, audit log, then the sockets, in this order.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CodedError } from '@countersign/tuf'
@@ -35,6 +35,7 @@ export interface KeyHolderOptions {
 export interface RunningKeyHolder {
   readonly serviceSocket: string
   readonly operatorSocket: string
+  readonly trustServerSocket?: string
   /** Public key of the audit log, as verifiers take it. */
   readonly logPublicKey: string
   /** No new requests; resolves when those under way are answered and everything is closed. */
@@ -108,6 +109,20 @@ export async function startKeyHolder(
     })
     closers.unshift(() => dispatcher.idle())
     const shared = { dispatcher, limits: { ...CONNECTION_LIMITS, ...options.connectionLimits }, budget: { used: 0 } }
+    const { trustServerSocket } = config
+    if (trustServerSocket !== undefined) {
+      // A budget of its own: whoever has the trust server cannot fill the daemon's.
+      const budget = { used: 0 }
+      const mode = config.socketMode
+      const server = await SocketServer.listen({
+        ...shared,
+        budget,
+        path: trustServerSocket,
+        mode,
+        name: 'trust-server',
+      })
+      closers.unshift(() => server.close())
+    }
     const operator = await SocketServer.listen({
       ...shared,
       path: config.operatorSocket,
@@ -126,6 +141,7 @@ export async function startKeyHolder(
     return {
       serviceSocket: config.serviceSocket,
       operatorSocket: config.operatorSocket,
+      ...(trustServerSocket !== undefined && { trustServerSocket }),
       logPublicKey: log.verifierKey,
       close: once(async () => {
         for (const close of closers) await close()

@@ -4,7 +4,14 @@ import { join } from 'node:path'
 import { parseGun } from '@countersign/tuf'
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { isTagAllowed, isTagLocked, limitsFor, parseLimits, readLimits } from '../../src/key-holder/limits.ts'
+import {
+  checkServed,
+  isTagAllowed,
+  isTagLocked,
+  limitsFor,
+  parseLimits,
+  readLimits,
+} from '../../src/key-holder/limits.ts'
 import { matchesPattern } from '../../src/key-holder/patterns.ts'
 import { expectCode } from '../support/expect-code.ts'
 
@@ -69,6 +76,16 @@ describe('the limits file', () => {
 
   it('refuses a repository that no pattern names', () => {
     expectCode('LIMIT_GUN', () => limitsFor(limits(TEXT), parseGun('registry.example.com/other/app')))
+  })
+
+  it('lets repositories be served only where the first pattern that matches says so', () => {
+    const text = 'repositories:\n  - { gun: "r.example.com/a/*", serve: true }\n  - { gun: "r.example.com/*" }'
+    checkServed(limits(text), parseGun('r.example.com/a/app'))
+    for (const gun of ['r.example.com/b', 'other.example.com/a']) {
+      expectCode('SERVED_REPOSITORY_NOT_ALLOWED', () => {
+        checkServed(limits(text), parseGun(gun))
+      })
+    }
   })
 
   it('has a digest that follows the bytes', () => {

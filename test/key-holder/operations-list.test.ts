@@ -7,7 +7,7 @@ describe('the operations of the key holder', () => {
     expect(
       Object.fromEntries(Object.entries(OPERATIONS).map(([name, { sockets }]) => [name, sockets.join(' ')])),
     ).to.deep.equal({
-      status: 'service operator',
+      status: 'service operator trust-server',
       'repository-status': 'service operator',
       'export-public-key': 'service operator',
       'create-delegation-key': 'service operator',
@@ -19,6 +19,12 @@ describe('the operations of the key holder', () => {
       'pin-repository': 'operator',
       freeze: 'operator',
       unfreeze: 'operator',
+      'server-key': 'trust-server',
+      'serve-update': 'trust-server',
+      'serve-refresh': 'trust-server',
+      'serve-state': 'trust-server',
+      'serve-delete': 'trust-server',
+      'permit-recreation': 'operator',
     })
   })
 
@@ -41,6 +47,12 @@ describe('the operations of the key holder', () => {
       ['pin-repository', 'certificateKeyIds evidence files gun keyType signer', 'key pem repository'],
       ['freeze', 'evidence gun reason', 'frozenBecause gun keys pinnedRoot roles rootCustody state'],
       ['unfreeze', 'evidence gun reason', 'frozenBecause gun keys pinnedRoot roles rootCustody state'],
+      ['server-key', 'evidence gun role rotate', 'key keyId listed'],
+      ['serve-update', 'evidence files gun', 'repeated snapshot snapshotHeldBy timestamp unverified'],
+      ['serve-refresh', 'gun role', 'refreshed snapshot snapshotHeldBy timestamp unverified'],
+      ['serve-state', 'gun', 'current roles state update'],
+      ['serve-delete', 'evidence gun', 'deleted'],
+      ['permit-recreation', 'evidence gun reason versions', ''],
     ])
   })
 })

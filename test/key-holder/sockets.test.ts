@@ -4,7 +4,8 @@ import { createServer } from 'node:net'
 import { dirname } from 'node:path'
 import { connect } from 'node:net'
 import { expect } from 'chai'
-import { createUnlockKeyFile } from '../../src/key-holder/main.ts'
+import { silentLog } from '../../src/key-holder/holder-log.ts'
+import { createUnlockKeyFile, startKeyHolder } from '../../src/key-holder/main.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { EVIDENCE, initialization, TestKeyHolder } from '../support/key-holder.ts'
 import { exchange, rawFrame } from '../support/raw-frames.ts'
@@ -22,7 +23,8 @@ describe('the sockets of the key holder', () => {
 
   it('have modes of their own, and go with the process', async () => {
     await holder.start()
-    const { serviceSocket, operatorSocket } = holder.config
+    const { serviceSocket, operatorSocket, trustServerSocket = '' } = holder.config
+    expect((statSync(trustServerSocket).mode & 0o777).toString(8)).to.equal('660')
     expect((statSync(serviceSocket).mode & 0o777).toString(8)).to.equal('660')
     expect((statSync(operatorSocket).mode & 0o777).toString(8)).to.equal('600')
     expect((statSync(dirname(serviceSocket)).mode & 0o777).toString(8)).to.equal('700')
@@ -30,6 +32,7 @@ describe('the sockets of the key holder', () => {
     await holder.stop()
     expect(existsSync(serviceSocket)).to.equal(false)
     expect(existsSync(operatorSocket)).to.equal(false)
+    expect(existsSync(trustServerSocket)).to.equal(false)
   })
 
   it('accept each operation on its own socket only', async () => {
@@ -45,6 +48,37 @@ describe('the sockets of the key holder', () => {
         .filter(({ kind }) => kind === 'refused')
         .map(({ by }) => by),
     ).to.deep.equal(['operator', 'service'])
+  })
+
+  it('keep the daemon and the trust server apart', async () => {
+    await holder.start()
+    const gun = 'registry.example.com/team/app'
+    const key = { gun, role: 'snapshot', rotate: false, evidence: EVIDENCE } as const
+    const permit = { gun, versions: 'go-on', reason: 'x', evidence: EVIDENCE } as const
+    for (const [from, call] of [
+      ['service', () => holder.service.call('server-key', key)],
+      ['service', () => holder.service.call('serve-update', { gun, files: ['root'], evidence: EVIDENCE })],
+      ['service', () => holder.service.call('serve-refresh', { gun, role: 'timestamp' })],
+      ['service', () => holder.service.call('serve-state', { gun })],
+      ['service', () => holder.service.call('serve-delete', { gun, evidence: EVIDENCE })],
+      ['operator', () => holder.operator.call('server-key', key)],
+      ['trust-server', () => holder.trustServer.call('permit-recreation', permit)],
+      ['trust-server', () => holder.trustServer.call('initialize-repository', initialization(gun))],
+      ['trust-server', () => holder.trustServer.call('export-public-key', { gun, role: 'targets' })],
+      ['trust-server', () => holder.trustServer.call('append-record', { kind: 'hello', facts: {} })],
+      ['trust-server', () => holder.trustServer.call('freeze', { gun, reason: 'x', evidence: EVIDENCE })],
+    ] as const) {
+      await expectCodeAsync('OPERATION_NOT_ON_THIS_SOCKET', call)
+      expect(holder.log().at(-1)).to.include({ kind: 'refused', code: 'OPERATION_NOT_ON_THIS_SOCKET', by: from })
+    }
+    expect((await holder.trustServer.call('status', {})).response.sealed).to.equal(false)
+  })
+
+  it('are two where no trust server is configured', async () => {
+    const { trustServerSocket = '', ...config } = holder.config
+    const running = await startKeyHolder(config, { log: silentLog })
+    expect([existsSync(config.serviceSocket), existsSync(trustServerSocket)]).to.deep.equal([true, false])
+    await running.close()
   })
 
   it('replace a socket file that nobody answers on', async () => {

@@ -79,6 +79,7 @@ export class TestKeyHolder {
         folder: this.folder,
         serviceSocket: join(top, 's', 'service.sock'),
         operatorSocket: join(top, 's', 'operator.sock'),
+        trustServerSocket: join(top, 's', 'trust-server.sock'),
         unlock: { keyFile: join(top, 'unlock.key') },
         limitsFile: join(top, 'limits.yaml'),
         logOrigin: 'test.example.com/audit',
@@ -122,6 +123,10 @@ export class TestKeyHolder {
 
   get operator(): KeyHolderConnection {
     return this.#connect(this.config.operatorSocket)
+  }
+
+  get trustServer(): KeyHolderConnection {
+    return this.#connect(this.config.trustServerSocket ?? '')
   }
 
   /** The log on disk, verified. */

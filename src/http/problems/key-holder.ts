@@ -5,6 +5,7 @@ import { refuse, retry, type ProblemRow } from './row.ts'
 const VERSIONS = 'Check that daemon and key holder are of the same version.'
 const OPERATOR = 'Call an operator: nothing is signed until this is repaired.'
 const BASE = 'Call an operator: the published metadata must be examined before anything is signed on top of it.'
+const UPDATE = 'Read what is published, make the files again, and publish them again.'
 const LIMITS = "An operator must change the key holder's limits file, if this is meant to be allowed."
 
 export const KEY_HOLDER_PROBLEMS = {
@@ -66,6 +67,38 @@ export const KEY_HOLDER_PROBLEMS = {
   CHANGE_MALFORMED: refuse(502, 'The declared change was not understood', VERSIONS),
   CHANGE_REFUSED: refuse(409, 'The change is refused', 'Read the detail; ask an operator.'),
   PUBLICATION_REPLAYED: refuse(502, 'The publication was signed before with other content', OPERATOR),
+  SERVED_REPOSITORY_NOT_ALLOWED: refuse(403, 'The limits allow no trust server for this repository', LIMITS),
+  SERVED_REPOSITORY_UNKNOWN: refuse(404, 'Nothing was published for this repository', 'Publish a first root.'),
+  SERVED_REPOSITORY_DELETED: refuse(
+    409,
+    'The repository was deleted',
+    'Publish a root that the old root signed, or ask an operator to permit a new beginning.',
+  ),
+  SERVED_RECREATION_REFUSED: refuse(
+    409,
+    'The old root did not sign the new one',
+    "Sign the next root with the old root's keys, or ask an operator to permit a new beginning.",
+  ),
+  SERVED_FILES_INCOMPLETE: refuse(400, 'The update lacks a file', UPDATE),
+  SERVED_ROOT_INVALID: refuse(400, 'The root of the update is not valid', UPDATE),
+  SERVED_TARGETS_INVALID: refuse(400, 'A targets file of the update is not valid', UPDATE),
+  SERVED_TARGETS_ORPHANED: refuse(
+    400,
+    'The new root would leave targets without valid signatures',
+    'Publish targets, signed with its new keys, in the same update.',
+  ),
+  SERVED_PARENT_INVALID: refuse(
+    400,
+    'The role that delegates to an updated one is not valid',
+    'Publish that role again, signed with its present keys.',
+  ),
+  SERVED_SNAPSHOT_INVALID: refuse(400, 'The snapshot of the update is not valid', UPDATE),
+  SERVED_VERSION_NOT_HIGHER: refuse(409, 'A version of the update is not above the last one', UPDATE),
+  SERVER_KEY_MISSING: refuse(
+    409,
+    'The root does not list a key of this server',
+    'Ask the server for its key, and list it in the root.',
+  ),
   LIMIT_GUN: refuse(403, 'The limits allow no signature for this repository', LIMITS),
   LIMIT_TAG: refuse(403, 'The limits allow no signature for this tag', LIMITS),
   LIMIT_TAG_LOCKED: refuse(403, 'The tag is locked: it keeps the digest that it has', `Use a new tag. ${LIMITS}`),
@@ -77,6 +110,7 @@ export const KEY_HOLDER_PROBLEMS = {
   ),
   LIMIT_INITIALIZE: refuse(403, 'The limits do not allow to initialise this repository', LIMITS),
   LIMIT_RECORDS: retry(429, 'Too many records in an hour', `Send the request again later. ${LIMITS}`),
+  LIMIT_SERVER_KEYS: retry(429, 'Too many new server keys', `Send the request again later. ${LIMITS}`),
   LIMITS_FILE_INVALID: refuse(503, 'The limits file cannot be read', OPERATOR),
   REPOSITORY_FROZEN: refuse(409, 'The repository is frozen', 'An operator must look into it and unfreeze it.'),
   AUDIT_LOG_UNWRITABLE: refuse(503, 'The audit log cannot be written, so nothing is signed', OPERATOR),
