@@ -37,6 +37,8 @@ export interface CountersignOptions {
   readonly config?: Readonly<Record<string, unknown>>
   /** The limits file; everything is allowed where absent. */
   readonly limits?: unknown
+  /** Options of Node itself for both processes. */
+  readonly nodeOptions?: readonly string[]
 }
 
 export interface SigningRequestJson {
@@ -66,11 +68,13 @@ export class Countersign {
   readonly unlockKeyFile: string
   readonly #scope: Scope
   readonly #port: number
+  readonly #nodeOptions: readonly string[]
   #keyHolder: RunningProcess | undefined
   #daemon: RunningProcess | undefined
 
-  private constructor(scope: Scope, port: number) {
+  private constructor(scope: Scope, port: number, nodeOptions: readonly string[]) {
     this.#scope = scope
+    this.#nodeOptions = nodeOptions
     this.program = sharedProgram(scope)
     this.#port = port
     this.folder = scope.folder('sign')
@@ -85,7 +89,7 @@ export class Countersign {
 
   /** Both processes, ready to work, until the scope closes. */
   static async start(scope: Scope, options: CountersignOptions): Promise<Countersign> {
-    const countersign = new Countersign(scope, await freePort())
+    const countersign = new Countersign(scope, await freePort(), options.nodeOptions ?? [])
     countersign.#writeFiles(options)
     await countersign.startKeyHolder()
     await countersign.startDaemon()
@@ -165,7 +169,7 @@ export class Countersign {
   }
 
   #start(command: string, config: string, uid: number): RunningProcess {
-    const args = [this.program, command, '--config', join(this.folder, 'etc', config)]
+    const args = [...this.#nodeOptions, this.program, command, '--config', join(this.folder, 'etc', config)]
     return startProcess(this.#scope, process.execPath, args, {
       cwd: this.folder,
       // Nothing of this process's environment: a setting from outside must not steer the test.

@@ -4,7 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Scope } from './scope.ts'
 
-/** The most output kept of one process, in characters; the start is dropped. */
+/** The most output kept of one process, in bytes; the start is dropped. */
 const MAX_OUTPUT = 2_000_000
 /** Milliseconds between a polite stop and the end by force. */
 const STOP_GRACE_MS = 10_000
@@ -76,10 +76,13 @@ export function startProcess(
   const pid = child.pid
   if (pid === undefined) throw new Error(`${command} could not be started.`)
   running.add(pid)
-  let output = ''
+  const chunks: Buffer[] = []
+  let kept = 0
   let ended: string | undefined
   const keep = (chunk: Buffer): void => {
-    output = (output + chunk.toString('utf8')).slice(-MAX_OUTPUT)
+    kept += chunk.byteLength
+    chunks.push(chunk)
+    while (kept > MAX_OUTPUT) kept -= chunks.shift()?.byteLength ?? 0
   }
   child.stdout?.on('data', keep)
   child.stderr?.on('data', keep)
@@ -104,7 +107,7 @@ export function startProcess(
   scope.add(stop)
   return {
     pid,
-    output: () => output,
+    output: () => Buffer.concat(chunks).toString('utf8'),
     ended: () => ended,
     signal: (name) => {
       signalGroup(pid, name)

@@ -22,17 +22,18 @@ export interface NotaryDelegation {
 }
 
 export class NotaryClient {
+  /** Keys, cache and pending changes of this client. */
+  readonly folder: string
   readonly #config: string
-  readonly #folder: string
   readonly #env: Readonly<Record<string, string>>
 
   constructor(scope: Scope, options: { notary: NotaryServer; login?: Credentials }) {
-    this.#folder = scope.folder('notary-client')
-    this.#config = join(this.#folder, 'config.json')
+    this.folder = scope.folder('notary-client')
+    this.#config = join(this.folder, 'config.json')
     const { notary, login } = options
     writeFileSync(
       this.#config,
-      JSON.stringify({ trust_dir: this.#folder, remote_server: { url: notary.url, root_ca: notary.caFile } }),
+      JSON.stringify({ trust_dir: this.folder, remote_server: { url: notary.url, root_ca: notary.caFile } }),
     )
     const passphrases = ['ROOT', 'TARGETS', 'SNAPSHOT', 'DELEGATION'].map((role) => [
       `NOTARY_${role}_PASSPHRASE`,
@@ -56,7 +57,7 @@ export class NotaryClient {
   }
 
   #arguments(args: readonly string[]): string[] {
-    return ['-c', this.#config, '-d', this.#folder, ...args]
+    return ['-c', this.#config, '-d', this.folder, ...args]
   }
 
   /** `notary list GUN`: one row for each name, from whichever role is found first. With a role: the entries of that role itself. */
