@@ -67,19 +67,24 @@ function writeArray(items: readonly JsonValue[], depthLeft: number): string {
 
 function writeObject(members: JsonObject, depthLeft: number): string {
   let text = '{'
-  for (const name of sortedNames(members)) {
-    text += `${text.length > 1 ? ',' : ''}${writeString(name)}:${write(members.get(name) ?? null, depthLeft)}`
+  for (const [name, value] of isSorted(members) ? members : sorted(members)) {
+    text += `${text.length > 1 ? ',' : ''}${writeString(name)}:${write(value, depthLeft)}`
   }
   return `${text}}`
 }
 
-function sortedNames(members: JsonObject): readonly string[] {
-  const names = [...members.keys()]
-  // Files of Notary come sorted already.
-  for (let at = 1; at < names.length; at++) {
-    if (compareNames(names[at - 1] ?? '', names[at] ?? '') > 0) return names.sort(compareNames)
+/** Files of Notary come sorted already. */
+function isSorted(members: JsonObject): boolean {
+  let previous: string | undefined
+  for (const name of members.keys()) {
+    if (previous !== undefined && compareNames(previous, name) > 0) return false
+    previous = name
   }
-  return names
+  return true
+}
+
+function sorted(members: JsonObject): readonly (readonly [string, JsonValue])[] {
+  return [...members].sort(([a], [b]) => compareNames(a, b))
 }
 
 function writeString(text: string): string {

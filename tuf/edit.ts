@@ -48,9 +48,7 @@ export function editTargets(
   changes: readonly TargetsChange[],
   { version, expiresAt }: { readonly version: number; readonly expiresAt: Date },
 ): UnsignedMetadata | undefined {
-  const previous = previousTargets(repository, role)
-  verifyChanges(repository, role, changes)
-  const effective = changes.filter((change) => isEffective(previous?.metadata.targets.get(change.name), change))
+  const { previous, effective } = effectiveChanges(repository, role, changes)
   if (effective.length === 0) return undefined
   verifyHigher(role, version, previous)
   verifyNotExpired(role, { version, expiresAt }, repository.verifiedAt)
@@ -63,6 +61,29 @@ export function editTargets(
   signed.set('version', version)
   verifyNormalForm(signed)
   return { role, version, signed, message: encodeCanonical(signed) }
+}
+
+/**
+ * Whether `editTargets` would change anything, without making the next version of a large file.
+ * @throws TufError ROLE_NOT_DELEGATED, ROLE_UNUSABLE, TARGET_OUTSIDE_PATHS, CHANGES_CONFLICT, DIGEST_INVALID, METADATA_FILE_META
+ */
+export function changesTargets(
+  repository: TrustedRepository,
+  role: RoleName,
+  changes: readonly TargetsChange[],
+): boolean {
+  return effectiveChanges(repository, role, changes).effective.length > 0
+}
+
+function effectiveChanges(
+  repository: TrustedRepository,
+  role: RoleName,
+  changes: readonly TargetsChange[],
+): { readonly previous: PreviousTargets; readonly effective: readonly TargetsChange[] } {
+  const previous = previousTargets(repository, role)
+  verifyChanges(repository, role, changes)
+  const effective = changes.filter((change) => isEffective(previous?.metadata.targets.get(change.name), change))
+  return { previous, effective }
 }
 
 /** @throws TufError ROLE_NOT_DELEGATED, ROLE_UNUSABLE */

@@ -3,12 +3,19 @@ import { Buffer } from 'node:buffer'
 import { TufError } from './errors.ts'
 
 const HEX = /^(?:[0-9a-f]{2})*$/
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+/** With padding, and with no bits set in the last digit that belong to no byte. */
+const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/][AQgw]==|[A-Za-z0-9+/]{2}[AEIMQUYcgkosw048]=)?$/
 
 const encoder = new TextEncoder()
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export function encodeUtf8(text: string): Uint8Array {
   return encoder.encode(text)
+}
+
+/** Text of bytes that `encodeUtf8` made. @throws TypeError */
+export function decodeUtf8(bytes: Uint8Array): string {
+  return decoder.decode(bytes)
 }
 
 export function encodeHex(bytes: Uint8Array): string {
@@ -33,11 +40,19 @@ export function encodeBase64(bytes: Uint8Array): string {
  * @throws TufError ENCODING_BASE64
  */
 export function decodeBase64(text: string): Uint8Array {
-  if (BASE64.test(text)) {
-    const bytes = Buffer.from(text, 'base64')
-    if (!text.endsWith('=') || bytes.toString('base64') === text) return bytes
-  }
-  throw new TufError('ENCODING_BASE64', 'Not standard base64 with padding')
+  requireBase64(text)
+  return Buffer.from(text, 'base64')
+}
+
+/** How many bytes `decodeBase64` gives. @throws TufError ENCODING_BASE64 */
+export function base64Length(text: string): number {
+  requireBase64(text)
+  const padding = text.endsWith('==') ? 2 : text.endsWith('=') ? 1 : 0
+  return (text.length / 4) * 3 - padding
+}
+
+function requireBase64(text: string): void {
+  if (!BASE64.test(text)) throw new TufError('ENCODING_BASE64', 'Not standard base64 with padding')
 }
 
 function bufferOver(bytes: Uint8Array): Buffer {

@@ -73,7 +73,7 @@ export { type RootPin } from './root-pin.ts'
 export { type TrustedRepository, type VerifierOptions } from './trusted.ts'
 export { RepositoryVerifier, verifyFiles } from './verifier.ts'
 export { findTarget, signersOf, signingRole, targetsOf, type SigningRole } from './resolve.ts'
-export { editTargets, type DropTarget, type PutTarget, type TargetsChange } from './edit.ts'
+export { changesTargets, editTargets, type DropTarget, type PutTarget, type TargetsChange } from './edit.ts'
 export { verifyNextVersion } from './next-version.ts'
 export {
   describeChange,

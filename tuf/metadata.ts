@@ -1,6 +1,6 @@
 // What all four kinds of `signed` share: type, version, expiry, keys, roles and file descriptions. Structure only, no trust.
 import { digestLength } from './digest.ts'
-import { decodeBase64 } from './encoding.ts'
+import { base64Length } from './encoding.ts'
 import { TufError } from './errors.ts'
 import { parseExpires } from './expires.ts'
 import type { JsonObject, JsonValue } from './json.ts'
@@ -86,14 +86,13 @@ export function parseMetadataFileMeta(value: JsonValue | undefined): FileMeta {
 }
 
 function parseHashes(value: JsonValue | undefined): ReadonlyMap<string, string> {
-  const hashes = new Map<string, string>()
-  for (const [algorithm, listed] of asObjectOrNothing(value, 'hashes')) {
-    const digest = asString(listed, 'digest')
-    const length = decodeBase64(digest).length
+  const hashes = asObjectOrNothing(value, 'hashes')
+  for (const [algorithm, digest] of hashes) {
+    const length = base64Length(asString(digest, 'digest'))
     if (length !== (digestLength(algorithm) ?? length)) {
       throw new TufError('METADATA_FILE_META', 'A digest has the wrong length', { length })
     }
-    hashes.set(algorithm, digest)
   }
-  return hashes
+  // Every value has been found to be text.
+  return hashes as ReadonlyMap<string, string>
 }

@@ -3,12 +3,12 @@
 import { Buffer } from 'node:buffer'
 import { canonicalText } from './canonical.ts'
 import { sha256Hex } from './digest.ts'
-import { decodeBase64, encodeBase64, encodeUtf8 } from './encoding.ts'
+import { decodeBase64, decodeUtf8, encodeBase64, encodeUtf8 } from './encoding.ts'
 import { TufError } from './errors.ts'
 import { parseJson, type JsonLimits, type JsonObject, type JsonValue } from './json.ts'
 import { parseTufKeyId, type PublicKey } from './key.ts'
 import { asArrayOrNothing, asObject, asString, refuseCaseVariants } from './members.ts'
-import { normalFormText, verifyNormalForm } from './normal-form.ts'
+import { escapeForEnvelope, normalFormText, verifyNormalForm } from './normal-form.ts'
 import type { RoleName, TufKeyId } from './role.ts'
 import { verifySignature, type SignatureEntry } from './signature.ts'
 
@@ -111,7 +111,7 @@ export function verifySignatures(
  * @throws TufError CANONICAL_*
  */
 export function attachSignatures(unsigned: UnsignedMetadata, signatures: readonly SignatureEntry[]): Uint8Array {
-  return encodeUtf8(envelopeText(unsigned.signed, signatures))
+  return encodeUtf8(envelopeText(unsigned.message, signatures))
 }
 
 /**
@@ -120,14 +120,14 @@ export function attachSignatures(unsigned: UnsignedMetadata, signatures: readonl
  */
 export function verifyNormalFormFile(file: Received<unknown>): void {
   verifyNormalForm(file.signed)
-  const expected = encodeUtf8(envelopeText(file.signed, file.signatures))
+  const expected = encodeUtf8(envelopeText(file.message, file.signatures))
   if (Buffer.compare(expected, file.bytes) !== 0) {
     throw new TufError('NORMAL_FORM_BYTES', 'A file is not written byte for byte as Notary writes it')
   }
 }
 
-/** The envelope as Notary's encoder writes it. @throws TufError CANONICAL_* */
-function envelopeText(signed: JsonObject, signatures: readonly SignatureEntry[]): string {
+/** The envelope as Notary's encoder writes it, around the canonical bytes of `signed`. @throws TufError CANONICAL_* */
+function envelopeText(message: Uint8Array, signatures: readonly SignatureEntry[]): string {
   const entries = signatures.map(({ keyId, method, signature }) =>
     normalFormText(
       new Map([
@@ -137,5 +137,5 @@ function envelopeText(signed: JsonObject, signatures: readonly SignatureEntry[])
       ]),
     ),
   )
-  return `{"signed":${normalFormText(signed)},"signatures":[${entries.join(',')}]}`
+  return `{"signed":${escapeForEnvelope(decodeUtf8(message))},"signatures":[${entries.join(',')}]}`
 }
