@@ -26,7 +26,7 @@ export class NativeClient {
     await this.#client.must(['key', 'rotate', gun, 'snapshot', '-r'])
     const delegations = roles.filter((role) => role !== 'targets')
     if (delegations.length === 0) return
-    const certificate = await this.#makeDelegationKey(gun)
+    const certificate = this.#makeDelegationKey(gun)
     for (const role of delegations) {
       await this.#client.must(['delegation', 'add', gun, role, certificate, '--all-paths', '-p'])
     }
@@ -53,7 +53,7 @@ export class NativeClient {
   }
 
   /** @returns the path of its certificate */
-  async #makeDelegationKey(gun: string): Promise<string> {
+  #makeDelegationKey(gun: string): string {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
     const notBefore = new Date()
     const notAfter = new Date(notBefore.getTime() + 365 * 86_400_000)

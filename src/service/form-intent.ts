@@ -2,12 +2,14 @@
 // Nothing is signed here, and every way out leaves an image moved: to `intended`, to its end, or left for the next round.
 // The steps are named in steps.ts.
 import {
+  changesTargets,
   editTargets,
   type Gun,
   type RoleName,
   type TargetsChange,
   targetsOf,
   type TrustedRepository,
+  TufError,
 } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import { parseImageReference } from '../domain/image-reference.ts'
@@ -81,9 +83,18 @@ export class IntentFormer {
     this.#passed('digests-checked')
     // 4. Save the intent. A crash before leaves the images approved; a crash after leaves an intent that nobody acts upon any more:
     //    whether the key holder signed it is not known, so it is given up, and a version it may have signed is burnt by the next.
-    const intent = this.#save(loaded.trusted, first.roles, changing)
-    this.#passed('intent-saved')
-    return intent
+    try {
+      const intent = this.#save(loaded.trusted, first.roles, changing)
+      this.#passed('intent-saved')
+      return intent
+    } catch (error) {
+      // What cannot be built upon is refused with its code; a record that somebody else moved is looked at again.
+      if (!(error instanceof TufError)) throw error
+      return this.#refuse(
+        changing.map(({ image }) => image),
+        error,
+      )
+    }
   }
 
   #passed(step: PublicationStep): void {
@@ -162,7 +173,7 @@ export class IntentFormer {
   /** The repository may say so already (asked twice, or published by a version whose answer was lost): nothing is signed then. */
   #isSettled(base: TrustedRepository, { image, change, roles }: Candidate): boolean {
     try {
-      if (changedRoles(base, roles, [change], this.#dependencies.clock.now()).length > 0) return false
+      if (roles.some((role) => changesTargets(base, role, [change]))) return false
     } catch (error) {
       this.#progress.move([image], { type: 'failed', error: failureOf(error) })
       return true

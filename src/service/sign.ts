@@ -1,7 +1,15 @@
 // Steps 5 to 11 of a publication: have it signed, check the signed bytes, save, send, read back, save the proof. The one place
 // that calls KeyHolder.changeTargets and TrustPublisher.publish for tags. At each step stands what a crash around it leaves; the
 // steps are named in steps.ts.
-import { CodedError, type Gun, TufError, targetsOf, type TrustedRepository, verifyNextVersion } from '@countersign/tuf'
+import {
+  changesTargets,
+  CodedError,
+  type Gun,
+  TufError,
+  targetsOf,
+  type TrustedRepository,
+  verifyNextVersion,
+} from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import { codeOf, failureOf, isFault, isOutage } from '../domain/port-faults.ts'
 import type { PendingImage, SignedRole } from '../domain/ports.ts'
@@ -9,7 +17,7 @@ import type { Publication } from '../domain/publication.ts'
 import type { Failure, RoleVersion } from '../domain/signing-request.ts'
 import { backOff, retrying } from './backoff.ts'
 import type { ServiceDependencies } from './dependencies.ts'
-import { changedRoles, type Intent, roleVersions } from './form-intent.ts'
+import { type Intent, roleVersions } from './form-intent.ts'
 import type { ImageProgress } from './image-progress.ts'
 import { loadRepository } from './load-repository.ts'
 import type { Progress } from './progress.ts'
@@ -178,12 +186,11 @@ export class PublicationSteps {
   }
 
   #compare({ files, roles, changes, base }: Publication, trusted: TrustedRepository): Sight {
-    const now = this.#dependencies.clock.now()
     const isOurs = files.every((file) => {
       const present = targetsOf(trusted, file.role)
       if (present?.sha256 === file.sha256) return true
       // Somebody published after us: ours is below it in the history if the change still stands.
-      return (present?.metadata.version ?? 0) > file.version && holdsChanges(trusted, file, changes, now)
+      return (present?.metadata.version ?? 0) > file.version && holdsChanges(trusted, file, changes)
     })
     if (isOurs) return { seen: 'ours', roles: roleVersions(trusted, roles) }
     return isSameBase(base, roleVersions(trusted, roles)) ? { seen: 'base' } : { seen: 'moved' }
@@ -241,14 +248,9 @@ function unexpected(gun: Gun, what: string): DomainError {
   })
 }
 
-function holdsChanges(
-  trusted: TrustedRepository,
-  { role }: SignedRole,
-  changes: Publication['changes'],
-  now: Date,
-): boolean {
+function holdsChanges(trusted: TrustedRepository, { role }: SignedRole, changes: Publication['changes']): boolean {
   const wanted = changes.map(({ change }) => change)
-  return changedRoles(trusted, [role], wanted, now).length === 0
+  return !changesTargets(trusted, role, wanted)
 }
 
 function isSameBase(base: readonly RoleVersion[], present: readonly RoleVersion[]): boolean {
