@@ -1,16 +1,16 @@
 // The key holder's database: opening (never creating by accident), durability, migrations, and what its failures are called.
 import { existsSync } from 'node:fs'
-import Database from 'better-sqlite3'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { Connection, SqliteError } from '../sqlite/connection.ts'
 import { MIGRATIONS } from './migrations.ts'
 
 type Value = string | number | Buffer | null
 
 /** One connection, locked against every other process. All work is synchronous, so no await can hide inside a transaction. */
 export class StateDatabase {
-  readonly #connection: Database.Database
+  readonly #connection: Connection
 
-  private constructor(connection: Database.Database) {
+  private constructor(connection: Connection) {
     this.#connection = connection
   }
 
@@ -22,9 +22,9 @@ export class StateDatabase {
     if (!create && !existsSync(path)) {
       throw new KeyHolderError('KEY_HOLDER_STATE_MISSING', 'The key holder has no database in its folder.', { path })
     }
-    let connection: Database.Database | undefined
+    let connection: Connection | undefined
     try {
-      connection = new Database(path, { fileMustExist: !create, timeout: 1000 })
+      connection = new Connection(path, { fileMustExist: !create, timeout: 1000 })
       // Exclusive before WAL: no shared memory file, and the lock is held until close or the death of the process.
       connection.pragma('locking_mode = EXCLUSIVE')
       connection.pragma('journal_mode = WAL')
@@ -45,7 +45,7 @@ export class StateDatabase {
    * @throws KeyHolderError STATE_UNWRITABLE; whatever `change` throws
    */
   write<T>(change: () => T): T {
-    return this.#guard(() => this.#connection.transaction(change).immediate())
+    return this.#guard(() => this.#connection.transaction(change))
   }
 
   all<Row>(sql: string, ...values: Value[]): Row[] {
@@ -64,7 +64,7 @@ export class StateDatabase {
     try {
       return work()
     } catch (cause) {
-      if (!(cause instanceof Database.SqliteError)) throw cause
+      if (!(cause instanceof SqliteError)) throw cause
       throw new KeyHolderError(
         'STATE_UNWRITABLE',
         'The state of the key holder cannot be read or written.',
@@ -75,27 +75,25 @@ export class StateDatabase {
   }
 }
 
-function migrate(connection: Database.Database): void {
-  const version = Number(connection.pragma('user_version', { simple: true }))
+function migrate(connection: Connection): void {
+  const version = Number(connection.pragma('user_version'))
   if (version > MIGRATIONS.length) {
     throw new KeyHolderError('KEY_HOLDER_STATE_DAMAGED', 'The database was written by a newer version.', { version })
   }
   for (const [index, sql] of MIGRATIONS.entries()) {
     if (index < version) continue
     // A crash before the commit leaves the older version, whole.
-    connection
-      .transaction(() => {
-        connection.exec(sql)
-        connection.pragma(`user_version = ${index + 1}`)
-      })
-      .immediate()
+    connection.transaction(() => {
+      connection.exec(sql)
+      connection.pragma(`user_version = ${index + 1}`)
+    })
   }
   // Takes the write lock now, not with the first signature.
-  connection.transaction(() => connection.pragma('user_version')).immediate()
+  connection.transaction(() => connection.pragma('user_version'))
 }
 
 function openFailure(path: string, cause: unknown): KeyHolderError {
-  const reason = cause instanceof Database.SqliteError ? cause.code : 'unknown'
+  const reason = cause instanceof SqliteError ? cause.code : 'unknown'
   if (reason.startsWith('SQLITE_BUSY') || reason.startsWith('SQLITE_LOCKED')) {
     return new KeyHolderError('KEY_HOLDER_ALREADY_RUNNING', 'Another process holds the database.', { path }, { cause })
   }

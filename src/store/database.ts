@@ -1,8 +1,8 @@
 // Opens the daemon's SQLite database. It is created only when somebody says so: an empty database where a full one was
 // expected (wrong path, unmounted volume) would forget every request and pin, so a missing file is an error.
 import { existsSync, writeFileSync } from 'node:fs'
-import Database from 'better-sqlite3'
 import { CodedError } from '@countersign/tuf'
+import { Connection, SqliteError } from '../sqlite/connection.ts'
 import { StoreError } from './errors.ts'
 import { APPLICATION_ID, MIGRATIONS } from './schema.ts'
 
@@ -14,7 +14,7 @@ const IN_MEMORY = ':memory:'
 
 /** An open database; the stores share one. */
 export interface StoreDatabase {
-  readonly sqlite: Database.Database
+  readonly sqlite: Connection
   /** Runs the function in one durable transaction. @throws StoreError, and whatever the function throws (then rolled back) */
   transaction<T>(work: () => T): T
   /** Whether a write would succeed now. @throws StoreError STORE_UNWRITABLE */
@@ -48,7 +48,7 @@ export function openDatabase(path: string): StoreDatabase {
     )
   }
   return prepare(path, (sqlite) => {
-    if (sqlite.pragma('application_id', { simple: true }) !== APPLICATION_ID) {
+    if (sqlite.pragma('application_id') !== APPLICATION_ID) {
       throw new StoreError('STORE_NOT_OURS', 'This file is not a database of Countersign.', { path })
     }
   })
@@ -66,9 +66,9 @@ function reserve(path: string): void {
   }
 }
 
-function prepare(path: string, identify: (sqlite: Database.Database) => void): StoreDatabase {
+function prepare(path: string, identify: (sqlite: Connection) => void): StoreDatabase {
   return guarded(path, () => {
-    const sqlite = new Database(path, { timeout: BUSY_TIMEOUT_MS })
+    const sqlite = new Connection(path, { timeout: BUSY_TIMEOUT_MS })
     try {
       identify(sqlite)
       // WAL: readers (backup) and the writer do not stop one another. FULL: a commit is on the disk when it returns, which
@@ -86,8 +86,8 @@ function prepare(path: string, identify: (sqlite: Database.Database) => void): S
 }
 
 /** Each migration and its number are one transaction: a crash leaves the schema before it or after it. */
-function migrate(sqlite: Database.Database, path: string): void {
-  const applied = Number(sqlite.pragma('user_version', { simple: true }))
+function migrate(sqlite: Connection, path: string): void {
+  const applied = Number(sqlite.pragma('user_version'))
   if (applied > MIGRATIONS.length) {
     throw new StoreError(
       'STORE_SCHEMA_NEWER',
@@ -101,20 +101,17 @@ function migrate(sqlite: Database.Database, path: string): void {
   }
   for (const [index, migration] of MIGRATIONS.entries()) {
     if (index < applied) continue
-    sqlite
-      .transaction(() => {
-        sqlite.exec(migration)
-        sqlite.pragma(`user_version = ${index + 1}`)
-      })
-      .immediate()
+    sqlite.transaction(() => {
+      sqlite.exec(migration)
+      sqlite.pragma(`user_version = ${index + 1}`)
+    })
   }
 }
 
-function openedDatabase(sqlite: Database.Database, path: string): StoreDatabase {
+function openedDatabase(sqlite: Connection, path: string): StoreDatabase {
   return {
     sqlite,
-    // IMMEDIATE takes the write lock first, so that what the transaction reads cannot change before it writes.
-    transaction: (work) => guarded(path, () => sqlite.transaction(work).immediate()),
+    transaction: (work) => guarded(path, () => sqlite.transaction(work)),
     check: () => {
       guarded(path, () => {
         sqlite.exec('BEGIN IMMEDIATE; ROLLBACK')
@@ -131,7 +128,7 @@ function guarded<T>(path: string, work: () => T): T {
   try {
     return work()
   } catch (cause) {
-    if (cause instanceof CodedError || !(cause instanceof Database.SqliteError)) throw cause
+    if (cause instanceof CodedError || !(cause instanceof SqliteError)) throw cause
     const isDamaged = /^SQLITE_(CORRUPT|NOTADB)/.test(cause.code)
     throw isDamaged
       ? new StoreError(

@@ -1,10 +1,10 @@
 // Record before act: where the record cannot be made durable, or a key or the state is damaged, nothing is signed.
 import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
 import { expect } from 'chai'
 import { FileCustodian } from '../../src/key-holder/file-custodian.ts'
 import { createUnlockKeyFile } from '../../src/key-holder/main.ts'
+import { Connection } from '../../src/sqlite/connection.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { HeldRepository, initialization, put, TestKeyHolder } from '../support/key-holder.ts'
 import { Scope } from '../support/scope.ts'
@@ -79,7 +79,7 @@ describe('faults of the key holder', () => {
       const before = counts()
       await holder.start()
       await holder.stop()
-      holder.database((database) =>
+      holder.database((database) => {
         database.exec(
           `CREATE TABLE fault (active INTEGER); INSERT INTO fault VALUES (0);
            CREATE TRIGGER disk_full BEFORE INSERT ON ${table} WHEN (SELECT active FROM fault) = 1
@@ -87,8 +87,8 @@ describe('faults of the key holder', () => {
            CREATE TRIGGER arm BEFORE UPDATE ON role_versions BEGIN UPDATE fault SET active = 1; END;
            CREATE TRIGGER arm_on_payload BEFORE INSERT ON signed_payloads BEGIN UPDATE fault SET active = 1; END;
            CREATE TRIGGER arm_on_publication BEFORE INSERT ON publications BEGIN UPDATE fault SET active = 1; END;`,
-        ),
-      )
+        )
+      })
       await holder.start()
       const uses = await countUses(() =>
         expectCodeAsync('STATE_UNWRITABLE', () => {
@@ -106,7 +106,9 @@ describe('faults of the key holder', () => {
     const older = repository.files()
     await repository.sign([put('1.0')])
     await holder.stop()
-    holder.database((database) => database.exec('UPDATE role_versions SET signed_version = 1'))
+    holder.database((database) => {
+      database.exec('UPDATE role_versions SET signed_version = 1')
+    })
     await holder.start()
     const uses = await countUses(() =>
       expectCodeAsync('STATE_UNWRITABLE', () =>
@@ -152,11 +154,11 @@ describe('faults of the key holder', () => {
 
   it('a public key that is another one’s: it does not start', async () => {
     await holder.stop()
-    holder.database((database) =>
+    holder.database((database) => {
       database.exec(
         `UPDATE keys SET public_value = (SELECT public_value FROM keys WHERE role = 'root') WHERE role = 'targets'`,
-      ),
-    )
+      )
+    })
     await expectCodeAsync('KEY_FILE_DAMAGED', () => holder.start())
   })
 
@@ -222,7 +224,7 @@ describe('faults of the key holder', () => {
 
   it('a database that another process holds: it does not start', async () => {
     await holder.stop()
-    const other = new Database(join(holder.folder, 'key-holder.db'))
+    const other = new Connection(join(holder.folder, 'key-holder.db'))
     try {
       other.pragma('locking_mode = EXCLUSIVE')
       other.exec('BEGIN IMMEDIATE; COMMIT')

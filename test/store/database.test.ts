@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
 import { expect } from 'chai'
+import { Connection } from '../../src/sqlite/connection.ts'
 import { createDatabase, openDatabase, type StoreDatabase } from '../../src/store/database.ts'
 import { MIGRATIONS } from '../../src/store/schema.ts'
 import { SqliteTokenStore } from '../../src/store/tokens.ts'
@@ -47,7 +47,7 @@ describe('the database', () => {
   it('is opened with durable commits and checked references', () => {
     createDatabase(path).close()
     const { sqlite } = keep(openDatabase(path))
-    const pragma = (name: string): unknown => sqlite.pragma(name, { simple: true })
+    const pragma = (name: string): unknown => sqlite.pragma(name)
     expect(pragma('journal_mode')).to.equal('wal')
     expect(pragma('synchronous'), 'FULL').to.equal(2)
     expect(pragma('foreign_keys')).to.equal(1)
@@ -71,11 +71,11 @@ describe('the database', () => {
   })
 
   it('refuses a database of somebody else, and leaves it alone', () => {
-    const foreign = new Database(path)
+    const foreign = new Connection(path)
     foreign.exec('CREATE TABLE theirs (x)')
     foreign.close()
     expectCode('STORE_NOT_OURS', () => openDatabase(path))
-    const again = new Database(path)
+    const again = new Connection(path)
     expect(again.prepare('SELECT name FROM sqlite_master').pluck().all()).to.deep.equal(['theirs'])
     again.close()
   })
@@ -100,7 +100,7 @@ describe('the database', () => {
     const database = keep(createDatabase(path))
     database.check()
     database.sqlite.pragma('busy_timeout = 1')
-    const rival = new Database(path)
+    const rival = new Connection(path)
     rival.exec('BEGIN IMMEDIATE')
     expectCode('STORE_UNWRITABLE', () => {
       database.check()

@@ -12,7 +12,6 @@ import {
   TARGETS,
   type RoleName,
 } from '@countersign/tuf'
-import Database from 'better-sqlite3'
 import { connectKeyHolder, type KeyHolderConnection } from '../../src/holder/connection.ts'
 import { verifyAuditLog } from '../../src/key-holder/audit-verification.ts'
 import { silentLog } from '../../src/key-holder/holder-log.ts'
@@ -25,6 +24,7 @@ import {
   type RunningKeyHolder,
 } from '../../src/key-holder/main.ts'
 import type { Attachments, OperationInput, OperationResponse } from '../../src/key-holder-protocol/operations.ts'
+import { Connection } from '../../src/sqlite/connection.ts'
 import { imageOf, NOW, RepositoryBuilder } from './repository-builder.ts'
 import type { Scope } from './scope.ts'
 import { testKey, type TestKey } from './test-keys.ts'
@@ -139,8 +139,8 @@ export class TestKeyHolder {
   }
 
   /** The database, opened beside a stopped key holder. */
-  database<T>(work: (database: Database.Database) => T): T {
-    const database = new Database(join(this.folder, 'key-holder.db'))
+  database<T>(work: (database: Connection) => T): T {
+    const database = new Connection(join(this.folder, 'key-holder.db'))
     try {
       return work(database)
     } finally {

@@ -3,9 +3,9 @@
 import { createPrivateKey } from 'node:crypto'
 import { copyFileSync, existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
 import { DATABASE_FILE } from '../../src/key-holder/folder.ts'
 import { unseal } from '../../src/key-holder/sealing.ts'
+import { Connection } from '../../src/sqlite/connection.ts'
 import type { Countersign } from './countersign.ts'
 import type { Scope } from './scope.ts'
 
@@ -22,7 +22,7 @@ export function plantedScalar(scope: Scope, countersign: Countersign, gun: strin
   for (const suffix of ['', '-wal'].filter((end) => existsSync(databaseOf(countersign) + end))) {
     copyFileSync(databaseOf(countersign) + suffix, join(folder, DATABASE_FILE + suffix))
   }
-  const database = new Database(join(folder, DATABASE_FILE))
+  const database = new Connection(join(folder, DATABASE_FILE))
   try {
     const row = database
       .prepare<[string, string], KeyRow>('SELECT * FROM keys WHERE gun = ? AND role = ?')
