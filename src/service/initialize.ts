@@ -1,6 +1,7 @@
 // A new repository, from nothing to read back and verified. Every step can be taken up again: the record says how far it came,
 // and the same call goes on from there.
 import {
+  certificateKey,
   type Gun,
   METADATA_LIMITS,
   parseRoleName,
@@ -9,6 +10,7 @@ import {
   SNAPSHOT,
   TIMESTAMP,
   TufError,
+  verifyRootCertificate,
 } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import { isFault, isOutage } from '../domain/port-faults.ts'
@@ -41,6 +43,10 @@ export async function initialize(
         state: existing.state,
       },
     )
+  }
+  // The key holder checks it again; here so that nothing is asked or stored for a certificate that cannot do.
+  if (!isSame && request.root.kind === 'offline') {
+    verifyRootCertificate(certificateKey(request.root.certificatePem), request.gun, dependencies.clock.now())
   }
   // 1. The record, with the server's keys. A crash before leaves nothing; after it the same keys are used again.
   const chosen = settingsOf(request, settings.signerName)
