@@ -11,6 +11,8 @@ const PEERS = {
   registry: { programs: ['docker-registry'], debianPackage: 'docker-registry' },
   docker: { programs: ['docker'], debianPackage: 'docker.io' },
   'docker-engine': { programs: ['dockerd', 'containerd', 'runc', 'tar'], debianPackage: 'docker.io' },
+  // For the examples of the documents.
+  curl: { programs: ['curl', 'bash'], debianPackage: 'curl' },
   // Not a peer of Countersign: two users of this machine, one of which tries to look at the other.
   'two-users': { programs: ['perl'], debianPackage: 'perl' },
 } as const
