@@ -40,7 +40,8 @@ export async function changeTargets(
   checkTags(limits, gun, changes)
   holder.step('checked')
 
-  // 2. The base, from our own pinned root and against all that we know. A foreign version freezes, durably; else nothing is left.
+  // 2. The base, from our own pinned root and against all that we know. A crash before or after leaves nothing, but where a foreign
+  //    version was found: the freeze is durable before it is told, and a crash before that finds the same version again.
   const base = verifyBase(holder, gun, pinnedRoot, attachments, socket)
 
   // 3. The next versions, worked out here. A crash leaves nothing.
@@ -51,7 +52,8 @@ export async function changeTargets(
   holder.step('planned')
 
   // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns
-  //    these versions unless the same request comes again; nothing has been signed.
+  //    these versions unless the same request comes again; nothing has been signed. A crash between 4 and 5 leaves a log that the
+  //    next start publishes.
   commit(holder, recordsOfChange(request, gun, base, planned), () => {
     rememberBase(holder, gun, base)
     holder.payloads.insertPublication(publication, gun, requestDigest, roles)
@@ -63,8 +65,8 @@ export async function changeTargets(
     countRates(holder, gun, planned.length, changes.length)
   })
 
-  // 6. Sign, and hold the result against what was declared; 7. store the files. A crash in between leaves payloads that the same
-  //    request signs again.
+  // 6. Sign, and hold the result against what was declared; 7. store the files. A crash before 7 leaves payloads that the
+  //    same request signs again, with other signature bytes that nobody has seen; after it, files that it is given again.
   const files = await signPayloads(holder, payloads, ({ role, bytes }) => {
     verifyNextVersion(base.repository, role, bytes, changes)
   })

@@ -46,7 +46,7 @@ export async function completeInitialization(
       pinFirstRoot(holder, payload, file, rootKeyIds)
     })
   }
-  // 3. Sign the rest.
+  // 3. Sign the rest. A crash before or after leaves payloads or files, and the same request goes on with them.
   return signFirstFiles(holder, gun)
 }
 

@@ -74,7 +74,7 @@ export async function initializeRepository(
   if (rootKey === undefined) throw new KeyHolderError('KEY_HOLDER_INTERNAL', 'There is no root key.')
   holder.step('keys-made')
 
-  // 3. The first metadata.
+  // 3. The first metadata, in memory. A crash forgets it.
   const now = holder.now().getTime()
   const root = newRoot({
     version: 1,
@@ -113,7 +113,8 @@ export async function initializeRepository(
     countKeys(holder, count)
   })
 
-  // 6. Sign, store and pin where the root key is here; else hand out the bytes to be signed elsewhere.
+  // 6. Sign, store and pin where the root key is here; else hand out the bytes to be signed elsewhere. A crash before or after leaves
+  //    what the same request resumes: payloads, a pinned root, or files.
   return resume(holder, holder.repositories.get(gun), requestDigest)
 }
 

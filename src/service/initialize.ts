@@ -157,7 +157,10 @@ async function register(
   return repository
 }
 
-/** 3. One publication of root, targets and delegations; then read back, verify from our own root, and let the key holder see it. */
+/**
+ * 3. One publication of root, targets and delegations; then read back, verify from our own root, and let the key holder see it.
+ * A crash before leaves the files here; after the upload, on the server too. The same call looks which, and goes on.
+ */
 async function publishFirst(dependencies: ServiceDependencies, repository: Repository): Promise<Initialization> {
   const { source, publisher, keyHolder, repositories } = dependencies
   const { gun, root, firstFiles } = repository
