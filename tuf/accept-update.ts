@@ -24,6 +24,8 @@ export interface UpdateRules {
   readonly now: Date
   /** The keys that the server can sign with, by their IDs. */
   readonly serverKeys: ServerKeys
+  /** Where the state has no root to be followed: the version of one that was given up; a first root has this or the next one. */
+  readonly lastRootVersion?: number
 }
 
 export interface ServerKeys {
@@ -90,11 +92,11 @@ export function acceptUpdate(
 function acceptRoot(
   stored: Received<RootMetadata> | undefined,
   bytes: Uint8Array,
-  { gun, now }: UpdateRules,
+  { gun, now, lastRootVersion = 1 }: UpdateRules,
 ): Received<RootMetadata> {
   return refusing('UPDATE_BAD_ROOT', ROOT, () => {
     const root = parseRoot(bytes)
-    verifyRootVersion(stored?.metadata.version ?? 1, root.metadata.version)
+    verifyRootVersion(stored?.metadata.version ?? lastRootVersion, root.metadata.version)
     if (stored !== undefined) {
       refusing(
         'UPDATE_BAD_ROOT',

@@ -91,4 +91,6 @@ export {
   type ServedRole,
   type ServedState,
 } from './served-state.ts'
+export { verifyThreshold, type RoleKeys } from './threshold.ts'
+export { baseRoleKeys, isTargetsRole, ServedTree } from './served-tree.ts'
 export { UPDATE_REFUSAL_CODES, UpdateRefusal, type UpdateRefusalCode } from './update-refusal.ts'

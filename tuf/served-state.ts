@@ -70,7 +70,8 @@ export function isStillSigned({ signers }: ServedRole, { keys, threshold }: Role
   const counted = new Set<TufKeyId>()
   for (const keyId of signers) {
     const key = keys.get(keyId)
-    if (key !== undefined) counted.add(key.canonicalKeyId)
+    // Listed under this ID now, but another key: clients refuse it.
+    if (key?.tufKeyId === keyId) counted.add(key.canonicalKeyId)
   }
   return counted.size >= threshold
 }

@@ -1,5 +1,5 @@
 // The codes with which the key holder refuses. Shared by the key holder (which throws them) and its client (which receives them).
-import { CodedError } from '@countersign/tuf'
+import { CodedError, UPDATE_REFUSAL_CODES } from '@countersign/tuf'
 
 export const KEY_HOLDER_ERROR_CODES = [
   // the conversation
@@ -41,19 +41,13 @@ export const KEY_HOLDER_ERROR_CODES = [
   'CHANGE_MALFORMED',
   'CHANGE_REFUSED',
   'PUBLICATION_REPLAYED',
-  // what the trust server asks for; facts: role, reason (a code of the TUF library), missing
+  // what the trust server asks for; updates are refused with the codes of `acceptUpdate`
   'SERVED_REPOSITORY_NOT_ALLOWED',
   'SERVED_REPOSITORY_UNKNOWN',
   'SERVED_REPOSITORY_DELETED',
   'SERVED_RECREATION_REFUSED',
-  'SERVED_FILES_INCOMPLETE',
-  'SERVED_ROOT_INVALID',
-  'SERVED_TARGETS_INVALID',
-  'SERVED_TARGETS_ORPHANED',
-  'SERVED_PARENT_INVALID',
-  'SERVED_SNAPSHOT_INVALID',
-  'SERVED_VERSION_NOT_HIGHER',
   'SERVER_KEY_MISSING',
+  ...UPDATE_REFUSAL_CODES,
   // limits
   'LIMIT_GUN',
   'LIMIT_TAG',

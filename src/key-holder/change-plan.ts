@@ -119,7 +119,9 @@ function checkSignable(
 }
 
 function ourKeys(holder: Holder, repository: TrustedRepository, role: RoleName): PlannedRole['signingKeys'] {
-  const stored = holder.keys.ofGun(repository.gun).filter((key) => key.role !== ROOT)
+  const stored = holder.keys
+    .ofGun(repository.gun)
+    .filter(({ role: made }) => ![ROOT, SNAPSHOT, TIMESTAMP].includes(made))
   const ours = new Set<string>(stored.map(({ publicKey }) => publicKey.canonicalKeyId))
   const keys = signingRole(repository, role)?.keys ?? []
   return keys.filter((key) => ours.has(key.canonicalKeyId)).map((key) => [key.canonicalKeyId, key.tufKeyId] as const)

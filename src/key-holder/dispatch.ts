@@ -1,5 +1,5 @@
 // From a request frame to an answer frame: which operation, through which socket, in which shape; errors become answers and records.
-import { CodedError, TufError } from '@countersign/tuf'
+import { CodedError, TufError, UpdateRefusal } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { AnswerFrame, RequestFrame } from '../key-holder-protocol/frames.ts'
 import { isOperationName, OPERATIONS } from '../key-holder-protocol/operations.ts'
@@ -15,14 +15,16 @@ import { createDelegationKey, exportPublicKey } from './key-creation.ts'
 import { observeRepository, pinRepository } from './observe-repository.ts'
 import type { Refusals } from './refusals.ts'
 import { repositoryStatus, status } from './repository-status.ts'
+import { permitRecreation, serveDelete } from './serve-delete.ts'
+import { serveRefresh } from './serve-refresh.ts'
+import { serveState } from './serve-state.ts'
+import { serveUpdate } from './serve-update.ts'
+import { serverKey } from './server-keys.ts'
 
 type Handler<N extends OperationName> = (holder: Holder, call: Call<N>) => Promise<Answer<N>>
 
-/** Listed, and not performed yet: refused as unknown. */
-type Announced = 'server-key' | 'serve-update' | 'serve-refresh' | 'serve-state' | 'serve-delete' | 'permit-recreation'
-
 /** One handler per operation of the closed list; a missing or an extra one does not compile. */
-const HANDLERS: { readonly [N in Exclude<OperationName, Announced>]: Handler<N> } = {
+const HANDLERS: { readonly [N in OperationName]: Handler<N> } = {
   status,
   'repository-status': repositoryStatus,
   'export-public-key': exportPublicKey,
@@ -35,7 +37,23 @@ const HANDLERS: { readonly [N in Exclude<OperationName, Announced>]: Handler<N> 
   'pin-repository': pinRepository,
   freeze,
   unfreeze,
+  'server-key': serverKey,
+  'serve-update': serveUpdate,
+  'serve-refresh': serveRefresh,
+  'serve-state': serveState,
+  'serve-delete': serveDelete,
+  'permit-recreation': permitRecreation,
 }
+
+/** Operations about served repositories share nothing with the others but the GUN, and so do not wait for them. */
+const SERVING: ReadonlySet<OperationName> = new Set<OperationName>([
+  'server-key',
+  'serve-update',
+  'serve-refresh',
+  'serve-state',
+  'serve-delete',
+  'permit-recreation',
+])
 
 export class Dispatcher {
   readonly #holder: Holder
@@ -90,11 +108,6 @@ export class Dispatcher {
         socket,
       })
     }
-    if (!isPerformed(name)) {
-      throw new KeyHolderError('OPERATION_UNKNOWN', 'This key holder does not perform the operation.', {
-        operation: name,
-      })
-    }
     const parsed = operation.request.safeParse(frame.request)
     if (!parsed.success) {
       const [issue] = parsed.error.issues
@@ -107,12 +120,9 @@ export class Dispatcher {
     checkAttachments(parsed.data, attachments)
     const handler = HANDLERS[name] as Handler<OperationName>
     const call = { socket, request: parsed.data, attachments } as Call<OperationName>
-    return this.#queue.run(gunIn(parsed.data) ?? '', () => handler(this.#holder, call))
+    const lane = `${SERVING.has(name) ? 'served ' : ''}${gunIn(parsed.data) ?? ''}`
+    return this.#queue.run(lane, () => handler(this.#holder, call))
   }
-}
-
-function isPerformed(name: OperationName): name is Exclude<OperationName, Announced> {
-  return Object.hasOwn(HANDLERS, name)
 }
 
 /** Every listed file has its attachment, once, and there is no other. @throws KeyHolderError OPERATION_MALFORMED */
@@ -134,6 +144,9 @@ function checkAttachments(request: object, attachments: Attachments): void {
 /** Errors of the library that no operation expected are about the words of the request: names, keys, certificates. */
 function toKeyHolderError(thrown: unknown): KeyHolderError {
   if (thrown instanceof KeyHolderError) return thrown
+  if (thrown instanceof UpdateRefusal) {
+    return new KeyHolderError(thrown.code, thrown.message, thrown.facts, { cause: thrown })
+  }
   if (thrown instanceof TufError) {
     const facts = { ...thrown.facts, reason: thrown.code }
     return new KeyHolderError('OPERATION_MALFORMED', `The request cannot be read: ${thrown.message}.`, facts, {

@@ -1,7 +1,16 @@
 // The custodian whose keys lie sealed in the key holder's own database. A key is in the clear only while it signs.
 import { createPrivateKey, generateKeyPair, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
-import { publicKeyOf, signMessage, verifySignature, type Gun, type PublicKey, type RoleName } from '@countersign/tuf'
+import {
+  publicKeyOf,
+  signMessage,
+  SNAPSHOT,
+  TIMESTAMP,
+  verifySignature,
+  type Gun,
+  type PublicKey,
+  type RoleName,
+} from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { Custodian, KeyRef, SigningPurpose } from './custodian.ts'
 import type { KeyTable, StoredKey } from './key-table.ts'
@@ -38,6 +47,9 @@ export class FileCustodian implements Custodian {
     const key = this.#keys.byRef(keyRef)
     if (key.gun !== purpose.gun) {
       throw new KeyHolderError('KEY_NOT_FOUND', 'This key belongs to another repository.', { ...purpose })
+    }
+    if ((isServerRole(key.role) || isServerRole(purpose.role)) && key.role !== purpose.role) {
+      throw new KeyHolderError('KEY_NOT_FOUND', 'This key belongs to another role.', { ...purpose })
     }
     const made = signMessage(this.#open(key), message)
     // A fault while signing, or a private key that is not this public key's, must neither be published nor leak anything.
@@ -88,6 +100,11 @@ export class FileCustodian implements Custodian {
   #unsealDer(key: StoredKey): Buffer {
     return unseal(key.sealed, this.#unlockKey, { gun: key.gun, role: key.role, keyId: key.publicKey.canonicalKeyId })
   }
+}
+
+/** Keys of these roles sign nothing else, and no other key signs them. */
+function isServerRole(role: RoleName): boolean {
+  return role === SNAPSHOT || role === TIMESTAMP
 }
 
 /** A fresh private key in OpenSSL's memory. */

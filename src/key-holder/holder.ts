@@ -15,6 +15,8 @@ import type { Limits } from './limits.ts'
 import type { PayloadTable } from './payloads.ts'
 import type { Rates } from './rates.ts'
 import type { RepositoryTable } from './repositories.ts'
+import type { ServedTable } from './served-repositories.ts'
+import type { ServerKeyTable } from './server-keys.ts'
 import type { VersionTable } from './versions.ts'
 
 /** Points at which tests may stop the process. What lies between two of them is said where they are passed. */
@@ -27,6 +29,8 @@ export interface Holder {
   readonly keys: KeyTable
   readonly versions: VersionTable
   readonly payloads: PayloadTable
+  readonly served: ServedTable
+  readonly serverKeys: ServerKeyTable
   readonly rates: Rates
   readonly log: AuditLog
   readonly custodian: FileCustodian

@@ -17,6 +17,8 @@ import { PayloadTable } from './payloads.ts'
 import { Rates } from './rates.ts'
 import { Refusals } from './refusals.ts'
 import { RepositoryTable } from './repositories.ts'
+import { ServedTable } from './served-repositories.ts'
+import { ServerKeyTable } from './server-keys.ts'
 import { isPrepared, openLogKey, unlock } from './settings.ts'
 import { SocketServer } from './socket-server.ts'
 import { VersionTable } from './versions.ts'
@@ -80,6 +82,8 @@ export async function startKeyHolder(
       keys,
       versions: new VersionTable(database),
       payloads: new PayloadTable(database),
+      served: new ServedTable(database),
+      serverKeys: new ServerKeyTable(database),
       rates: new Rates(database),
       log,
       custodian,

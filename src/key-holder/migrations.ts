@@ -100,4 +100,45 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (level, position)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Repositories whose snapshot and timestamp are signed for the trust server. Rows are never removed: versions outlive a deletion.
+  CREATE TABLE served_repositories (
+    gun TEXT PRIMARY KEY,
+    root BLOB NOT NULL,
+    is_deleted INTEGER NOT NULL,
+    -- an operator lets it begin again: 'go-on' or 'start-again'
+    permitted TEXT,
+    -- digest of the latest update
+    update_digest TEXT,
+    snapshot_version INTEGER NOT NULL,
+    snapshot_issued_at TEXT NOT NULL,
+    snapshot_expires_at TEXT NOT NULL,
+    -- the snapshot itself, where the client holds its key
+    client_snapshot BLOB,
+    timestamp_version INTEGER NOT NULL,
+    timestamp_issued_at TEXT NOT NULL,
+    timestamp_expires_at TEXT NOT NULL
+  ) STRICT;
+
+  -- Root, targets, delegations, and a client's snapshot, as last published.
+  CREATE TABLE served_roles (
+    gun TEXT NOT NULL,
+    role TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    sha512 TEXT NOT NULL,
+    length INTEGER NOT NULL,
+    signers TEXT NOT NULL,
+    delegations TEXT,
+    is_listed INTEGER NOT NULL,
+    PRIMARY KEY (gun, role)
+  ) STRICT, WITHOUT ROWID;
+
+  -- Keys of the trust server that an accepted root has listed at some time; the others wait for their root.
+  CREATE TABLE listed_server_keys (
+    gun TEXT NOT NULL,
+    canonical_key_id TEXT NOT NULL,
+    PRIMARY KEY (gun, canonical_key_id)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]

@@ -67,18 +67,33 @@ export class PayloadTable {
     )
   }
 
-  /** @throws KeyHolderError STATE_UNWRITABLE where it is not there */
+  /** @throws KeyHolderError KEY_HOLDER_STATE_DAMAGED where it is not there */
   get(gun: Gun, role: RoleName, version: number): Payload {
+    const found = this.find(gun, role, version)
+    if (found === undefined) {
+      throw new KeyHolderError('KEY_HOLDER_STATE_DAMAGED', 'A recorded version is missing.', { gun, role, version })
+    }
+    return found
+  }
+
+  find(gun: Gun, role: RoleName, version: number): Payload | undefined {
     const row = this.#database.all<Row>(
       'SELECT * FROM signed_payloads WHERE gun = ? AND role = ? AND version = ?',
       gun,
       role,
       version,
     )[0]
-    if (row === undefined) {
-      throw new KeyHolderError('KEY_HOLDER_STATE_DAMAGED', 'A recorded version is missing.', { gun, role, version })
-    }
-    return toPayload(row)
+    return row === undefined ? undefined : toPayload(row)
+  }
+
+  /** Lets go of the bytes of a version that nobody can ask for again; that it existed, and with which content, stays known. */
+  dropBytes(gun: Gun, role: RoleName, version: number): void {
+    this.#database.run(
+      `UPDATE signed_payloads SET message = x'', file = NULL WHERE gun = ? AND role = ? AND version = ?`,
+      gun,
+      role,
+      version,
+    )
   }
 
   ofPublication(gun: Gun, publication: string): Payload[] {

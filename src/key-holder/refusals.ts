@@ -4,7 +4,6 @@ import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { SocketName } from '../key-holder-protocol/operations.ts'
 import { commit, type Holder } from './holder.ts'
 
-const REFUSALS_SUBJECT = 'refusals'
 /** Texts of strangers are cut to this many characters. */
 const MAX_TEXT = 300
 const MAX_FACTS = 16
@@ -35,7 +34,8 @@ export class Refusals {
   record(refused: Refused, error: KeyHolderError): void {
     const holder = this.#holder
     try {
-      if (holder.rates.used(REFUSALS_SUBJECT, holder.now()) >= holder.limits.recordsPerHour) {
+      const subject = subjectOf(refused.socket)
+      if (holder.rates.used(subject, holder.now()) >= holder.limits.recordsPerHour) {
         this.#suppressed++
         return
       }
@@ -49,7 +49,7 @@ export class Refusals {
         facts: Object.fromEntries(facts.map(([name, value]) => [name, typeof value === 'string' ? cut(value) : value])),
       } as const
       commit(holder, [entry], () => {
-        holder.rates.add(REFUSALS_SUBJECT, 1, holder.now())
+        holder.rates.add(subject, 1, holder.now())
       })
     } catch (cause) {
       if (!(cause instanceof KeyHolderError)) throw cause
@@ -74,6 +74,11 @@ export class Refusals {
       if (!(cause instanceof KeyHolderError)) throw cause
     }
   }
+}
+
+/** The trust server has an allowance of its own: its refusals cannot crowd out those of the daemon. */
+function subjectOf(socket: SocketName): string {
+  return socket === 'trust-server' ? 'refusals trust-server' : 'refusals'
 }
 
 function cut(text: string): string {

@@ -25,12 +25,14 @@ export interface SignedFile {
  * Files of recorded payloads: stored ones as they are, so that a lost answer gets the same bytes again; others are signed and
  * stored. A crash before the files are stored leaves recorded payloads that the same request signs again; no signature has left.
  * @param verify a last look at each file before it is stored and given out
+ * @param alongside what becomes durable together with the files; not called where they were stored before
  * @throws KeyHolderError KEY_NOT_FOUND, KEY_FILE_DAMAGED, AUDIT_LOG_UNWRITABLE, STATE_UNWRITABLE
  */
 export async function signPayloads(
   holder: Holder,
   payloads: readonly Payload[],
   verify: (file: SignedFile) => void = () => undefined,
+  alongside: (files: readonly SignedFile[]) => void = () => undefined,
 ): Promise<SignedFile[]> {
   // After a failure or crash behind the commit the log may still lack the record; without it nothing is signed.
   holder.log.publish()
@@ -47,6 +49,7 @@ export async function signPayloads(
         holder.payloads.complete(payload, file.bytes, file.sha256)
         holder.versions.raiseSigned(payload.gun, payload.role, file)
       }
+      alongside(files)
     })
   }
   holder.step('stored')

@@ -35,6 +35,7 @@ export const LIMITS = `
 repositories:
   - gun: "registry.example.com/team/*"
     initialize: true
+    serve: true
     lockedTags: ["v*"]
   - gun: "registry.example.com/narrow/*"
     tags: ["rc-*"]

@@ -1,0 +1,51 @@
+// The end of a served repository, and an operator's word that it may begin again. What was known stays known.
+import { deletedState, parseGun, parseRoot } from '@countersign/tuf'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { commit, type Answer, type Call, type Holder } from './holder.ts'
+import { checkServed } from './limits.ts'
+
+/** See the operation's description in the protocol. @throws KeyHolderError SERVED_REPOSITORY_NOT_ALLOWED */
+export function serveDelete(
+  holder: Holder,
+  { request, socket }: Call<'serve-delete'>,
+): Promise<Answer<'serve-delete'>> {
+  const gun = parseGun(request.gun)
+  checkServed(holder.limits, gun)
+  const served = holder.served.find(gun)
+  if (served === undefined || served.isDeleted) return Promise.resolve({ response: { deleted: false } })
+  const { state, snapshot, timestamp } = served
+  const record = {
+    kind: 'served-repository-deleted',
+    by: socket,
+    gun,
+    root: parseRoot(state.root).metadata.version,
+    snapshot: snapshot.version,
+    timestamp: timestamp.version,
+    evidence: request.evidence,
+  } as const
+  commit(holder, [record], () => {
+    const kept = { root: state.root, ...deletedState(state) }
+    holder.served.save({ gun, state: kept, isDeleted: true, snapshot, timestamp }, state)
+  })
+  return Promise.resolve({ response: { deleted: true } })
+}
+
+/** See the operation's description in the protocol. @throws KeyHolderError SERVED_REPOSITORY_UNKNOWN, CHANGE_REFUSED */
+export function permitRecreation(
+  holder: Holder,
+  { request, socket }: Call<'permit-recreation'>,
+): Promise<Answer<'permit-recreation'>> {
+  const gun = parseGun(request.gun)
+  const served = holder.served.find(gun)
+  if (served === undefined) {
+    throw new KeyHolderError('SERVED_REPOSITORY_UNKNOWN', 'Nothing was published for this repository.', { gun })
+  }
+  if (!served.isDeleted) {
+    throw new KeyHolderError('CHANGE_REFUSED', 'The repository is not deleted.', { gun })
+  }
+  const { versions, reason, evidence } = request
+  commit(holder, [{ kind: 'recreation-permitted', by: socket, gun, versions, reason, evidence }], () => {
+    holder.served.save({ ...served, permitted: versions }, served.state)
+  })
+  return Promise.resolve({ response: {} })
+}

@@ -1,0 +1,199 @@
+// New files of a served repository: verify, work out the next snapshot and timestamp, record, publish the log, sign, store, answer.
+// In this order, and only so. The cost follows the files of the update; of the others only digests and keys are known here.
+import {
+  acceptUpdate,
+  EMPTY_STATE,
+  isTargetsRole,
+  parseGun,
+  parseRoleName,
+  ROOT,
+  ServedTree,
+  sha256Hex,
+  SNAPSHOT,
+  snapshotOf,
+  TIMESTAMP,
+  UpdateRefusal,
+  type AcceptedUpdate,
+  type Gun,
+  type RoleName,
+  type ServedState,
+} from '@countersign/tuf'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import type { Attachments } from '../key-holder-protocol/operations.ts'
+import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
+import { checkServed } from './limits.ts'
+import { chunkRecord } from './record-chunks.ts'
+import { refuseFrozen } from './repositories.ts'
+import {
+  finishPair,
+  highestVersion,
+  nextIssue,
+  recordPayload,
+  SNAPSHOT_LIFETIME_MS,
+  TIMESTAMP_LIFETIME_MS,
+} from './served-pair.ts'
+import type { Issue, ServedRepository } from './served-repositories.ts'
+import { allServerKeys, noteListedKeys } from './server-keys.ts'
+
+/** See the operation's description in the protocol. @throws KeyHolderError */
+export async function serveUpdate(
+  holder: Holder,
+  { request, attachments, socket }: Call<'serve-update'>,
+): Promise<Answer<'serve-update'>> {
+  // 1. Everything that needs no verification. A crash leaves nothing.
+  const gun = parseGun(request.gun)
+  checkServed(holder.limits, gun)
+  const managed = holder.repositories.find(gun)
+  if (managed !== undefined) refuseFrozen(managed)
+  const served = holder.served.find(gun)
+  const updateDigest = digestOf(attachments)
+  if (served?.updateDigest === updateDigest) return answerOf(holder, served, true)
+  holder.step('checked')
+
+  // 2. The files, from the accepted root and against all that we know. A crash leaves nothing.
+  const before = stateBefore(served, attachments)
+  const accepted = accept(holder, gun, served, before, attachments)
+  const { root, next, clientSnapshot } = accepted
+
+  // 3. The next snapshot and timestamp, worked out here. A crash leaves nothing.
+  const timestamp = nextIssue(holder, gun, TIMESTAMP, served?.timestamp, TIMESTAMP_LIFETIME_MS)
+  const snapshot: Issue =
+    clientSnapshot === undefined
+      ? nextIssue(holder, gun, SNAPSHOT, served?.snapshot, SNAPSHOT_LIFETIME_MS)
+      : { ...clientSnapshot.metadata, issuedAt: holder.now() }
+  const unsigned = clientSnapshot === undefined ? snapshotOf(next, snapshot.version, snapshot.expiresAt) : undefined
+  const after: ServedRepository = {
+    gun,
+    state: { root: root.bytes, roles: next.roles },
+    isDeleted: false,
+    updateDigest,
+    snapshot,
+    timestamp,
+    ...(clientSnapshot !== undefined && { clientSnapshot: clientSnapshot.bytes }),
+  }
+  holder.step('planned')
+
+  // 4. State, exact bytes and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction leaves a
+  //    pair that the same request finishes, and so does every later operation on this repository.
+  const record: AuditRecord = {
+    kind: unsigned === undefined ? 'timestamp-signed' : 'snapshot-signed',
+    by: socket,
+    gun,
+    cause: 'update',
+    snapshot:
+      unsigned === undefined
+        ? { version: snapshot.version, sha256: clientSnapshot?.sha256 }
+        : { version: snapshot.version, payloadSha256: sha256Hex(unsigned.message) },
+    timestamp: { version: timestamp.version, expiresAt: timestamp.expiresAt.toISOString() },
+    ...(accepted.orphaned.length > 0 && { orphaned: accepted.orphaned.length }),
+    ...(served?.permitted !== undefined && { permitted: served.permitted }),
+    evidence: request.evidence,
+  }
+  const roles = [...accepted.changed].map(([role, { version, sha256 }]) => ({ role, version, sha256 }))
+  commit(holder, chunkRecord(record, 'roles', roles), () => {
+    holder.served.save(after, before)
+    noteListedKeys(holder, gun, root)
+    if (served !== undefined) dropSuperseded(holder, served)
+    if (unsigned !== undefined) recordPayload(holder, gun, root, unsigned)
+  })
+
+  // 6. Sign the snapshot and store it with the timestamp's bytes; 7. sign the timestamp and store it.
+  return answerOf(holder, after, false)
+}
+
+async function answerOf(holder: Holder, served: ServedRepository, repeated: boolean): Promise<Answer<'serve-update'>> {
+  const { response, attachments } = await finishPair(holder, served)
+  return { response: { ...response, repeated }, attachments }
+}
+
+/** Lets go of the bytes of the pair that was the newest; call inside the transaction that makes another one the newest. */
+export function dropSuperseded(
+  holder: Holder,
+  { gun, snapshot, timestamp }: ServedRepository,
+  roles: readonly RoleName[] = [SNAPSHOT, TIMESTAMP],
+): void {
+  if (roles.includes(SNAPSHOT)) holder.payloads.dropBytes(gun, SNAPSHOT, snapshot.version)
+  if (roles.includes(TIMESTAMP)) holder.payloads.dropBytes(gun, TIMESTAMP, timestamp.version)
+}
+
+/**
+ * What the update builds upon. A deleted repository goes on from its old root, unless an operator permitted otherwise.
+ * @throws KeyHolderError SERVED_REPOSITORY_DELETED
+ */
+function stateBefore(served: ServedRepository | undefined, files: Attachments): ServedState {
+  if (served === undefined) return EMPTY_STATE
+  if (served.isDeleted && !files.has(ROOT)) {
+    throw new KeyHolderError('SERVED_REPOSITORY_DELETED', 'The repository was deleted; it begins again with a root.', {
+      gun: served.gun,
+    })
+  }
+  if (served.permitted === 'start-again') return EMPTY_STATE
+  return served.permitted === 'go-on' ? { roles: served.state.roles } : served.state
+}
+
+/** @throws UpdateRefusal; KeyHolderError SERVED_RECREATION_REFUSED */
+function accept(
+  holder: Holder,
+  gun: Gun,
+  served: ServedRepository | undefined,
+  before: ServedState,
+  attachments: Attachments,
+): AcceptedUpdate {
+  const files = new Map([...attachments].map(([name, bytes]) => [parseRoleName(name), bytes]))
+  const lastRootVersion = before.roles.get(ROOT)?.version
+  const rules = {
+    gun,
+    now: holder.now(),
+    serverKeys: allServerKeys(holder, gun),
+    ...(lastRootVersion !== undefined && { lastRootVersion }),
+  }
+  let accepted: AcceptedUpdate
+  try {
+    accepted = acceptUpdate(before, files, rules)
+  } catch (cause) {
+    const isStranger = cause instanceof UpdateRefusal && cause.facts['signers'] === 'previous'
+    if (served?.isDeleted !== true || !isStranger) throw cause
+    throw new KeyHolderError('SERVED_RECREATION_REFUSED', 'The old root did not sign the new one.', cause.facts, {
+      cause,
+    })
+  }
+  checkClientSnapshot(highestVersion(holder, gun, SNAPSHOT, served?.snapshot), accepted)
+  if (served?.isDeleted === true) checkNothingVanishes(before, accepted)
+  return accepted
+}
+
+/** Versions of the snapshot rise whoever holds its key. @throws UpdateRefusal UPDATE_VERSION */
+function checkClientSnapshot(highest: number, { clientSnapshot }: AcceptedUpdate): void {
+  const version = clientSnapshot?.metadata.version
+  if (version === undefined || version > highest) return
+  throw new UpdateRefusal('UPDATE_VERSION', 'The snapshot is not above the last one.', {
+    role: SNAPSHOT,
+    version,
+    highest,
+    reason: 'VERSION_ROLLED_BACK',
+  })
+}
+
+/**
+ * A repository that begins again and goes on with its versions is the old one to whoever has it in a cache: what is delegated and
+ * was published must be there. Its files went with the deletion, so they must come with the update.
+ * @throws UpdateRefusal UPDATE_NO_TARGETS
+ */
+function checkNothingVanishes(before: ServedState, { root, next }: AcceptedUpdate): void {
+  const tree = new ServedTree(root, next.roles)
+  for (const name of before.roles.keys()) {
+    if (!isTargetsRole(name) || next.roles.get(name)?.isListed === true || tree.authority(name) === undefined) continue
+    throw new UpdateRefusal('UPDATE_NO_TARGETS', 'A delegated role that was published before is missing.', {
+      role: name,
+      reason: 'SNAPSHOT_ROLE_REMOVED',
+    })
+  }
+}
+
+/** SHA-256 over the lines `<sha256 of file> <role>` in the byte order of roles. */
+function digestOf(files: Attachments): string {
+  const names = [...files.keys()].sort()
+  return sha256Hex(
+    Buffer.from(names.map((name) => `${sha256Hex(files.get(name) ?? Buffer.alloc(0))} ${name}\n`).join('')),
+  )
+}
