@@ -1,10 +1,7 @@
-// The database's schema as a list of migrations; PRAGMA user_version counts those that were applied.
-// A migration that was released is never edited: write the next one.
+// The schema of the daemon's database.
+import type { Schema } from '../sqlite/database.ts'
 
-/** "CSgn": tells our file from any other SQLite database (PRAGMA application_id). */
-export const APPLICATION_ID = 0x4353_676e
-
-export const MIGRATIONS: readonly string[] = [
+const MIGRATIONS: readonly string[] = [
   // 1: repositories, requests, publications, tokens.
   // STRICT tables refuse values of another type. Times are ISO 8601 in UTC; hashes are lower-case hex.
   `
@@ -90,3 +87,9 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   `,
 ]
+
+export const SCHEMA: Schema = {
+  /** "CSgn". */
+  applicationId: 0x4353_676e,
+  migrations: MIGRATIONS,
+}

@@ -10,7 +10,7 @@ const top = resolve(import.meta.dirname, '../..')
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   tuf: [],
   'src/key-holder-protocol': ['tuf'],
-  'src/sqlite': [],
+  'src/sqlite': ['tuf'],
   'src/key-holder': ['src/key-holder-protocol', 'src/sqlite', 'tuf'],
   'src/domain': ['tuf'],
   'src/service': ['src/domain', 'tuf'],
@@ -19,6 +19,15 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/notary': ['src/net', 'src/domain', 'tuf'],
   'src/registry': ['src/net', 'src/domain', 'tuf'],
   'src/store': ['src/sqlite', 'src/domain', 'tuf'],
+  'src/trust-server': [
+    'src/holder',
+    'src/key-holder-protocol',
+    'src/sqlite',
+    'src/config',
+    'src/log',
+    'src/domain',
+    'tuf',
+  ],
   'src/config': ['src/domain', 'src/net', 'src/notary', 'src/registry', 'tuf'],
   // The table of problems names the codes of every layer, so http may see the error modules of all of them.
   'src/http': ['src/service', 'src/domain', 'src/config', 'src/*/errors', 'src/log', 'tuf'],
@@ -51,6 +60,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/supervisor',
     'src/key-holder',
     'src/key-holder-protocol',
+    'src/trust-server',
     'src/holder',
     'src/config',
     'src/log',
@@ -65,7 +75,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   canonicaljson: ['tuf/canonical.ts'],
   'node-forge': ['tuf/'],
-  koa: ['src/http/'],
+  koa: ['src/http/', 'src/trust-server/'],
+  '@fastify/busboy': ['src/trust-server/'],
+  jose: ['src/trust-server/'],
   '@koa/router': ['src/http/'],
   'better-sqlite3': ['src/sqlite/'],
   undici: ['src/net/', 'src/cli/', 'src/demo/'],

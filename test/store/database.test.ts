@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect } from 'chai'
 import { Connection } from '../../src/sqlite/connection.ts'
 import { createDatabase, openDatabase, type StoreDatabase } from '../../src/store/database.ts'
-import { MIGRATIONS } from '../../src/store/schema.ts'
+import { SCHEMA } from '../../src/store/schema.ts'
 import { SqliteTokenStore } from '../../src/store/tokens.ts'
 import { expectCode } from '../support/expect-code.ts'
 
@@ -51,7 +51,7 @@ describe('the database', () => {
     expect(pragma('journal_mode')).to.equal('wal')
     expect(pragma('synchronous'), 'FULL').to.equal(2)
     expect(pragma('foreign_keys')).to.equal(1)
-    expect(pragma('user_version')).to.equal(MIGRATIONS.length)
+    expect(pragma('user_version')).to.equal(SCHEMA.migrations.length)
   })
 
   it('keeps what was written', () => {
@@ -65,7 +65,7 @@ describe('the database', () => {
 
   it('refuses the schema of a newer Countersign', () => {
     const database = createDatabase(path)
-    database.sqlite.pragma(`user_version = ${MIGRATIONS.length + 1}`)
+    database.sqlite.pragma(`user_version = ${SCHEMA.migrations.length + 1}`)
     database.close()
     expectCode('STORE_SCHEMA_NEWER', () => openDatabase(path))
   })
