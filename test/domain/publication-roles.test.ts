@@ -26,7 +26,7 @@ describe('rolesToSign', () => {
     expect(sign(new RepositoryBuilder(), holding('targets'))).to.deep.equal([TARGETS])
   })
 
-  it('trap Q6: is releases and our own role where something is, never targets', () => {
+  it('attack: Targets-key fallback hides missing delegation; trap Q6: is releases and our own role where something is, never targets', () => {
     expect(sign(RepositoryBuilder.withSigner(), holding('countersign', 'targets'))).to.deep.equal([RELEASES, OURS])
   })
 

@@ -99,7 +99,7 @@ describe('the audit log', () => {
     expect(verifyAuditLog(join(top, 'old')).size).to.equal(SIZE)
   })
 
-  it('shows a rewritten past, even one signed with its own key', () => {
+  it('attack: Audit edited: shows a rewritten past, even one signed with its own key', () => {
     const kept = log.checkpoint.note
     const other = scope.folder('other')
     const otherDatabase = StateDatabase.open(join(other, 'key-holder.db'), true)

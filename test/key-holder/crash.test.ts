@@ -77,7 +77,7 @@ describe('a crash of the key holder', () => {
     }).timeout(30_000)
   }
 
-  it('after which another request comes: the version is burnt, and the record of it stays', async () => {
+  it('attack: Crash in the middle: after which another request comes: the version is burnt, and the record of it stays', async () => {
     const repository = await HeldRepository.initialize(holder)
     const files = repository.files()
     const lost = repository.request([put('1.0')], { files })

@@ -37,7 +37,7 @@ describe('faults of the key holder', () => {
     return uses
   }
 
-  it('a log that cannot be written: nothing is signed, and the same request is signed when it can be', async () => {
+  it('attack: Audit cannot be written: a log that cannot be written: nothing is signed, and the same request is signed when it can be', async () => {
     const files = repository.files()
     const entries = join(holder.folder, 'log/tile/entries')
     const saved = join(holder.folder, 'saved')

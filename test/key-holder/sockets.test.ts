@@ -21,7 +21,7 @@ describe('the sockets of the key holder', () => {
   })
   afterEach(() => scope.close())
 
-  it('have modes of their own, and go with the process', async () => {
+  it('attack: Signer without authentication: have modes of their own, and go with the process', async () => {
     await holder.start()
     const { serviceSocket, operatorSocket, trustServerSocket = '' } = holder.config
     expect((statSync(trustServerSocket).mode & 0o777).toString(8)).to.equal('660')

@@ -140,7 +140,7 @@ describe('the daemon’s user and the keys', function () {
     expect(found(Buffer.from(answers.join('\n')))).to.deep.equal([])
   })
 
-  it('a crash leaves no key behind', async () => {
+  it('attack: Secrets not wiped: a crash leaves no key behind', async () => {
     for (const process of [countersign.keyHolder, countersign.daemon]) {
       process.signal('SIGABRT')
       await process.stop()

@@ -1,12 +1,16 @@
 // The services over everything real but the two servers: key holder behind its socket, SQLite, the HTTP clients; trust server and
 // registry are the simulators on loopback sockets, and do what a test wants of them.
-import type { Gun } from '@countersign/tuf'
+import { createPrivateKey } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { parseRoot, publicKeyOf, ROOT, type Gun, type RoleName } from '@countersign/tuf'
 import { ANONYMOUS, type CredentialSource } from '../../src/net/credentials.ts'
 import type { RemoteOptions } from '../../src/net/authenticated-client.ts'
 import type { SigningRequest } from '../../src/domain/signing-request.ts'
 import { KeyHolderClient } from '../../src/holder/client.ts'
+import { unseal } from '../../src/key-holder/sealing.ts'
 import { NotaryClient } from '../../src/notary/client.ts'
 import { RegistryClient } from '../../src/registry/client.ts'
+import type { SigningKey } from './fakes/signing-key.ts'
 import { app, World } from './fakes/world.ts'
 import { LIMITS, TestKeyHolder, type LogEntry } from './key-holder.ts'
 import { serveNotary, type NotaryOverHttp } from './notary-server-over-http.ts'
@@ -102,6 +106,32 @@ export class HostileWorld {
     return hostile
   }
 
+  /** The private key of a role, as a thief has it who read the folder and the unlock key. The key holder is restarted. */
+  async stealKey(role: RoleName, gun: Gun = app): Promise<SigningKey> {
+    await this.holder.stop()
+    const unlockKey = readFileSync(this.holder.unlockKeyFile)
+    const row = this.holder.database(
+      (database) =>
+        database
+          .prepare('SELECT canonical_key_id AS keyId, sealed FROM keys WHERE gun = ? AND role = ?')
+          .get(gun, role) as { keyId: string; sealed: Buffer },
+    )
+    const der = unseal(row.sealed, unlockKey, { gun, role, keyId: row.keyId })
+    await this.startHolder()
+    const privateKey = createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
+    if (role !== ROOT) return { privateKey, publicKey: publicKeyOf(privateKey) }
+    const root = parseRoot(this.world.server.currentFile(gun, ROOT) ?? new Uint8Array()).metadata
+    const [keyId] = root.roles.get(ROOT)?.keyIds ?? []
+    const publicKey = keyId === undefined ? undefined : root.keys.get(keyId)
+    if (publicKey === undefined) throw new Error('A root lists its key.')
+    return { privateKey, publicKey }
+  }
+
+  /** By the clock of the world. */
+  startHolder(): Promise<void> {
+    return this.holder.start({ now: () => this.world.time.now() })
+  }
+
   /** Pushes an image and asks for its signature: `published`, or `failed CODE`. */
   async sign(tag: string, content = tag): Promise<string> {
     this.world.registry.pushManifest(app, tag, content)
@@ -111,6 +141,11 @@ export class HostileWorld {
   /** How many versions of targets roles the key holder recorded before signing them. */
   signatures(gun: Gun = app): number {
     return this.changes(gun).length
+  }
+
+  /** How many updates the trust server heard. */
+  uploads(gun: Gun = app): number {
+    return this.notary.heard.filter(({ method, url }) => method === 'POST' && url === `/v2/${gun}/_trust/tuf/`).length
   }
 
   changes(gun: Gun = app): readonly LogEntry[] {

@@ -67,6 +67,7 @@ export interface LogEntry {
 export class TestKeyHolder {
   readonly folder: string
   readonly config: KeyHolderConfig
+  readonly unlockKeyFile: string
   now = NOW
   #running: RunningKeyHolder | undefined
   readonly #connections = new Map<string, KeyHolderConnection>()
@@ -74,14 +75,15 @@ export class TestKeyHolder {
   constructor(scope: Scope, limits = LIMITS) {
     const top = scope.folder('kh')
     this.folder = join(top, 'state')
-    createUnlockKeyFile(join(top, 'unlock.key'))
+    this.unlockKeyFile = join(top, 'unlock.key')
+    createUnlockKeyFile(this.unlockKeyFile)
     this.config = parseKeyHolderConfig(
       JSON.stringify({
         folder: this.folder,
         serviceSocket: join(top, 's', 'service.sock'),
         operatorSocket: join(top, 's', 'operator.sock'),
         trustServerSocket: join(top, 's', 'trust-server.sock'),
-        unlock: { keyFile: join(top, 'unlock.key') },
+        unlock: { keyFile: this.unlockKeyFile },
         limitsFile: join(top, 'limits.yaml'),
         logOrigin: 'test.example.com/audit',
       }),
