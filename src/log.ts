@@ -1,6 +1,6 @@
 // The log: one JSON line per event on standard output, times in UTC (RFC 3339). It is for operators; the audit log is another thing.
 // Never pass request bodies, headers or key material. Secrets print as a mark, and names that suggest one are redacted as well.
-import { type DestinationStream, pino, stdTimeFunctions } from 'pino'
+import { destination as pinoDestination, type DestinationStream, pino, stdTimeFunctions } from 'pino'
 import { SECRET_MARK } from './config/secret.ts'
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error'
@@ -32,7 +32,12 @@ export function createLog(level: LogLevel, destination?: DestinationStream): Log
     serializers: { error: describeError },
     redact: { paths: REDACTED.flatMap((name) => [name, `*.${name}`]), censor: SECRET_MARK },
   }
-  return wrap(destination === undefined ? pino(options) : pino(options, destination))
+  return wrap(pino(options, destination ?? standardOutput()))
+}
+
+/** Each line is written before the call returns: the last ones before a crash are those that explain it. */
+function standardOutput(): DestinationStream {
+  return pinoDestination({ dest: process.stdout.fd, sync: true })
 }
 
 /** A log that says nothing. */

@@ -18,7 +18,7 @@ export function observe(log: Log, metrics: Metrics): Observer {
     },
     publicationConflict: (event) => {
       metrics.publicationConflicted()
-      log.warn(event, 'somebody else published first')
+      log.warn(event, 'a publication was given up; it is begun again')
     },
     repositoryTroubled: (event) => {
       log.error(event, 'work on a repository stopped; it is tried again')

@@ -180,7 +180,10 @@ export interface Observer {
     readonly durationMs: number
     readonly code?: string
   }): void
-  /** Somebody else published first, or the server was updating. `attempt` counts from 1. */
+  /**
+   * Given up and begun again: somebody else published first, the server was updating, or a crash left an intent
+   * (PUBLICATION_INTERRUPTED). `attempt` counts from 1.
+   */
   publicationConflict(event: { readonly gun: Gun; readonly attempt: number; readonly code: string }): void
   /** Work on a repository stopped on an error that no request can carry; it is tried again later. */
   repositoryTroubled(event: { readonly gun: Gun; readonly error: unknown }): void

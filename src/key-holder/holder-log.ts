@@ -1,6 +1,6 @@
 // The process log: JSON lines for operators. IDs, codes, versions and digests; never keys, passphrases or request bodies.
 // The audit log is another thing.
-import { pino, stdTimeFunctions } from 'pino'
+import { destination, pino, stdTimeFunctions } from 'pino'
 
 export interface ProcessLog {
   info(facts: object, message: string): void
@@ -15,13 +15,15 @@ export const silentLog: ProcessLog = {
 }
 
 export function createProcessLog(level: string): ProcessLog {
-  return pino({
+  const options = {
     level,
     base: { process: 'key-holder' },
     timestamp: stdTimeFunctions.isoTime,
-    formatters: { level: (label) => ({ level: label }) },
+    formatters: { level: (label: string) => ({ level: label }) },
     serializers: { error: describe },
-  })
+  }
+  // Each line is written before the call returns: the last ones before a crash are those that explain it.
+  return pino(options, destination({ dest: process.stdout.fd, sync: true }))
 }
 
 function describe(thrown: unknown): unknown {

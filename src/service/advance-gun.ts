@@ -123,7 +123,7 @@ export class GunWorker {
         type: 'failed',
         error: {
           code: 'PUBLICATION_CONFLICT',
-          detail: `Others changed the repository ${attempts} times while this was being published. Nothing was published; ask again.`,
+          detail: `Given up ${attempts} times: others changed the repository, or a crash interrupted. Nothing was published; ask again.`,
         },
       })
     }

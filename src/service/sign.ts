@@ -77,7 +77,7 @@ export class PublicationSteps {
     const publication = this.#dependencies.requests.publication(id)
     const status = images[0]?.record.status
     if (publication === undefined || publication.files.length === 0 || status === 'intended') {
-      return this.#giveUp(id, publication, images, 'PUBLICATION_CONFLICT')
+      return this.#giveUp(id, publication, images, 'PUBLICATION_INTERRUPTED')
     }
     if (status === 'publishing') return this.#deliver(publication, images, { isSent: true })
     // Signed and not sent: only a base that has not moved may be built upon.
