@@ -826,6 +826,14 @@ const FRAME_ATTACKS: readonly Attack[] = [
   },
 ]
 
+const ATTACKS = [
+  ['bases', BASE_ATTACKS],
+  ['changes', CHANGE_ATTACKS],
+  ['shapes of requests', SHAPE_ATTACKS],
+  ['operations', OPERATION_ATTACKS],
+  ['frames', FRAME_ATTACKS],
+] as const
+
 describe('the daemon played by an attacker with the service socket in hand', () => {
   const scope = new Scope()
   let world: World
@@ -841,13 +849,12 @@ describe('the daemon played by an attacker with the service socket in hand', () 
   })
   after(() => scope.close())
 
-  for (const [subject, attacks] of [
-    ['bases', BASE_ATTACKS],
-    ['changes', CHANGE_ATTACKS],
-    ['shapes of requests', SHAPE_ATTACKS],
-    ['operations', OPERATION_ATTACKS],
-    ['frames', FRAME_ATTACKS],
-  ] as const) {
+  it('has more than forty ways to try, each with a name of its own', () => {
+    const names = ATTACKS.flatMap(([, attacks]) => attacks.map(({ name }) => name))
+    expect(new Set(names).size).to.equal(names.length).and.be.greaterThan(40)
+  })
+
+  for (const [subject, attacks] of ATTACKS) {
     describe(subject, () => {
       for (const { name, code, act } of attacks) {
         it(`${name}: ${code}`, async () => {
