@@ -16,7 +16,7 @@ import type { PayloadTable } from './payloads.ts'
 import type { Rates } from './rates.ts'
 import type { RepositoryTable } from './repositories.ts'
 import type { ServedTable } from './served-repositories.ts'
-import type { ServerKeyTable } from './server-keys.ts'
+import type { ServerKeyTable } from './server-key-table.ts'
 import type { VersionTable } from './versions.ts'
 
 /** Points at which tests may stop the process. What lies between two of them is said where they are passed. */

@@ -45,7 +45,7 @@ export async function serveRefresh(
   const after: ServedRepository = { ...served, snapshot, timestamp }
   holder.step('planned')
 
-  // 3. One transaction, then the log; 4. sign and store. As in serve-update.ts.
+  // 3. One transaction, then the log; 4. sign and store. What a crash leaves is the same as in serve-update.ts.
   const record = {
     kind: isSnapshot ? 'snapshot-signed' : 'timestamp-signed',
     by: socket,

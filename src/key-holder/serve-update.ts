@@ -97,7 +97,8 @@ export async function serveUpdate(
     if (unsigned !== undefined) recordPayload(holder, gun, root, unsigned)
   })
 
-  // 6. Sign the snapshot and store it with the timestamp's bytes; 7. sign the timestamp and store it.
+  // 6. Sign the snapshot and store it with the timestamp's bytes; 7. sign the timestamp and store it. A crash leaves what is left of
+  //    this to the next operation on the repository.
   return answerOf(holder, after, false)
 }
 

@@ -13,7 +13,6 @@ import {
   type TufKeyId,
 } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
-import type { StateDatabase } from './database.ts'
 import { commit, type Answer, type Call, type Holder } from './holder.ts'
 import { exportOf } from './key-creation.ts'
 import type { StoredKey } from './key-table.ts'
@@ -21,34 +20,6 @@ import { checkServed } from './limits.ts'
 import type { Payload } from './payloads.ts'
 
 const SERVER_KEYS_SUBJECT = 'server-keys'
-
-/** Which keys an accepted root has listed, and how many repositories have keys and no root. */
-export class ServerKeyTable {
-  readonly #database: StateDatabase
-
-  constructor(database: StateDatabase) {
-    this.#database = database
-  }
-
-  wasListed(gun: Gun, canonicalKeyId: string): boolean {
-    const sql = 'SELECT 1 FROM listed_server_keys WHERE gun = ? AND canonical_key_id = ?'
-    return this.#database.all(sql, gun, canonicalKeyId).length > 0
-  }
-
-  noteListed(gun: Gun, canonicalKeyId: string): void {
-    this.#database.run(
-      'INSERT OR IGNORE INTO listed_server_keys (gun, canonical_key_id) VALUES (?, ?)',
-      gun,
-      canonicalKeyId,
-    )
-  }
-
-  pendingRepositories(): number {
-    const sql = `SELECT count(DISTINCT gun) AS n FROM keys
-      WHERE role IN ('snapshot', 'timestamp') AND gun NOT IN (SELECT gun FROM served_repositories)`
-    return this.#database.all<{ n: number }>(sql)[0]?.n ?? 0
-  }
-}
 
 /** See the operation's description in the protocol. @throws KeyHolderError SERVED_REPOSITORY_NOT_ALLOWED, LIMIT_SERVER_KEYS */
 export async function serverKey(
