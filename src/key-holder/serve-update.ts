@@ -141,6 +141,10 @@ function accept(
   attachments: Attachments,
 ): AcceptedUpdate {
   const files = new Map([...attachments].map(([name, bytes]) => [parseRoleName(name), bytes]))
+  if (files.has(TIMESTAMP)) {
+    // acceptUpdate would ignore it: an update of nothing, as often as anybody likes.
+    throw new KeyHolderError('OPERATION_MALFORMED', 'Nobody but the server signs a timestamp.', { gun })
+  }
   const lastRootVersion = before.roles.get(ROOT)?.version
   const rules = {
     gun,

@@ -1,18 +1,12 @@
 // A crash at every step of signing and of initialising: the same request again ends with one content per version, a log that is
 // whole and has every record exactly once, and files that a client verifies.
-import { spawn } from 'node:child_process'
-import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { RELEASES } from '@countersign/tuf'
 import { expect } from 'chai'
 import type { Step } from '../../src/key-holder/holder.ts'
-import { expectCodeAsync } from '../support/expect-code.ts'
+import { crashAt } from '../support/crash-key-holder.ts'
 import { HeldRepository, initialization, put, TestKeyHolder } from '../support/key-holder.ts'
 import { RepositoryBuilder } from '../support/repository-builder.ts'
 import { Scope } from '../support/scope.ts'
-
-const SCRIPT = join(import.meta.dirname, '../support/crashing-key-holder.ts')
 
 describe('a crash of the key holder', () => {
   let scope: Scope
@@ -23,31 +17,6 @@ describe('a crash of the key holder', () => {
     holder = await TestKeyHolder.start(scope)
   })
   afterEach(() => scope.close())
-
-  /** Runs `request` against a key holder that dies at the step, then starts a good one. */
-  async function crashAt(step: Step, count: number, request: () => Promise<unknown>): Promise<void> {
-    await holder.stop()
-    const configFile = join(holder.folder, '..', 'crash.json')
-    const { unlock, socketMode, logLevel, ...rest } = holder.config
-    expect([socketMode, logLevel]).to.deep.equal([0o660, 'info'])
-    writeFileSync(configFile, JSON.stringify({ ...rest, unlock: { keyFile: unlock.path } }))
-    const child = spawn(
-      process.execPath,
-      ['--import=tsx', '--conditions=source', SCRIPT, configFile, step, String(count)],
-      {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
-    )
-    const ended = once(child, 'exit')
-    try {
-      await once(child.stdout, 'data')
-      await expectCodeAsync('KEY_HOLDER_UNREACHABLE', request)
-    } finally {
-      child.kill('SIGKILL')
-    }
-    expect(await ended).to.deep.equal([null, 'SIGKILL'])
-    await holder.start()
-  }
 
   const SIGNING_STEPS: readonly Step[] = [
     'checked',
@@ -63,7 +32,7 @@ describe('a crash of the key holder', () => {
       const repository = await HeldRepository.initialize(holder)
       const files = repository.files()
       const request = repository.request([put('1.0')], { files })
-      await crashAt(step, 1, () => holder.service.call('change-targets', request, files))
+      await crashAt(holder, step, 1, () => holder.service.call('change-targets', request, files))
       const { response, attachments } = await holder.service.call('change-targets', request, files)
       // A crash burns no version: the same request finds what the first one recorded.
       expect(response.roles.map(({ version }) => version)).to.deep.equal([2, 2])
@@ -81,7 +50,7 @@ describe('a crash of the key holder', () => {
     const repository = await HeldRepository.initialize(holder)
     const files = repository.files()
     const lost = repository.request([put('1.0')], { files })
-    await crashAt('committed', 1, () => holder.service.call('change-targets', lost, files))
+    await crashAt(holder, 'committed', 1, () => holder.service.call('change-targets', lost, files))
     const next = await holder.service.call('change-targets', repository.request([put('1.1')], { files }), files)
     expect(next.response.roles.map(({ version }) => version)).to.deep.equal([3, 3])
     expect(holder.log().filter(({ kind }) => kind === 'targets-change')).to.have.length(2)
@@ -102,7 +71,7 @@ describe('a crash of the key holder', () => {
   for (const [step, count] of INITIALIZING_STEPS) {
     it(`at the step ${step} of initialising, the ${count === 1 ? 'first' : 'second'} time`, async () => {
       const request = initialization('registry.example.com/team/new')
-      await crashAt(step, count, () => holder.service.call('initialize-repository', request))
+      await crashAt(holder, step, count, () => holder.service.call('initialize-repository', request))
       const { attachments } = await holder.service.call('initialize-repository', request)
       const repository = new HeldRepository(holder, new RepositoryBuilder(request.gun))
       repository.builder.delegate('targets/countersign').delegate(RELEASES)
