@@ -1,11 +1,11 @@
 // Where the server is and how to prove who asks: from options, the environment, or the client configuration file, in this order.
 // A token that the file names for one server is never sent to another.
 import { dirname, join, resolve } from 'node:path'
-import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import { isLoopback } from '../config/schema.ts'
 import { readSecretFile } from '../config/secret-file.ts'
 import { Secret } from '../config/secret.ts'
+import { readStrictYaml } from '../strict-yaml.ts'
 import { CliError } from './errors.ts'
 import { readFileIfPresent, readPublicFile } from './files.ts'
 import type { Terminal } from './terminal.ts'
@@ -138,11 +138,9 @@ async function readClientConfig({ env, homeFolder }: Terminal): Promise<ClientCo
 }
 
 function parseDocument(text: string, path: string): unknown {
-  try {
-    return parseYaml(text, { maxAliasCount: 0, uniqueKeys: true }) ?? {}
-  } catch (cause) {
-    throw invalidConfig(path, 'it is not YAML', cause)
-  }
+  const read = readStrictYaml(text)
+  if (!read.ok) throw invalidConfig(path, `it is not YAML as expected (${read.faults[0]?.code ?? ''})`)
+  return read.value ?? {}
 }
 
 function invalidConfig(path: string, what: string, cause?: unknown): CliError {

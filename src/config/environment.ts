@@ -1,6 +1,6 @@
 // Environment variables as settings: COUNTERSIGN_HTTP__LISTEN is http.listen, COUNTERSIGN_TRUST_SERVERS__0__URL is
 // trustServers[0].url. Pure: the environment comes in as an argument. Values never appear in a fault.
-import { parse as parseYaml } from 'yaml'
+import { readStrictYaml } from '../strict-yaml.ts'
 import { configJsonSchema, type SchemaNode } from './json-schema.ts'
 import type { ConfigFault } from './errors.ts'
 
@@ -37,11 +37,13 @@ export function environmentSettings(env: Environment): {
 } {
   const settings: EnvironmentSetting[] = []
   const faults: ConfigFault[] = []
-  const schema = configJsonSchema()
+  // Worked out only where a variable has to be looked up.
+  let schema: SchemaNode | undefined
   for (const variable of Object.keys(env).sort()) {
     const text = env[variable]
     if (text === undefined || !variable.startsWith(PREFIX)) continue
     if (RESERVED.has(variable) || KUBERNETES.test(variable)) continue
+    schema ??= configJsonSchema()
     const found = locate(schema, variable.slice(PREFIX.length).split('__'))
     if (found === undefined) {
       faults.push({ path: `environment ${variable}`, message: 'names no setting' })
@@ -112,9 +114,6 @@ function readValue(text: string, node: SchemaNode): unknown {
 }
 
 function readYaml(text: string): unknown {
-  try {
-    return parseYaml(text, { maxAliasCount: 0 }) as unknown
-  } catch {
-    return undefined
-  }
+  const read = readStrictYaml(text)
+  return read.ok ? read.value : undefined
 }

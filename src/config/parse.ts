@@ -1,13 +1,13 @@
 // From text and environment to a checked Config, or to the list of everything that is wrong with them. Pure.
 import { createHash } from 'node:crypto'
-import { parseDocument } from 'yaml'
 import type { z } from 'zod'
+import { readStrictYaml, type YamlFault } from '../strict-yaml.ts'
 import { environmentSettings, type Environment, type EnvironmentSetting } from './environment.ts'
 import type { ConfigFault } from './errors.ts'
 import { configSchema, type Config } from './schema.ts'
 
-/** The largest configuration, in characters. */
-const MAX_TEXT = 1024 * 1024
+/** How often parts of the document may be repeated by name. */
+const MAX_ALIASES = 100
 
 export type ParsedConfig =
   | {
@@ -38,22 +38,16 @@ export function digestOf(config: Config): string {
 }
 
 function readText(text: string): { readonly document: unknown; readonly faults: readonly ConfigFault[] } {
-  if (text.length > MAX_TEXT) return { document: {}, faults: [{ path: '', message: 'is too large' }] }
-  const document = parseDocument(text, { prettyErrors: false, version: '1.2', schema: 'core', merge: false })
-  const faults = [...document.errors, ...document.warnings].map(({ code, pos }) => ({
-    path: `line ${lineOf(text, pos[0])}`,
-    message: `is not YAML as expected here (${code})`,
-  }))
-  if (faults.length > 0) return { document: {}, faults }
-  try {
-    return { document: (document.toJS({ maxAliasCount: 100 }) as unknown) ?? {}, faults: [] }
-  } catch {
-    return { document: {}, faults: [{ path: '', message: 'has aliases that cannot be resolved' }] }
-  }
+  const read = readStrictYaml(text, MAX_ALIASES)
+  if (read.ok) return { document: read.value ?? {}, faults: [] }
+  return { document: {}, faults: read.faults.map(yamlFaultOf) }
 }
 
-function lineOf(text: string, offset: number): number {
-  return text.slice(0, offset).split('\n').length
+function yamlFaultOf({ line, code }: YamlFault): ConfigFault {
+  if (code === 'TOO_LARGE') return { path: '', message: 'is too large' }
+  if (code === 'TOO_DEEP') return { path: '', message: 'is nested too deeply' }
+  if (code === 'ALIASES') return { path: '', message: 'has aliases that cannot be resolved' }
+  return { path: line === undefined ? '' : `line ${line}`, message: `is not YAML as expected here (${code})` }
 }
 
 function apply(document: unknown, { path, value }: EnvironmentSetting): unknown {

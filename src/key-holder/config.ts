@@ -1,9 +1,8 @@
 // The key holder's own configuration: text and environment in, a checked value or all faults out. Reads no files.
 import { resolve } from 'node:path'
-import { CodedError } from '@countersign/tuf'
-import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { readStrictYaml } from '../strict-yaml.ts'
 import { isOrigin } from './checkpoint.ts'
 import type { UnlockSource } from './unlock.ts'
 
@@ -110,13 +109,14 @@ export function parseKeyHolderConfig(
 }
 
 function readDocument(text: string): Record<string, unknown> {
-  let document: unknown
-  try {
-    document = parseYaml(text, { maxAliasCount: 0, uniqueKeys: true })
-  } catch (cause) {
-    if (cause instanceof CodedError) throw cause
-    throw new KeyHolderError('KEY_HOLDER_CONFIG_INVALID', 'The configuration is not YAML.', {}, { cause })
+  const read = readStrictYaml(text)
+  if (!read.ok) {
+    const faults = read.faults.map(({ line, code }) => `line ${line ?? '?'}: ${code}`).join('; ')
+    throw new KeyHolderError('KEY_HOLDER_CONFIG_INVALID', `The configuration is not YAML as expected: ${faults}.`, {
+      faults,
+    })
   }
+  const document = read.value
   if (document === null) return {}
   if (typeof document !== 'object' || Array.isArray(document)) {
     throw new KeyHolderError('KEY_HOLDER_CONFIG_INVALID', 'The configuration is not a list of settings.')

@@ -1,9 +1,9 @@
 // The limits file: what the daemon may ask for, from a file that the daemon cannot write. First match wins; no match is refused.
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { sha256Hex, type Gun } from '@countersign/tuf'
-import { parse as parseYaml } from 'yaml'
 import { z } from 'zod'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { readStrictYaml } from '../strict-yaml.ts'
 import { matchesPattern } from './patterns.ts'
 
 const pattern = z
@@ -76,16 +76,12 @@ export function readLimits(path: string): Limits {
 
 /** @throws KeyHolderError LIMITS_FILE_INVALID with every fault and its path in `faults` */
 export function parseLimits(bytes: Uint8Array): Limits {
-  let document: unknown
-  try {
-    document = parseYaml(new TextDecoder('utf-8', { fatal: true }).decode(bytes), {
-      maxAliasCount: 0,
-      uniqueKeys: true,
-    })
-  } catch (cause) {
-    throw new KeyHolderError('LIMITS_FILE_INVALID', 'The limits file is not YAML.', {}, { cause })
+  const read = readStrictYaml(textOf(bytes))
+  if (!read.ok) {
+    const faults = read.faults.map(({ line, code }) => `line ${line ?? '?'}: ${code}`).join('; ')
+    throw new KeyHolderError('LIMITS_FILE_INVALID', `The limits file is not YAML as expected: ${faults}.`, { faults })
   }
-  const parsed = limitsFile.safeParse(document)
+  const parsed = limitsFile.safeParse(read.value)
   if (!parsed.success) {
     const faults = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')
     throw new KeyHolderError('LIMITS_FILE_INVALID', `The limits file is not valid: ${faults}.`, { faults })
@@ -122,4 +118,12 @@ export function isTagAllowed(limits: RepositoryLimits, tag: string): boolean {
 
 export function isTagLocked(limits: RepositoryLimits, tag: string): boolean {
   return limits.lockedTags.some((one) => matchesPattern(one, tag))
+}
+
+function textOf(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch (cause) {
+    throw new KeyHolderError('LIMITS_FILE_INVALID', 'The limits file is not UTF-8.', {}, { cause })
+  }
 }

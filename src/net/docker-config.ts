@@ -26,6 +26,8 @@ const configFile = z.object({
   credHelpers: z.record(z.string(), z.string().max(128)).optional(),
 })
 
+export type DockerConfig = z.output<typeof configFile>
+
 /** The file that Docker itself would read. */
 export function defaultDockerConfigFile(environment: Readonly<Record<string, string | undefined>>): string {
   const folder = environment['DOCKER_CONFIG'] ?? ''
@@ -37,10 +39,11 @@ export function defaultDockerConfigFile(environment: Readonly<Record<string, str
  * Docker: a file that others can read or write is refused, since it holds passwords and names programs that are started.
  */
 export function dockerConfigSource(path: string): CredentialSource {
-  return { credentialsFor: async (host) => credentialsFrom(readConfig(path), host) }
+  return { credentialsFor: async (host) => credentialsFrom(parseDockerConfig(readText(path) ?? '{}'), host) }
 }
 
-async function credentialsFrom(config: z.output<typeof configFile>, host: string): Promise<Credentials | undefined> {
+/** What such a file says for a host; asks a helper where it names one. @throws NetError CREDENTIALS_UNREADABLE, CREDENTIAL_HELPER_FAILED */
+export async function credentialsFrom(config: DockerConfig, host: string): Promise<Credentials | undefined> {
   const key = host === HUB_HOST ? HUB_KEY : host
   const helper = own(config.credHelpers, key) ?? own(config.credHelpers, host) ?? config.credsStore
   if (helper !== undefined && helper !== '') {
@@ -71,9 +74,8 @@ function named(username: string, secret: string): Credentials {
     : { kind: 'password', username, password: secret }
 }
 
-function readConfig(path: string): z.output<typeof configFile> {
-  const text = readText(path)
-  if (text === undefined) return {}
+/** @throws NetError CREDENTIALS_UNREADABLE */
+export function parseDockerConfig(text: string): DockerConfig {
   let document: unknown
   try {
     document = JSON.parse(text)

@@ -1,0 +1,310 @@
+// Every parser that reads what others wrote, with real samples of what it reads.
+import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { generateKeyPairSync } from 'node:crypto'
+import type { IncomingMessage } from 'node:http'
+import { join, resolve } from 'node:path'
+import { Readable } from 'node:stream'
+import {
+  canonicalText,
+  CodedError,
+  encodeCanonical,
+  keyObjectOf,
+  METADATA_LIMITS,
+  parseCertificates,
+  parseExpires,
+  parseGun,
+  parseJson,
+  parsePrivateKeyFile,
+  parsePublicKey,
+  parseRoleName,
+  parseRoot,
+  parseSnapshot,
+  parseTag,
+  parseTargets,
+  parseTimestamp,
+  parseTufKeyId,
+  TARGETS,
+  verifyNormalFormFile,
+} from '@countersign/tuf'
+import { z } from 'zod'
+import { listImages } from '../../src/cli/image-list.ts'
+import type { Terminal } from '../../src/cli/terminal.ts'
+import { ConfigError } from '../../src/config/errors.ts'
+import { parseConfig } from '../../src/config/parse.ts'
+import { parseImageReference } from '../../src/domain/image-reference.ts'
+import { matchesPattern, parsePattern, patternCovers } from '../../src/domain/pattern.ts'
+import { readBody } from '../../src/http/body.ts'
+import { signingRequestRoutes } from '../../src/http/signing-requests.ts'
+import { encodeVerifierKey, signCheckpoint, verifyCheckpoint } from '../../src/key-holder/checkpoint.ts'
+import { parseKeyHolderConfig } from '../../src/key-holder/config.ts'
+import { parseLimits } from '../../src/key-holder/limits.ts'
+import { decodeAnswer, decodeRequest, encodeFrame, FrameSplitter } from '../../src/key-holder-protocol/frames.ts'
+import { isOperationName, OPERATIONS } from '../../src/key-holder-protocol/operations.ts'
+import { parseChallenge } from '../../src/net/challenge.ts'
+import { credentialsFrom, parseDockerConfig } from '../../src/net/docker-config.ts'
+import { parseServerError } from '../../src/notary/server-error.ts'
+import { MANIFEST_TYPES, readManifest } from '../../src/registry/manifest.ts'
+import { initialization } from './key-holder.ts'
+
+export interface FuzzTarget {
+  readonly name: string
+  readonly samples: readonly Buffer[]
+  /** Resolves, or throws a CodedError; anything else is a defect. */
+  readonly parse: (bytes: Buffer) => unknown
+}
+
+const top = resolve(import.meta.dirname, '../..')
+const vectors = join(top, 'test/vectors')
+/** Larger samples only slow the cases down. */
+const MAX_SAMPLE_BYTES = 16 * 1024
+
+function filesBelow(folder: string, pattern: RegExp): Buffer[] {
+  return readdirSync(join(vectors, folder), { recursive: true, encoding: 'utf8' })
+    .filter((name) => pattern.test(name))
+    .map((name) => join(vectors, folder, name))
+    .filter((path) => statSync(path).isFile() && statSync(path).size <= MAX_SAMPLE_BYTES)
+    .map((path) => readFileSync(path))
+}
+
+function texts(...samples: readonly string[]): Buffer[] {
+  return samples.map((sample) => Buffer.from(sample))
+}
+
+const metadata = {
+  root: filesBelow('notary-v1', /root\.json$/),
+  targets: filesBelow('notary-v1', /targets.*\.json$/),
+  snapshot: filesBelow('notary-v1', /snapshot\.json$/),
+  timestamp: filesBelow('notary-v1', /timestamp\.json$/),
+}
+const publicKeys = metadata.root.flatMap((bytes) => {
+  const root = JSON.parse(bytes.toString()) as { signed: { keys: Record<string, unknown> } }
+  return Object.values(root.signed.keys).map((key) => Buffer.from(JSON.stringify(key)))
+})
+const GUN = 'registry.example.com/team/app'
+const frames = [
+  encodeFrame({ id: 1, operation: 'status', request: {}, attachments: new Map() }),
+  encodeFrame({ id: 2, operation: 'initialize-repository', request: initialization(GUN), attachments: new Map() }),
+  encodeFrame({
+    id: 3,
+    operation: 'observe-repository',
+    request: { gun: GUN, files: ['timestamp.json'] },
+    attachments: new Map([['timestamp.json', Buffer.from('{}')]]),
+  }),
+  encodeFrame({ id: 4, error: { code: 'FRAME_MALFORMED', message: 'x', facts: { a: 1 } }, attachments: new Map() }),
+]
+const logKeys = generateKeyPairSync('ed25519')
+const logOrigin = 'test.example.com/audit'
+const checkpoint = signCheckpoint({ origin: logOrigin, size: 5, rootHash: Buffer.alloc(32, 1) }, logKeys.privateKey)
+
+const submission = signingRequestRoutes({ requests: undefined as never, maxWaitMs: 1000, maxImages: 20 })
+  .map(({ body }) => body)
+  .find((schema) => schema !== undefined)
+
+function request(bytes: Buffer): IncomingMessage {
+  const stream = Readable.from([bytes], { objectMode: false })
+  const headers = { 'content-type': 'application/json', 'content-length': String(bytes.byteLength) }
+  return Object.assign(stream, { headers, complete: true }) as unknown as IncomingMessage
+}
+
+export const FUZZ_TARGETS: readonly FuzzTarget[] = [
+  { name: 'root metadata', samples: metadata.root, parse: parseRoot },
+  {
+    name: 'targets metadata',
+    samples: metadata.targets,
+    parse: (bytes) => {
+      verifyNormalFormFile(parseTargets(bytes, TARGETS))
+    },
+  },
+  { name: 'snapshot metadata', samples: metadata.snapshot, parse: parseSnapshot },
+  { name: 'timestamp metadata', samples: metadata.timestamp, parse: parseTimestamp },
+  {
+    name: 'canonical JSON',
+    samples: [
+      ...metadata.timestamp,
+      ...metadata.snapshot,
+      ...texts('{"b":[1,-2,null,true],"a":{"\\u00e9":"\\"\\\\"}}', '[{"__proto__":{}},{"10":1,"9":2}]'),
+    ],
+    parse: (bytes) => {
+      const text = canonicalText(parseJson(bytes, METADATA_LIMITS))
+      const again = encodeCanonical(parseJson(Buffer.from(text), METADATA_LIMITS))
+      if (Buffer.compare(again, Buffer.from(text)) !== 0) throw new Error('The canonical form has two forms.')
+    },
+  },
+  {
+    name: 'public keys',
+    samples: publicKeys,
+    parse: (bytes) => keyObjectOf(parsePublicKey(parseJson(bytes, METADATA_LIMITS))),
+  },
+  {
+    name: 'key files and PKCS#8',
+    samples: filesBelow('notary-v1', /\.(key|pem|pub)$/),
+    parse: (bytes) => parsePrivateKeyFile(bytes),
+  },
+  {
+    name: 'key files under a passphrase',
+    samples: filesBelow('notary-v1/private-key-formats', /(pbes2|proc-type|aes128|sha256|bundle).*\.(key|pem)$/),
+    parse: (bytes) => parsePrivateKeyFile(bytes, () => Buffer.from('pw-1234')),
+  },
+  {
+    name: 'PEM and X.509',
+    samples: filesBelow('', /\.pem$/),
+    parse: (bytes) => parseCertificates(bytes.toString('latin1')),
+  },
+  {
+    name: 'image references',
+    samples: texts(
+      'registry.example.com:5000/team/app:1.4',
+      `registry.example.com/team/app:1.4@sha256:${'ab'.repeat(32)}`,
+      'alpine',
+      'docker.io/library/alpine:3',
+      '[::1]:5000/a__b/c-d:v1',
+    ),
+    parse: (bytes) => parseImageReference(bytes.toString()),
+  },
+  {
+    name: 'names of repositories, roles, tags and keys, expiries',
+    samples: texts(
+      GUN,
+      'targets/releases',
+      '1.4',
+      'ab'.repeat(32),
+      '2036-11-20T15:59:11.09753774Z',
+      '2026-01-01T00:00:00-05:00',
+    ),
+    parse: (bytes) => {
+      const text = bytes.toString()
+      // Each is tried; the first refusal must not hide the others.
+      const failures = [parseGun, parseRoleName, parseTag, parseTufKeyId, parseExpires].flatMap((parse) => {
+        try {
+          parse(text)
+          return []
+        } catch (error) {
+          return [error]
+        }
+      })
+      const [first] = failures.filter((error) => !isTyped(error)).concat(failures)
+      if (first !== undefined) throw first as Error
+    },
+  },
+  {
+    name: 'patterns',
+    samples: texts('registry.example.com/team/*', '*', 'v*', 'registry.example.com/*/app-*', '**', 'a*b*c*d'),
+    parse: (bytes) => {
+      const pattern = parsePattern(bytes.toString())
+      matchesPattern(pattern, `${GUN}/${bytes.toString('latin1')}`)
+      patternCovers(pattern, parsePattern('registry.example.com/*'))
+    },
+  },
+  {
+    name: 'API bodies',
+    samples: texts(
+      JSON.stringify({ kind: 'sign', images: [`${GUN}:1`, `${GUN}:2@sha256:${'a'.repeat(64)}`], description: 'why' }),
+      '{"images":["alpine:3"],"policy":"p"}',
+    ),
+    parse: (bytes) => readBody(request(bytes), submission ?? z.never(), 1024 * 1024),
+  },
+  {
+    name: 'socket frames',
+    samples: frames,
+    parse: (bytes) => {
+      const splitter = new FrameSplitter(1024 * 1024)
+      const half = bytes.byteLength >> 1
+      const bodies = [...splitter.push(bytes.subarray(0, half)), ...splitter.push(bytes.subarray(half))]
+      for (const body of [...bodies, bytes.subarray(4)]) {
+        const { operation, request: content } = decodeRequest(body)
+        if (isOperationName(operation)) OPERATIONS[operation].request.safeParse(content)
+        decodeAnswer(body)
+      }
+    },
+  },
+  {
+    name: 'answers on the socket',
+    samples: frames.map((frame) => frame.subarray(4)),
+    parse: decodeAnswer,
+  },
+  {
+    name: 'configuration of the daemon',
+    samples: texts(
+      'dataFolder: /var/lib/countersign\nhttp:\n  listen: 127.0.0.1:8080\nlog: { level: info }\n',
+      'trustServers:\n  - url: https://notary.example.com\n    guns: ["*"]\n    timeouts: { connect: 5s }\n',
+      'registries:\n  - host: a.example.com\n    credentials: { kind: anonymous }\n    limits: { manifest: 4MiB }\n',
+      'a: &a [1, 2]\nb: *a\n',
+    ),
+    parse: (bytes) => {
+      const parsed = parseConfig(bytes.toString())
+      if (!parsed.ok) throw new ConfigError('CONFIG_INVALID', 'refused', parsed.faults)
+    },
+  },
+  {
+    name: 'configuration of the key holder',
+    samples: texts(
+      'folder: /k\nserviceSocket: /r/s.sock\noperatorSocket: /k/o.sock\nunlock: { keyFile: /u }\nlimitsFile: /l\nlogOrigin: a.example.com/audit\n',
+      'socketMode: "0660"\nlog:\n  level: debug\n',
+    ),
+    parse: (bytes) => parseKeyHolderConfig(bytes.toString()),
+  },
+  {
+    name: 'limits file',
+    samples: texts(
+      'repositories:\n  - gun: "registry.example.com/team/*"\n    initialize: true\n    lockedTags: ["v*"]\nrecordsPerHour: 10\n',
+      'repositories:\n  - { gun: "*", maxEntries: 3, versionsPerHour: 6, entriesPerHour: 6, tags: ["rc-*"] }\n',
+    ),
+    parse: parseLimits,
+  },
+  {
+    name: 'Docker’s config.json',
+    samples: texts(
+      '{"auths":{"registry.example.com":{"auth":"dXNlcjpwYXNz"}}}',
+      '{"auths":{"https://registry.example.com/v1/":{"username":"u","password":"p"}},"HttpHeaders":{}}',
+      '{"auths":{"registry.example.com":{"identitytoken":"t"}}}',
+    ),
+    parse: (bytes) => credentialsFrom(parseDockerConfig(bytes.toString()), 'registry.example.com'),
+  },
+  {
+    name: 'WWW-Authenticate challenges',
+    samples: texts(
+      'Bearer realm="https://auth.example.com/token",service="registry.example.com",scope="repository:a:pull"',
+      'Basic realm="x"',
+      'Bearer realm=https://a/b , service = "a\\"b"',
+    ),
+    parse: (bytes) => parseChallenge(bytes.toString('latin1')),
+  },
+  {
+    name: 'manifests',
+    samples: texts(
+      `{"schemaVersion":2,"mediaType":"${MANIFEST_TYPES.ociManifest}","config":{},"layers":[]}`,
+      `{"schemaVersion":2,"mediaType":"${MANIFEST_TYPES.ociManifest}","manifests":[{"platform":{"os":"linux","architecture":"arm64","variant":"v8"}}]}`,
+    ),
+    parse: (bytes) => readManifest(bytes, MANIFEST_TYPES.ociManifest),
+  },
+  {
+    name: 'indexes',
+    samples: texts(
+      `{"schemaVersion":2,"mediaType":"${MANIFEST_TYPES.ociIndex}","manifests":[{"platform":{"os":"linux","architecture":"arm64","variant":"v8"}}]}`,
+      `{"schemaVersion":2,"manifests":[]}`,
+    ),
+    parse: (bytes) => readManifest(bytes, MANIFEST_TYPES.ociIndex),
+  },
+  {
+    name: 'error documents of trust servers',
+    samples: texts(
+      '{"errors":[{"code":"INVALID_UPDATE","message":"m","detail":{"Name":"ErrBadTargets","Error":{"Msg":"x"}}}]}',
+      '{"errors":[{"code":"UNKNOWN","message":"m","detail":{"Role":"targets/releases"}}]}\n',
+    ),
+    parse: parseServerError,
+  },
+  {
+    name: 'lists of images',
+    samples: texts(`# images\n${GUN}:1\n\n${GUN}:2@sha256:${'a'.repeat(64)}\r\nalpine:3\n`),
+    parse: (bytes) => listImages({ stdin: Readable.from([bytes]) } as unknown as Terminal, [], '-'),
+  },
+  {
+    name: 'checkpoints',
+    samples: texts(checkpoint),
+    parse: (bytes) => verifyCheckpoint(bytes.toString(), encodeVerifierKey(logOrigin, logKeys.publicKey)),
+  },
+]
+
+export function isTyped(error: unknown): boolean {
+  return error instanceof CodedError
+}
