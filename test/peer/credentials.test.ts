@@ -2,10 +2,13 @@
 // nobody else.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { RELEASES } from '@countersign/tuf'
 import { expect } from 'chai'
 import { request } from 'undici'
 import { Countersign } from '../support/countersign.ts'
 import { startDockerRegistry, type DockerRegistry } from '../support/peers/docker-registry.ts'
+import { ImageMaker } from '../support/peers/images.ts'
+import { NotaryClient } from '../support/peers/notary-client.ts'
 import { startNotaryServer, type NotaryServer } from '../support/peers/notary-server.ts'
 import { publishedFile } from '../support/peers/published.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
@@ -29,7 +32,7 @@ describe('the daemon’s credentials', function () {
   let elsewhere: ScriptedServer
 
   before(async function () {
-    requirePeers(this, 'notary-server', 'registry')
+    requirePeers(this, 'notary-server', 'notary', 'registry')
     const account = { password: LOGIN.password, actions: () => ['push', 'pull', '*'] }
     tokens = await startTokenServer(scope, { ca, accounts: { [LOGIN.username]: account } })
     registry = await startDockerRegistry(scope, { ca, auth: tokens })
@@ -87,6 +90,30 @@ describe('the daemon’s credentials', function () {
     expect([...scopes]).to.have.members(['repository:team/app:pull'])
     expect(tokens.requests.flatMap(({ granted }) => granted)).to.include(`repository:${gun}:push,pull`)
     expect(countersign.logs()).not.to.contain(LOGIN.password)
+  })
+
+  it('sign an image end to end behind token logins at both servers; the stock client with its own login agrees', async () => {
+    const countersign = await Countersign.start(scope, { notary, registry, login: LOGIN, tokenRealms: [tokens.realm] })
+    const images = new ImageMaker(registry, `Bearer ${tokens.tokenFor('repository:team/signed:push,pull')}`)
+    scope.add(() => images.close())
+    const image = await images.pushIndex('team/signed', '1.0')
+    await countersign.must(['repo', 'init', image.gun])
+    const signed = await countersign.request(['sign', `${image.reference}@sha256:${image.sha256}`])
+    expect(signed.status, `${signed.text}\n${countersign.logs()}`).to.equal(0)
+    expect(signed.request.images[0]).to.include({ status: 'published', digest: `sha256:${image.sha256}` })
+    await countersign.must(['verify', image.reference])
+
+    const granted = tokens.requests.filter(({ account }) => account === LOGIN.username).flatMap((one) => one.granted)
+    expect(granted).to.include.members(['repository:team/signed:pull', `repository:${image.gun}:push,pull`])
+    expect(await new NotaryClient(scope, { notary, login: LOGIN }).list(image.gun, RELEASES)).to.deep.equal([
+      { name: '1.0', sha256: image.sha256, length: image.length, role: RELEASES },
+    ])
+    const stranger = await new NotaryClient(scope, { notary }).run(['list', image.gun])
+    expect(stranger.status, stranger.text).not.to.equal(0)
+
+    await countersign.must(['unsign', image.reference])
+    expect(await new NotaryClient(scope, { notary, login: LOGIN }).list(image.gun, RELEASES)).to.deep.equal([])
+    expect(countersign.logs()).not.to.contain(LOGIN.password).and.not.to.contain(SECRET)
   })
 
   it('no registry leads them astray', async () => {

@@ -5,7 +5,7 @@ import { ANONYMOUS, passwordSource, type CredentialSource } from '../../src/net/
 import { RegistryClient } from '../../src/registry/client.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { HTPASSWD_ACCOUNT, startDockerRegistry, type DockerRegistry } from '../support/peers/docker-registry.ts'
-import { ImageMaker, type PushedImage } from '../support/peers/images.ts'
+import { basicAuthorization, ImageMaker, type PushedImage } from '../support/peers/images.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { startTokenServer } from '../support/peers/token-server.ts'
 import { Scope } from '../support/scope.ts'
@@ -43,7 +43,7 @@ describe('RegistryClient at a real registry', function () {
   }
 
   function maker(registry: DockerRegistry, login?: { username: string; password: string }): ImageMaker {
-    const made = new ImageMaker(registry, login)
+    const made = new ImageMaker(registry, login === undefined ? undefined : basicAuthorization(login))
     scope.add(() => made.close())
     return made
   }

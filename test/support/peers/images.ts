@@ -3,7 +3,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { gzipSync } from 'node:zlib'
 import { Agent, request } from 'undici'
-import type { Credentials, DockerRegistry } from './docker-registry.ts'
+import type { RegistryAddress } from '../countersign.ts'
+import type { Credentials } from './docker-registry.ts'
 import { tarOf } from './tar.ts'
 
 export const MEDIA_TYPES = {
@@ -39,17 +40,15 @@ interface Descriptor {
 type Flavour = 'oci' | 'docker'
 
 export class ImageMaker {
-  readonly #registry: DockerRegistry
+  readonly #registry: RegistryAddress
   readonly #dispatcher: Agent
-  readonly #authorization: Readonly<Record<string, string>>
+  readonly #authorization: string | undefined
 
-  constructor(registry: DockerRegistry, login?: Credentials) {
+  /** @param authorization the header that the registry asks for */
+  constructor(registry: RegistryAddress, authorization?: string) {
     this.#registry = registry
     this.#dispatcher = new Agent(registry.ca === undefined ? {} : { connect: { ca: registry.ca.certificatePem } })
-    this.#authorization =
-      login === undefined
-        ? {}
-        : { authorization: `Basic ${Buffer.from(`${login.username}:${login.password}`).toString('base64')}` }
+    this.#authorization = authorization
   }
 
   async close(): Promise<void> {
@@ -139,7 +138,10 @@ export class ImageMaker {
       method,
       body,
       dispatcher: this.#dispatcher,
-      headers: { ...this.#authorization, ...(contentType === undefined ? {} : { 'content-type': contentType }) },
+      headers: {
+        ...(this.#authorization === undefined ? {} : { authorization: this.#authorization }),
+        ...(contentType === undefined ? {} : { 'content-type': contentType }),
+      },
     })
     const text = await answer.body.text()
     if (!expected.includes(answer.statusCode)) {
@@ -148,6 +150,10 @@ export class ImageMaker {
     const { location } = answer.headers
     return typeof location === 'string' ? location : undefined
   }
+}
+
+export function basicAuthorization({ username, password }: Credentials): string {
+  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`
 }
 
 function encode(value: unknown): Uint8Array {

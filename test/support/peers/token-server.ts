@@ -29,6 +29,8 @@ export interface TokenServer {
   readonly realm: string
   readonly caFile: string
   readonly requests: readonly TokenRequest[]
+  /** A token for whoever asks in this process: `repository:team/app:push,pull`. */
+  tokenFor(scope: string): string
   /** `auth.options` for notary-server; writes what it needs into `folder`. */
   notaryOptions(folder: string): Record<string, string>
   /** `auth.token` for docker-registry. */
@@ -84,7 +86,14 @@ export async function startTokenServer(scope: Scope, options: TokenServerOptions
     writeFileSync(bundle, ca.certificatePem)
     return { realm, service: SERVICE, issuer: ISSUER, rootcertbundle: bundle }
   }
-  return { realm, caFile, requests, notaryOptions: settings, registryOptions: settings }
+  return {
+    realm,
+    caFile,
+    requests,
+    tokenFor: (text) => signToken(tls, 'test', SERVICE, [grant(text, () => ['push', 'pull'])]),
+    notaryOptions: settings,
+    registryOptions: settings,
+  }
 }
 
 interface Access {
