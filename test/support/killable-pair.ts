@@ -2,10 +2,10 @@
 // starts again, and looks at what is on disk.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import Database from 'better-sqlite3'
 import { request as httpRequest } from 'undici'
 import { verifyAuditLog } from '../../src/key-holder/audit-verification.ts'
 import { createUnlockKeyFile } from '../../src/key-holder/main.ts'
+import { Connection } from '../../src/sqlite/connection.ts'
 import type { SigningRequestJson } from './countersign.ts'
 import { FakeRegistry } from './fakes/registry.ts'
 import { FakeTrustServer } from './fakes/trust-server.ts'
@@ -106,7 +106,7 @@ export class KillablePair {
 
   /** Status of the tag's image in the daemon's database, read beside whoever runs. */
   storedStatus(tag: string): string | undefined {
-    const database = new Database(join(this.#folder, 'data/countersign.db'), { readonly: true })
+    const database = new Connection(join(this.#folder, 'data/countersign.db'), { readonly: true })
     try {
       return database.prepare<[string], { status: string }>('SELECT status FROM images WHERE tag = ?').get(tag)?.status
     } finally {
@@ -116,7 +116,7 @@ export class KillablePair {
 
   /** Every version that the key holder's database holds signed or about to be signed. The key holder must not run. */
   signedPayloads(gun: string): { role: string; version: number; payloadSha256: string }[] {
-    const database = new Database(join(this.#folder, 'keys/key-holder.db'))
+    const database = new Connection(join(this.#folder, 'keys/key-holder.db'))
     try {
       return database
         .prepare<[string], { role: string; version: number; payloadSha256: string }>(
