@@ -6,6 +6,9 @@ import { DomainError } from './errors.ts'
 
 export type RequestKind = 'sign' | 'unsign'
 
+/** Characters of a request's description, so that records stay small. */
+export const MAX_DESCRIPTION = 1000
+
 /**
  * States, each with who moves next. What is on disk: see the comment of each record.
  * `awaiting-approval` is reserved for the policy engine.

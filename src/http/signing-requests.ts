@@ -1,6 +1,7 @@
 // The resource signing-requests: submit, read, list, and wait for the end.
 import { parseGun } from '@countersign/tuf'
 import { z } from 'zod'
+import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
 import { gunText, nextCursorText, text, waitQuery } from './shapes.ts'
@@ -30,7 +31,7 @@ export function signingRequestRoutes({ requests, maxWaitMs, maxImages }: Signing
         .max(maxImages)
         .meta({ description: 'References as registry/repository:tag@sha256:digest.' }),
       policy: text(128).optional().meta({ description: 'The signing policy that is meant.' }),
-      description: text(2000).optional().meta({ description: 'For the people who read the request.' }),
+      description: text(MAX_DESCRIPTION).optional().meta({ description: 'For the people who read the request.' }),
     })
     .meta({ id: 'Submission' })
 

@@ -11,7 +11,13 @@ import {
 import type { IdempotencyKey, RepositoryStore } from '../domain/ports.ts'
 import type { Decision } from '../domain/decision.ts'
 import { notPermitted, type Principal, requireGrant } from '../domain/principal.ts'
-import { advance, type ImageSubject, requestStatus, type SigningRequest } from '../domain/signing-request.ts'
+import {
+  advance,
+  type ImageSubject,
+  MAX_DESCRIPTION,
+  requestStatus,
+  type SigningRequest,
+} from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { Submission } from './services.ts'
 
@@ -23,7 +29,6 @@ export interface Submitted {
 /** Registry look-ups at the same time. */
 const MAX_PARALLEL_RESOLVES = 8
 /** Characters of free text, so that records stay small. */
-const MAX_DESCRIPTION = 1000
 const MAX_NAME = 255
 const MAX_ORIGIN = 1000
 

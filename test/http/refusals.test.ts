@@ -87,6 +87,12 @@ describe('what the HTTP layer refuses', () => {
       'BODY_INVALID',
       { ...submit, body: { images: ['a'.repeat(2000)] } },
     ],
+    [
+      'a description of more than 1,000 characters',
+      422,
+      'BODY_INVALID',
+      { ...submit, body: { images: ['a:1'], description: 'x'.repeat(1001) } },
+    ],
     ['an unknown kind', 422, 'BODY_INVALID', { ...submit, body: { kind: 'erase', images: ['a:1'] } }],
     ['an empty idempotency key', 400, 'IDEMPOTENCY_KEY_INVALID', { ...submit, headers: { 'idempotency-key': '' } }],
     [
