@@ -55,12 +55,25 @@ export async function resolveServerAccess(options: GlobalOptions, terminal: Term
   const fileIsForThisServer =
     file.server === undefined || parseServerAddress(file.server, file.path).href === server.href
   const fromFile: ClientConfig = fileIsForThisServer ? file : { path: file.path }
-  const caFile = setting(options.caFile) ?? setting(env['COUNTERSIGN_CA_FILE']) ?? fromFile.caFile
   return {
     server,
     token: findToken(options, env, fromFile.tokenFile, server),
-    ca: caFile === undefined ? undefined : (await readPublicFile(caFile, MAX_CA_BYTES)).toString('utf8'),
+    ca: await readAuthorities(options, terminal, fromFile.caFile),
   }
+}
+
+/**
+ * PEM of the only certificate authorities to trust, or undefined for the usual ones.
+ * @param configured the file where neither option nor environment names one
+ * @throws CliError FILE_UNREADABLE
+ */
+export async function readAuthorities(
+  options: GlobalOptions,
+  { env }: Pick<Terminal, 'env'>,
+  configured?: string,
+): Promise<string | undefined> {
+  const file = setting(options.caFile) ?? setting(env['COUNTERSIGN_CA_FILE']) ?? configured
+  return file === undefined ? undefined : (await readPublicFile(file, MAX_CA_BYTES)).toString('utf8')
 }
 
 function findToken(options: GlobalOptions, env: Terminal['env'], configured: string | undefined, server: URL): Secret {

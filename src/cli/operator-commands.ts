@@ -6,6 +6,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander'
 import { CodedError, parseTufKeyId, type Gun, type TrustedRepository, type TufKeyId } from '@countersign/tuf'
 import { connectKeyHolder, type KeyHolderConnection } from '../holder/client.ts'
 import type { OperationResponse } from '../key-holder-protocol/operations.ts'
+import { readAuthorities } from './client-config.ts'
 import { ApiProblem, CliError, EXIT, type ExitStatus } from './errors.ts'
 import { readFileIfPresent, writeNewFile } from './files.ts'
 import { repositoryArgument } from './image-list.ts'
@@ -118,7 +119,10 @@ async function readPublished(session: Session, gun: Gun, options: AdoptOptions):
     throw new CliError('USAGE_INVALID', '--trust-server and --metadata exclude each other.')
   }
   const folder = options.metadata ?? dockerMetadataFolder(session.terminal, gun)
-  const read = options.trustServer === undefined ? fromFolder(folder) : fromTrustServer(options.trustServer, gun)
+  const read =
+    options.trustServer === undefined
+      ? fromFolder(folder)
+      : fromTrustServer(options.trustServer, gun, await readAuthorities(session.options, session.terminal))
   try {
     const certificates = { kind: 'certificates', tufKeyIds: options.pin } as const
     return await verifyPublished({ gun, pin: certificates, now: session.terminal.now() }, read)

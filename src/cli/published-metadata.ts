@@ -43,12 +43,14 @@ export function fromFolder(folder: string): ReadMetadata {
 
 /**
  * Reads a trust server that gives metadata to everybody. No credentials are sent, no redirect is followed.
+ * @param ca PEM of the only certificate authorities to trust; undefined for the usual ones
  * @throws CliError SERVER_ADDRESS_INVALID, TRUST_SERVER_REFUSED, TRUST_SERVER_UNREACHABLE
  */
-export function fromTrustServer(address: string, gun: Gun): ReadMetadata {
+export function fromTrustServer(address: string, gun: Gun, ca?: string): ReadMetadata {
   const base = parseAddress(address)
   return async ({ fileName, maxBytes }) => {
-    const agent = new Agent({ connect: { timeout: 10_000 }, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS })
+    const connect = { timeout: 10_000, ...(ca !== undefined && { ca }) }
+    const agent = new Agent({ connect, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS })
     try {
       const url = new URL(`v2/${gun}/_trust/tuf/${fileName}`, base)
       const { statusCode, body } = await request(url, { dispatcher: agent })
@@ -67,7 +69,7 @@ export function fromTrustServer(address: string, gun: Gun): ReadMetadata {
       if (cause instanceof CliError) throw cause
       throw new CliError('TRUST_SERVER_UNREACHABLE', `${base.origin} cannot be read.`, {
         facts: { server: base.origin },
-        next: 'A retry can help; check the address of --trust-server.',
+        next: 'A retry can help; check the address of --trust-server. For a private certificate authority give --ca-file FILE.',
         cause,
       })
     } finally {

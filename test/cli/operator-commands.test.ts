@@ -1,12 +1,13 @@
 // `repo adopt`, `freeze`, `unfreeze` against a real key holder on a socket in a temporary folder, with metadata that Docker wrote.
 import { randomBytes } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { expect } from 'chai'
 import { startKeyHolder, type RunningKeyHolder } from '../../src/key-holder/main.ts'
 import { silentLog } from '../../src/key-holder/holder-log.ts'
+import { Scope } from '../support/scope.ts'
+import { startScriptedServer, type Answer } from '../support/scripted-server.ts'
+import { createTestCa } from '../support/tls.ts'
 import { FakeApi, problem, type Script } from './support/fake-api.ts'
 import { TOKEN, Workplace, type Ran } from './support/run-cli.ts'
 
@@ -107,22 +108,33 @@ describe('cli operator commands', () => {
     expect(ran.exit).to.equal(0)
   })
 
-  it('reads a trust server', async () => {
-    const server = createServer((request, response) => {
-      const name = (request.url ?? '')
-        .slice(`/v2/${REPOSITORY}/_trust/tuf/`.length)
-        .replace(/\.[0-9a-f]{64}\.json$/, '.json')
+  describe('from a trust server', function () {
+    this.timeout(30_000)
+    const scope = new Scope()
+    afterEach(() => scope.close())
+
+    const answer: Answer = ({ url }, response) => {
+      const name = url.slice(`/v2/${REPOSITORY}/_trust/tuf/`.length).replace(/\.[0-9a-f]{64}\.json$/, '.json')
       const file = join(METADATA, name)
       if (!existsSync(file)) response.writeHead(404)
       response.end(existsSync(file) ? readFileSync(file) : '')
+    }
+    const from = (url: string, more: readonly string[] = []): Promise<Ran> =>
+      repo(['adopt', REPOSITORY, '--pin', PIN, '--trust-server', url, '--key-out', place.path('out.pem'), ...more])
+
+    it('reads it', async () => {
+      const { url } = await startScriptedServer(scope, answer)
+      expect((await from(url)).exit).to.equal(0)
     })
-    await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
-    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    const key = ['--key-out', place.path('out.pem')]
-    const ran = await repo(['adopt', REPOSITORY, '--pin', PIN, '--trust-server', url, ...key])
-    server.close()
-    server.closeAllConnections()
-    expect(ran.exit).to.equal(0)
+
+    it('trusts the certificate authorities of --ca-file, and without it the usual ones', async () => {
+      const ca = createTestCa()
+      const { url } = await startScriptedServer(scope, answer, ca)
+      expect((await from(url)).codes()).to.deep.equal(['TRUST_SERVER_UNREACHABLE'])
+      const own = place.file('ca.crt', ca.certificatePem)
+      expect((await from(url, ['--ca-file', own])).exit).to.equal(0)
+      expect((await from(url, ['--ca-file', place.path('none')])).codes()).to.deep.equal(['FILE_UNREADABLE'])
+    })
   })
 
   it('changes nothing where the metadata does not verify from the pin', async () => {
