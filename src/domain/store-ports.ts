@@ -4,7 +4,7 @@ import type { Gun } from '@countersign/tuf'
 import type { Grant } from './principal.ts'
 import type { Publication } from './publication.ts'
 import type { Repository } from './repository.ts'
-import type { ImageRecord, RequestStatus, SigningRequest } from './signing-request.ts'
+import type { ImageRecord, RequestStatus, RoleVersion, SigningRequest } from './signing-request.ts'
 
 export interface IdempotencyKey {
   /** Keys of different identities never meet. */
@@ -57,6 +57,8 @@ export interface RequestStore {
   list(query: RequestQuery): { requests: readonly SigningRequest[]; nextCursor?: string }
   /** Images that are not final, oldest first; of one repository or of all. */
   unfinished(gun?: Gun): readonly PendingImage[]
+  /** The role versions that the repository's newest published images were proven with: a memory of what was once current. */
+  proven(gun: Gun): readonly RoleVersion[]
   /**
    * Moves images, and in the same transaction stores a publication or its signed files.
    * @throws DomainError RECORD_CHANGED where a revision is not the one that was read (then nothing is written)

@@ -13,11 +13,12 @@ export interface LoadedRepository {
   readonly repository: Repository
 }
 
-type LoadDependencies = Pick<ServiceDependencies, 'source' | 'keyHolder' | 'repositories' | 'clock'>
+type LoadDependencies = Pick<ServiceDependencies, 'source' | 'keyHolder' | 'repositories' | 'requests' | 'clock'>
 
 /**
  * Loads a registered repository. The pin is the daemon's own copy of the root, and the key holder's pin must be that root or one
- * that follows from it: two memories, so that neither alone can be led to another root.
+ * that follows from it; and nothing is accepted below what either remembers. Two memories, so that neither alone, restored from a
+ * backup, can be led to another root or back.
  * @throws DomainError REPOSITORY_NOT_READY, ROOT_PIN_MISMATCH; TufError; NotaryError; KeyHolderError
  */
 export async function loadRepository(dependencies: LoadDependencies, gun: Gun): Promise<LoadedRepository> {
@@ -30,19 +31,27 @@ export async function loadRepository(dependencies: LoadDependencies, gun: Gun): 
     )
   }
   const custody = await dependencies.keyHolder.repositoryStatus(gun)
-  const trusted = await verifyPublished(dependencies, gun, repository.root.bytes, custody)
+  const proven = dependencies.requests.proven(gun).map(({ role, version, sha256 }) => ({
+    role,
+    highestSeen: { version, sha256 },
+  }))
+  const known = { roles: [...custody.roles, ...proven] }
+  const trusted = await verifyPublished(dependencies, gun, repository.root.bytes, known)
   return { trusted, custody, repository: followPin(dependencies, repository, custody, trusted) }
 }
 
-/** Drives the verifier over the trust server. */
+/** Drives the verifier over the trust server, which may not go below the highest version given for a role. */
 export async function verifyPublished(
   { source, clock }: Pick<LoadDependencies, 'source' | 'clock'>,
   gun: Gun,
   root: Uint8Array,
-  custody: Pick<RepositoryCustody, 'roles'>,
+  known: Pick<RepositoryCustody, 'roles'>,
 ): Promise<TrustedRepository> {
   const highest = new Map<RoleName, { version: number; sha256: string }>()
-  for (const { role, highestSeen } of custody.roles) if (highestSeen !== undefined) highest.set(role, highestSeen)
+  for (const { role, highestSeen } of known.roles) {
+    if (highestSeen !== undefined && highestSeen.version > (highest.get(role)?.version ?? 0))
+      highest.set(role, highestSeen)
+  }
   const verifier = new RepositoryVerifier({ gun, pin: { kind: 'root', bytes: root }, now: clock.now(), highest })
   for (let request = verifier.next(); request !== undefined; request = verifier.next()) {
     verifier.accept(await source.read(gun, request.fileName, request.maxBytes))

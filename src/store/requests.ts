@@ -16,6 +16,7 @@ import {
   type RequestImage,
   type RequestKind,
   type SigningRequest,
+  type RoleVersion,
 } from '../domain/signing-request.ts'
 import type { StoreDatabase } from './database.ts'
 import { decodeImageRecord, decodePublication, encodeRecord } from './record-json.ts'
@@ -38,6 +39,8 @@ interface ImageRow {
 
 /** Rows fetched at a time while listing; requests are small. */
 const PAGE_ROWS = 100
+/** Published images that are looked at for versions once proven. */
+const PROVEN_ROWS = 16
 
 export class SqliteRequestStore implements RequestStore {
   readonly #database: StoreDatabase
@@ -122,6 +125,13 @@ export class SqliteRequestStore implements RequestStore {
       revision: row.revision,
       record: decodeImageRecord(row.record),
     }))
+  }
+
+  proven(gun: string): readonly RoleVersion[] {
+    return this.#statements.published.all(gun).flatMap(({ record }) => {
+      const image = decodeImageRecord(record)
+      return image.status === 'published' ? image.roles : []
+    })
   }
 
   save(updates: readonly ImageUpdate[], publication?: Publication): void {
@@ -246,6 +256,11 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
       `SELECT r.id, r.kind, r.submitter_id, r.origin, i.position, i.revision, i.record
        FROM images i JOIN requests r ON r.sequence = i.request
        WHERE i.is_final = 0 AND (:gun IS NULL OR i.gun = :gun) ORDER BY i.request, i.position`,
+    ),
+    // Requests end in about the order in which they came, so the highest versions are among the last ones.
+    published: sqlite.prepare<[string], { record: string }>(
+      `SELECT record FROM images WHERE gun = ? AND status = 'published' ORDER BY request DESC, position DESC
+       LIMIT ${PROVEN_ROWS}`,
     ),
     updateImage: sqlite.prepare(
       `UPDATE images SET status = :status, is_final = :isFinal, publication = :publication, record = :record,

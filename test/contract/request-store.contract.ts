@@ -142,6 +142,17 @@ export function requestStoreContract(open: () => RequestStore): void {
       expect(store.unfinished(app)[0]).to.deep.include({ revision: 2 })
     })
 
+    it('remembers what the newest published images of a repository were proven with', () => {
+      const roles = [{ role: RELEASES, version: 5, sha256: 'c'.repeat(64) }]
+      store.create(request('request-1', approved(app, '1'), approved(app, '2')))
+      store.create(request('request-2', approved(other, '1')))
+      expect(store.proven(app)).to.deep.equal([])
+      const [first] = updates(store.unfinished(app), { type: 'found-unchanged', roles })
+      if (first !== undefined) store.save([first])
+      expect(store.proven(app)).to.deep.equal(roles)
+      expect(store.proven(other)).to.deep.equal([])
+    })
+
     it('writes nothing where one revision is not the one that was read', () => {
       store.create(request('request-1', approved(app, '1'), approved(app, '2')))
       const moved = updates(store.unfinished(app), { type: 'intent-saved', publication: publication.id })

@@ -114,6 +114,15 @@ describe('memories that were restored', () => {
     await refused('BASE_VERSION_NOT_OURS')
   })
 
+  it('attack: Rollback: trust server and key holder are older, and the daemon knows better', async () => {
+    const restoreHolder = await backUpKeyHolder()
+    const backup = hostile.world.server.state()
+    expect(await hostile.sign('2.0')).to.equal('published')
+    hostile.world.server.restore(backup)
+    await restoreHolder()
+    await refused('VERSION_ROLLED_BACK')
+  })
+
   it('attack: Back-up restored on a second host (split brain): the second to sign finds a version that is not its own', async () => {
     const { holder, scope, world } = hostile
     const clone = new TestKeyHolder(scope)
