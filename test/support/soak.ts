@@ -112,7 +112,7 @@ class Soak {
     const restarting = this.#restartNowAndThen(stopping.signal)
     const expected = new Map(guns.map((gun) => [gun, new Map<string, string>()]))
     const perGun = Math.ceil(signs / repositories)
-    await Promise.all(
+    const signing = Promise.all(
       guns.map(async (gun) => {
         let next = 0
         const client = async (): Promise<void> => {
@@ -126,6 +126,8 @@ class Soak {
         await Promise.all(Array.from({ length: clients }, client))
       }),
     )
+    // Restarts end only where one fails; nothing would be signed any more.
+    await Promise.race([signing, restarting])
     this.#isStruck = false
     stopping.abort()
     await Promise.all([reconciling, restarting])
