@@ -24,7 +24,7 @@ export const UPDATE_REFUSAL_CODES = [
 
 export type UpdateRefusalCode = (typeof UPDATE_REFUSAL_CODES)[number]
 
-/** Facts: `role`, and `reason`, the code of the rule that failed, with that rule's own facts. */
+/** Facts: `role`, and `reason`, the code of the rule that failed, with that rule's own facts; another role of these is `named`. */
 export class UpdateRefusal extends CodedError<UpdateRefusalCode> {}
 
 /** Runs a check; what fails in it is a refusal for this role. @throws UpdateRefusal */
@@ -44,6 +44,8 @@ export function refusal(
   facts: ErrorFacts = {},
   cause?: Error,
 ): UpdateRefusal {
+  const { role: named, ...others } = facts
   const sentence = cause?.message ?? 'The update is not one that clients could use'
-  return new UpdateRefusal(code, `${sentence} (${role}).`, { ...facts, role, reason }, { cause })
+  const about = { ...others, ...(named !== undefined && named !== role && { named }), role, reason }
+  return new UpdateRefusal(code, `${sentence} (${role}).`, about, { cause })
 }

@@ -2,7 +2,7 @@
 // A token that the file names for one server is never sent to another.
 import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
-import { isLoopback } from '../config/schema.ts'
+import { isLoopback } from '../config/fields.ts'
 import { readSecretFile } from '../config/secret-file.ts'
 import { Secret } from '../config/secret.ts'
 import { readStrictYaml } from '../strict-yaml.ts'

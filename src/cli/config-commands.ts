@@ -5,6 +5,7 @@ import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { parseKeyHolderConfig, type KeyHolderConfig } from '../key-holder/config.ts'
 import { readLimits } from '../key-holder/limits.ts'
+import { parseTrustServerConfig, type TrustServerConfig } from '../trust-server/config.ts'
 import { CLIENT_VARIABLES } from './client-config.ts'
 import { EXIT, type ExitStatus } from './errors.ts'
 import { readPublicFile } from './files.ts'
@@ -16,6 +17,7 @@ const MAX_CONFIG_BYTES = 1024 * 1024
 interface CheckOptions {
   readonly config?: string
   readonly keyHolder?: string
+  readonly trustServer?: string
 }
 
 export function addConfigCommands(program: Command, perform: Perform): void {
@@ -26,12 +28,14 @@ export function addConfigCommands(program: Command, perform: Perform): void {
     .description('Checks a configuration with its environment, and names every fault with its path. Starts nothing.')
     .option('--config <file>', 'configuration of the daemon; without it the environment and the defaults')
     .option('--key-holder <file>', "configuration of the key holder, with its limits file; instead of the daemon's")
+    .option('--trust-server <file>', "configuration of the trust server; instead of the daemon's")
     .addHelpText(
       'after',
       `
 Examples:
   $ countersign config check --config /etc/countersign/countersign.yaml
   $ countersign config check --key-holder /etc/countersign/key-holder.yaml
+  $ countersign config check --trust-server /etc/countersign/trust-server.yaml
 
 Exit status: 0 valid; 1 at least one fault; 2 usage.`,
     )
@@ -39,8 +43,10 @@ Exit status: 0 valid; 1 at least one fault; 2 usage.`,
 }
 
 async function check(session: Session, options: CheckOptions): Promise<ExitStatus> {
-  if (options.config !== undefined || options.keyHolder === undefined) checkDaemon(session, options.config)
-  else await checkKeyHolder(session, options.keyHolder)
+  const { config, keyHolder, trustServer } = options
+  if (config !== undefined || (keyHolder === undefined && trustServer === undefined)) checkDaemon(session, config)
+  if (keyHolder !== undefined) await checkKeyHolder(session, keyHolder)
+  if (trustServer !== undefined) await checkTrustServer(session, trustServer)
   return EXIT.done
 }
 
@@ -56,6 +62,12 @@ async function checkKeyHolder({ output, terminal }: Session, file: string): Prom
   output.document({ valid: true, file, limitsFile: config.limitsFile, limitsDigest: digest })
   output.line(`${file} is valid.`)
   output.line(`${config.limitsFile} is valid. Digest: ${digest}`)
+}
+
+async function checkTrustServer({ output, terminal }: Session, file: string): Promise<void> {
+  await readTrustServerConfig(file, terminal)
+  output.document({ valid: true, file })
+  output.line(`${file} is valid.`)
 }
 
 /** Variables that the command line reads for itself: as a client, and to find the configuration. No settings of the daemon. */
@@ -82,4 +94,10 @@ export async function readKeyHolderConfig(file: string, terminal: Terminal): Pro
     })
     throw new ConfigError('CONFIG_INVALID', `${file} is no valid configuration.`, faults, { cause })
   }
+}
+
+/** @throws ConfigError CONFIG_INVALID with every fault; CliError FILE_UNREADABLE */
+export async function readTrustServerConfig(file: string, terminal: Terminal): Promise<TrustServerConfig> {
+  const text = (await readPublicFile(file, MAX_CONFIG_BYTES)).toString('utf8')
+  return parseTrustServerConfig(text, terminal.env)
 }

@@ -1,7 +1,7 @@
-// `serve` and `key-holder`: start a process of the service, and stop it in order on Ctrl-C or SIGTERM.
+// `serve`, `key-holder` and `trust-server`: start a process of the service, and stop it in order on Ctrl-C or SIGTERM.
 // Their code is loaded only when they run, so that the other commands start quickly and never touch it.
 import type { Command } from 'commander'
-import { loadDaemonConfig, readKeyHolderConfig } from './config-commands.ts'
+import { loadDaemonConfig, readKeyHolderConfig, readTrustServerConfig } from './config-commands.ts'
 import { EXIT, type ExitStatus } from './errors.ts'
 import type { Perform, Session } from './session.ts'
 
@@ -42,6 +42,23 @@ Exit status: 0 stopped by a signal; 1 otherwise.`,
     .action((options: { config: string }, command: Command) =>
       perform(command, (session) => runKeyHolder(session, options.config)),
     )
+
+  program
+    .command('trust-server')
+    .summary('run the trust server')
+    .description('Runs the embedded Notary v1 server. The key holder signs its snapshots and timestamps.')
+    .requiredOption('--config <file>', 'its configuration')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ countersign trust-server --config /etc/countersign/trust-server.yaml
+
+Exit status: 0 stopped by a signal; 1 otherwise.`,
+    )
+    .action((options: { config: string }, command: Command) =>
+      perform(command, (session) => runTrustServer(session, options.config)),
+    )
 }
 
 async function runServe({ terminal, output }: Session, file: string | undefined): Promise<ExitStatus> {
@@ -63,6 +80,16 @@ async function runKeyHolder({ terminal }: Session, file: string): Promise<ExitSt
   const running = await startKeyHolder(config)
   await untilAborted(terminal.interrupted)
   await running.close()
+  return EXIT.done
+}
+
+async function runTrustServer({ terminal, output }: Session, file: string): Promise<ExitStatus> {
+  const config = await readTrustServerConfig(file, terminal)
+  const { startTrustServer } = await import('../trust-server/main.ts')
+  const running = await startTrustServer(config)
+  output.progress(`The trust server listens on ${running.url}`)
+  await untilAborted(terminal.interrupted)
+  await running.stop()
   return EXIT.done
 }
 

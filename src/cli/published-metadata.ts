@@ -9,7 +9,7 @@ import {
   type TrustedRepository,
   type VerifierOptions,
 } from '@countersign/tuf'
-import { isLoopback } from '../config/schema.ts'
+import { isLoopback } from '../config/fields.ts'
 import { CliError } from './errors.ts'
 import { readFileIfPresent } from './files.ts'
 import type { Terminal } from './terminal.ts'

@@ -1,27 +1,36 @@
-// Environment variables as settings: COUNTERSIGN_HTTP__LISTEN is http.listen, COUNTERSIGN_TRUST_SERVERS__0__URL is
+// Environment variables as settings: COUNTERSIGN_HTTP__LISTEN is http.listen of the daemon, COUNTERSIGN_TRUST_SERVERS__0__URL is
 // trustServers[0].url. Pure: the environment comes in as an argument. Values never appear in a fault.
 import { readStrictYaml } from '../strict-yaml.ts'
-import { configJsonSchema, type SchemaNode } from './json-schema.ts'
+import type { SchemaNode } from './json-schema.ts'
 import type { ConfigFault } from './errors.ts'
 
 /** The environment, or a part of it. */
 export type Environment = Readonly<Record<string, string | undefined>>
 
-const PREFIX = 'COUNTERSIGN_'
+/** Which variables are settings of one configuration. */
+export interface EnvironmentNames {
+  readonly prefix: string
+  /** Names with the prefix that other parts of the program read. */
+  readonly reserved: ReadonlySet<string>
+  /** Names with the prefix that are not meant for us. */
+  readonly foreign: RegExp
+}
 
-/** Names that other parts of the program read: the command line as a client, and where `serve` finds its configuration. */
-const RESERVED = new Set([
-  'COUNTERSIGN_SERVER',
-  'COUNTERSIGN_TOKEN',
-  'COUNTERSIGN_TOKEN_FILE',
-  'COUNTERSIGN_CA_FILE',
-  'COUNTERSIGN_CLIENT_CONFIG',
-  'COUNTERSIGN_OPERATOR_SOCKET',
-  'COUNTERSIGN_CONFIG',
-])
-
-/** What Kubernetes puts into every pod when a Service is called `countersign`; not meant for us. */
-const KUBERNETES = /^COUNTERSIGN_(SERVICE_HOST|SERVICE_PORT|PORT)(_.*)?$/
+/** The daemon's. Reserved: what the command line reads as a client, and where `serve` finds its configuration. */
+export const DAEMON_NAMES: EnvironmentNames = {
+  prefix: 'COUNTERSIGN_',
+  reserved: new Set([
+    'COUNTERSIGN_SERVER',
+    'COUNTERSIGN_TOKEN',
+    'COUNTERSIGN_TOKEN_FILE',
+    'COUNTERSIGN_CA_FILE',
+    'COUNTERSIGN_CLIENT_CONFIG',
+    'COUNTERSIGN_OPERATOR_SOCKET',
+    'COUNTERSIGN_CONFIG',
+  ]),
+  // What Kubernetes puts into every pod when a Service is called `countersign`.
+  foreign: /^COUNTERSIGN_(SERVICE_HOST|SERVICE_PORT|PORT)(_.*)?$/,
+}
 
 /** One setting from the environment: where it goes and what it is. */
 export interface EnvironmentSetting {
@@ -30,21 +39,27 @@ export interface EnvironmentSetting {
   readonly value: unknown
 }
 
-/** The settings of the environment in order of their names, and a fault for each variable that names no setting. */
-export function environmentSettings(env: Environment): {
+/**
+ * The settings of the environment in order of their names, and a fault for each variable that names no setting. `shape` is asked only
+ * where a variable has to be looked up.
+ */
+export function environmentSettings(
+  env: Environment,
+  { prefix, reserved, foreign }: EnvironmentNames,
+  shape: () => SchemaNode,
+): {
   readonly settings: readonly EnvironmentSetting[]
   readonly faults: readonly ConfigFault[]
 } {
   const settings: EnvironmentSetting[] = []
   const faults: ConfigFault[] = []
-  // Worked out only where a variable has to be looked up.
   let schema: SchemaNode | undefined
   for (const variable of Object.keys(env).sort()) {
     const text = env[variable]
-    if (text === undefined || !variable.startsWith(PREFIX)) continue
-    if (RESERVED.has(variable) || KUBERNETES.test(variable)) continue
-    schema ??= configJsonSchema()
-    const found = locate(schema, variable.slice(PREFIX.length).split('__'))
+    if (text === undefined || !variable.startsWith(prefix)) continue
+    if (reserved.has(variable) || foreign.test(variable)) continue
+    schema ??= shape()
+    const found = locate(schema, variable.slice(prefix.length).split('__'))
     if (found === undefined) {
       faults.push({ path: `environment ${variable}`, message: 'names no setting' })
       continue
@@ -57,8 +72,8 @@ export function environmentSettings(env: Environment): {
 }
 
 /** The variable that sets a path, as documented beside each setting: `http.listen` -> `COUNTERSIGN_HTTP__LISTEN`. */
-export function variableOf(path: readonly (string | number)[]): string {
-  return PREFIX + path.map((part) => upperSnake(String(part))).join('__')
+export function variableOf(path: readonly (string | number)[], prefix: string = DAEMON_NAMES.prefix): string {
+  return prefix + path.map((part) => upperSnake(String(part))).join('__')
 }
 
 function upperSnake(name: string): string {

@@ -12,10 +12,15 @@ export interface SchemaNode {
   readonly anyOf?: readonly SchemaNode[]
 }
 
-/** The JSON Schema (draft 2020-12) of the configuration as it is written. */
+/** The JSON Schema (draft 2020-12) of the daemon's configuration as it is written. */
 export function configJsonSchema(): SchemaNode {
-  const schema = z.toJSONSchema(configSchema, { io: 'input', target: 'draft-2020-12', override: printDefaults })
-  return { title: 'Countersign configuration', ...schema } as SchemaNode
+  return jsonSchemaOf(configSchema, 'Countersign configuration')
+}
+
+/** Likewise of any configuration. */
+export function jsonSchemaOf(schema: z.ZodType, title: string): SchemaNode {
+  const made = z.toJSONSchema(schema, { io: 'input', target: 'draft-2020-12', override: printDefaults })
+  return { title, ...made } as SchemaNode
 }
 
 /** Every path of settings, for the test that the example documents each: `http.listen`, `trustServers[].url`. */

@@ -2,36 +2,55 @@
 import { createHash } from 'node:crypto'
 import type { z } from 'zod'
 import { readStrictYaml, type YamlFault } from '../strict-yaml.ts'
-import { environmentSettings, type Environment, type EnvironmentSetting } from './environment.ts'
+import {
+  DAEMON_NAMES,
+  environmentSettings,
+  type Environment,
+  type EnvironmentNames,
+  type EnvironmentSetting,
+} from './environment.ts'
 import type { ConfigFault } from './errors.ts'
+import { jsonSchemaOf } from './json-schema.ts'
 import { configSchema, type Config } from './schema.ts'
 
 /** How often parts of the document may be repeated by name. */
 const MAX_ALIASES = 100
 
-export type ParsedConfig =
+export type ParsedConfig = ParsedSettings<Config>
+
+export type ParsedSettings<T> =
   | {
       readonly ok: true
-      readonly config: Config
+      readonly config: T
       /** hex SHA-256 of the effective configuration */ readonly digest: string
     }
   | { readonly ok: false; readonly faults: readonly ConfigFault[] }
 
-/** Reads a configuration. The environment wins over the text. All faults are reported at once, none with a value. */
+/** A kind of configuration: its shape, and the environment variables that are part of it. */
+export interface SettingsKind<T> extends EnvironmentNames {
+  readonly schema: z.ZodType<T>
+}
+
+/** Reads the daemon's configuration. */
 export function parseConfig(text: string, env: Environment = {}): ParsedConfig {
+  return parseSettings({ ...DAEMON_NAMES, schema: configSchema }, text, env)
+}
+
+/** Reads a configuration. The environment wins over the text. All faults are reported at once, none with a value. */
+export function parseSettings<T>(kind: SettingsKind<T>, text: string, env: Environment): ParsedSettings<T> {
   const read = readText(text)
-  const environment = environmentSettings(env)
+  const environment = environmentSettings(env, kind, () => jsonSchemaOf(kind.schema, ''))
   const faults = [...read.faults, ...environment.faults]
   if (read.faults.length > 0) return { ok: false, faults }
   const document = environment.settings.reduce(apply, read.document)
-  const parsed = configSchema.safeParse(document)
+  const parsed = kind.schema.safeParse(document)
   if (!parsed.success) return { ok: false, faults: firstPerPath([...faults, ...parsed.error.issues.flatMap(faultsOf)]) }
   if (faults.length > 0) return { ok: false, faults }
   return { ok: true, config: parsed.data, digest: digestOf(parsed.data) }
 }
 
 /** Hex SHA-256 of a configuration; equal for equal settings, whatever their order or spelling. */
-export function digestOf(config: Config): string {
+export function digestOf(config: unknown): string {
   return createHash('sha256')
     .update(JSON.stringify(sorted(config)), 'utf8')
     .digest('hex')

@@ -1,13 +1,16 @@
 // The shape of the daemon's configuration: every setting, its default, its bounds and its description. Pure.
 // Parsed durations are milliseconds, parsed sizes are bytes. Unknown names are refused everywhere.
 import { z } from 'zod'
+import {
+  configPath as path,
+  isLoopback,
+  listenAddress as listen,
+  MAX_SOCKET_PATH,
+  pattern,
+  serverUrl,
+  socketPath,
+} from './fields.ts'
 import { duration, size } from './units.ts'
-
-const path = z.string().min(1).max(4096)
-const pattern = z
-  .string()
-  .regex(/^[a-z0-9.*:/_-]{1,255}$/, 'must be a pattern over GUNs, as registry.example.com/team/*')
-  .meta({ description: '`*` matches any run of characters; nothing else is special.' })
 
 const host = z
   .string()
@@ -16,36 +19,6 @@ const host = z
     /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?)(:[1-9][0-9]{0,4})?$/,
     'must be a host, with a port where it is not the usual one',
   )
-
-/** True for a host name or address that never leaves this machine. */
-export function isLoopback(hostname: string): boolean {
-  const bare = hostname.replace(/^\[|\]$/g, '').toLowerCase()
-  return bare === 'localhost' || bare === '::1' || /^127(\.[0-9]{1,3}){3}$/.test(bare)
-}
-
-/** An https URL, or http to this machine; without user, query or fragment. */
-const serverUrl = z.string().max(2048).superRefine(checkUrl)
-
-function checkUrl(text: string, context: z.RefinementCtx): void {
-  const url = URL.parse(text)
-  const problem =
-    url === null || !['https:', 'http:'].includes(url.protocol)
-      ? 'must be a URL that begins with https://'
-      : url.username !== '' || url.password !== ''
-        ? 'must not hold a user or password: use credentials'
-        : url.search !== '' || url.hash !== ''
-          ? 'must not hold a query or fragment'
-          : url.protocol === 'http:' && !isLoopback(url.hostname)
-            ? 'must begin with https://; http:// is accepted for this machine only'
-            : undefined
-  if (problem !== undefined) context.addIssue({ code: 'custom', message: problem })
-}
-
-const listen = z
-  .string()
-  .max(260)
-  .regex(/^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9.-]+):[0-9]{1,5}$/, 'must be HOST:PORT, as 127.0.0.1:8750 or [::1]:8750')
-  .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, 'has no valid port')
 
 const credentials = z
   .discriminatedUnion('kind', [
@@ -160,17 +133,11 @@ const http = z
     error: 'is reachable from other machines, so it needs http.tls',
   })
 
-/** The longest path of a Unix socket on every system, in bytes; Linux would take four more. */
-const MAX_SOCKET_PATH = 103
-
 const keyHolder = z.strictObject({
-  serviceSocket: path
-    .refine((text) => Buffer.byteLength(text) <= MAX_SOCKET_PATH, `must be at most ${MAX_SOCKET_PATH} bytes long`)
-    .optional()
-    .meta({
-      description:
-        "The key holder's service socket. Default where it is supervised: key-holder/run/service.sock in the data folder.",
-    }),
+  serviceSocket: socketPath.optional().meta({
+    description:
+      "The key holder's service socket. Default where it is supervised: key-holder/run/service.sock in the data folder.",
+  }),
   timeout: duration('1s', '10m').default(60_000).meta({ description: 'Time for one operation of the key holder.' }),
   supervise: z
     .strictObject({

@@ -1,6 +1,6 @@
 // /metrics: for this machine, for holders of a read grant, or for everybody where the configuration says so.
 import { z } from 'zod'
-import { isLoopback } from '../config/schema.ts'
+import { isLoopback } from '../config/fields.ts'
 import { isGrantedAnywhere, type Principal } from '../domain/principal.ts'
 import { DomainError } from '../domain/errors.ts'
 import type { Metrics } from './metrics.ts'

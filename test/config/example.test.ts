@@ -2,8 +2,9 @@ import { readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { expect } from 'chai'
 import { parse } from 'yaml'
-import { settingPaths } from '../../src/config/json-schema.ts'
+import { jsonSchemaOf, settingPaths } from '../../src/config/json-schema.ts'
 import { parseConfig } from '../../src/config/parse.ts'
+import { parseTrustServerConfig, trustServerSchema } from '../../src/trust-server/config.ts'
 import { GENERATED, readGenerated } from '../support/generated.ts'
 
 const text = readFileSync(join(resolve(import.meta.dirname, '../..'), 'config/countersign.example.yaml'), 'utf8')
@@ -47,6 +48,23 @@ describe('config/countersign.example.yaml', () => {
     }
     for (const [name, value] of Object.entries(defaults.config.http)) {
       expect(shown.config.http, name).to.have.property(name, value)
+    }
+  })
+})
+
+describe('config/trust-server.example.yaml', () => {
+  const example = readFileSync(join(resolve(import.meta.dirname, '../..'), 'config/trust-server.example.yaml'), 'utf8')
+
+  it('is valid, and documents every setting', () => {
+    parseTrustServerConfig(example)
+    const used = new Set(usedPaths(parse(example)))
+    expect(settingPaths(jsonSchemaOf(trustServerSchema, '')).filter((path) => !used.has(path))).to.deep.equal([])
+  })
+
+  it('shows the defaults where there are any', () => {
+    const [defaults, shown] = [parseTrustServerConfig(''), parseTrustServerConfig(example)]
+    for (const name of ['dataFolder', 'keyHolderSocket', 'renewal', 'caching', 'limits', 'metrics', 'log'] as const) {
+      expect(shown[name], name).to.deep.equal(defaults[name])
     }
   })
 })

@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path'
 import { format, resolveConfig } from 'prettier'
 import { configJsonSchema } from '../../src/config/json-schema.ts'
 import { errorsMarkdown } from '../../src/http/error-docs.ts'
+import { differencesTable } from '../../src/trust-server/differences.ts'
 
 const top = resolve(import.meta.dirname, '../..')
 
@@ -15,6 +16,14 @@ export const GENERATED: Readonly<Record<string, () => Promise<string>>> = {
     const path = join(top, 'config/countersign.schema.json')
     return format(JSON.stringify(configJsonSchema()), { ...(await resolveConfig(path)), filepath: path })
   },
+  // Of this page the table alone is made.
+  'docs/trust-server.md': () =>
+    Promise.resolve(
+      readGenerated('docs/trust-server.md').replace(
+        /(<!-- differences: [^\n]*-->\n)[^]*(<!-- end of differences -->)/,
+        (_, begin: string, end: string) => `${begin}\n${differencesTable()}\n\n${end}`,
+      ),
+    ),
 }
 
 /** What the file holds now. */

@@ -83,7 +83,8 @@ describe('killed at every step of a publication', function () {
 
   before(async () => {
     pair = await KillablePair.start(scope)
-    await pair.initialize(gun)
+    const made = await pair.call('POST', 'repositories', { gun, root: { kind: 'online' }, delegations: true })
+    expect(made.status, JSON.stringify(made.body)).to.equal(201)
   })
   after(() => scope.close())
 

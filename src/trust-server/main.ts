@@ -1,0 +1,187 @@
+// Starts and stops the trust server: database, key holder's socket, HTTP, background, in this order.
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { ConfigError } from '../config/errors.ts'
+import { readSecretBytes } from '../config/secret-file.ts'
+import { parsePattern } from '../domain/pattern.ts'
+import { createLog, type Log } from '../log.ts'
+import type { SqliteDatabase } from '../sqlite/database.ts'
+import { Access, type AccessOptions } from './access.ts'
+import { buildApplication } from './application.ts'
+import type { TrustServerConfig } from './config.ts'
+import { CredentialList } from './credential-list.ts'
+import { openTrustServerFolder } from './data-folder.ts'
+import { HolderSigner } from './holder-signer.ts'
+import { listen, type ListenerSettings } from './listener.ts'
+import { MemoryBudget } from './memory-budget.ts'
+import { MetadataStore } from './metadata-store.ts'
+import { Metrics } from './metrics.ts'
+import { OwnTokens } from './own-tokens.ts'
+import { Publications, type PublicationStep } from './publications.ts'
+import { RegistryTokens } from './registry-tokens.ts'
+import { Renewals } from './renewals.ts'
+import type { ServerSigner } from './signer.ts'
+
+export { parseTrustServerConfig, type TrustServerConfig } from './config.ts'
+
+/** For tests: a clock, another key holder, a look at each step, a log. */
+export interface TrustServerOptions {
+  readonly now?: () => Date
+  readonly signer?: ServerSigner & { close?(): void }
+  readonly step?: (step: PublicationStep) => void
+  readonly log?: Log
+  /** Opened already; closed here. */
+  readonly database?: SqliteDatabase
+}
+
+export interface RunningTrustServer {
+  readonly url: string
+  /** No new requests; resolves when those under way are answered and everything is closed. */
+  stop(): Promise<void>
+}
+
+/** @throws ConfigError where a file that the configuration names cannot be used; StoreError; Error where the address is taken */
+export async function startTrustServer(
+  config: TrustServerConfig,
+  options: TrustServerOptions = {},
+): Promise<RunningTrustServer> {
+  const log = options.log ?? createLog(config.log.level)
+  const now = options.now ?? (() => new Date())
+  const access = new Access(accessOptions(config, now))
+  const listener = listenerSettings(config)
+  const database = options.database ?? openTrustServerFolder(resolve(config.dataFolder))
+  const signer = options.signer ?? new HolderSigner(config.keyHolderSocket, config.keyHolderTimeout)
+  const store = new MetadataStore(database, now)
+  const publications = new Publications({
+    store,
+    signer,
+    log,
+    ...(options.step !== undefined && { step: options.step }),
+  })
+  const { timestampBefore, snapshotBefore, every } = config.renewal
+  const settings = { timestampBeforeMs: timestampBefore, snapshotBeforeMs: snapshotBefore, everyMs: every }
+  const renewals = new Renewals({ store, publications, settings, log, now })
+  const budget = new MemoryBudget(config.limits.memory)
+  const app = buildApplication({
+    store,
+    publications,
+    renewals,
+    signer,
+    access,
+    budget,
+    metrics: new Metrics(programVersion(), {
+      repositories: () => store.count(),
+      isKeyHolderUp: async () => (await signer.fault()) === undefined,
+      uploadBytes: () => budget.used,
+    }),
+    log,
+    limits: { fileBytes: config.limits.fileBytes, bodyBytes: config.limits.updateBytes, parts: config.limits.parts },
+    maxAge: { current: seconds(config.caching.current), fixed: seconds(config.caching.fixed) },
+    areMetricsOpen: config.metrics.open,
+  })
+  const close = (): void => {
+    signer.close?.()
+    database.close()
+  }
+  const handle = app.callback()
+  const server = await listen((request, response) => void handle(request, response), listener, log).catch(
+    (error: unknown) => {
+      close()
+      throw error
+    },
+  )
+  const stopping = new AbortController()
+  const background = renewals.run(stopping.signal)
+  log.info({ url: server.url, version: programVersion() }, 'the trust server listens')
+  return {
+    url: server.url,
+    stop: once(async () => {
+      stopping.abort()
+      await server.stop()
+      await publications.idle()
+      await background
+      close()
+      log.info({}, 'the trust server stopped')
+    }),
+  }
+}
+
+function accessOptions({ access, http }: TrustServerConfig, now: () => Date): AccessOptions {
+  const withPatterns = <T extends { readonly repositories: readonly string[] }>(one: T) => ({
+    ...one,
+    repositories: one.repositories.map(parsePattern),
+  })
+  const tokens = access.tokens.map(({ expiresAt, ...token }) => ({
+    ...withPatterns(token),
+    ...(expiresAt !== undefined && { expiresAt: new Date(expiresAt) }),
+  }))
+  return {
+    credentials: new CredentialList({ tokens, certificates: access.clientCertificates.map(withPatterns), now }),
+    tokens:
+      access.tokenServer === undefined
+        ? { kind: 'own', own: new OwnTokens(now) }
+        : { kind: 'registry', registry: registryTokens(access.tokenServer, now) },
+    isReadingOpen: access.reads === 'open',
+    ...(http.publicUrl !== undefined && { publicUrl: http.publicUrl }),
+  }
+}
+
+function registryTokens(
+  { realm, service, issuer, rootCertBundle }: NonNullable<TrustServerConfig['access']['tokenServer']>,
+  now: () => Date,
+): RegistryTokens {
+  const rootCertificatesPem = readPublicFile(rootCertBundle).toString('latin1')
+  try {
+    return new RegistryTokens({ realm, service, issuer, rootCertificatesPem }, now)
+  } catch (cause) {
+    throw new ConfigError('CONFIG_UNREADABLE', `The file ${rootCertBundle} holds no certificates.`, [], { cause })
+  }
+}
+
+function listenerSettings({ http }: TrustServerConfig): ListenerSettings {
+  const colon = http.listen.lastIndexOf(':')
+  const { tls } = http
+  return {
+    host: http.listen.slice(0, colon).replace(/^\[|\]$/g, ''),
+    port: Number(http.listen.slice(colon + 1)),
+    headersTimeoutMs: http.headersTimeout,
+    requestTimeoutMs: http.requestTimeout,
+    shutdownTimeoutMs: http.shutdownTimeout,
+    maxConnections: http.maxConnections,
+    ...(tls !== undefined && {
+      tls: {
+        cert: readPublicFile(tls.certFile),
+        key: readSecretBytes(tls.keyFile),
+        ...(tls.clientCaFile !== undefined && { clientCa: readPublicFile(tls.clientCaFile) }),
+      },
+    }),
+  }
+}
+
+/** @throws ConfigError CONFIG_UNREADABLE */
+function readPublicFile(path: string): Buffer {
+  try {
+    return readFileSync(path)
+  } catch (cause) {
+    throw new ConfigError('CONFIG_UNREADABLE', `The file ${path}, which the configuration names, cannot be read.`, [], {
+      cause,
+    })
+  }
+}
+
+function seconds(milliseconds: number): number {
+  return Math.floor(milliseconds / 1000)
+}
+
+function once(work: () => Promise<void>): () => Promise<void> {
+  let result: Promise<void> | undefined
+  return () => (result ??= work())
+}
+
+/** The version in package.json, two folders up both in src and in dist. */
+function programVersion(): string {
+  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+    readonly version?: unknown
+  }
+  return typeof version === 'string' ? version : 'unknown'
+}

@@ -1,0 +1,243 @@
+// The order of steps in which metadata becomes current: stage, have it signed, commit. One piece of work at a time per repository.
+import {
+  hexOfBase64Digest,
+  parseRoleName,
+  parseSnapshot,
+  SNAPSHOT,
+  TIMESTAMP,
+  UpdateRefusal,
+  type Gun,
+  type PublicKey,
+  type RoleName,
+} from '@countersign/tuf'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import type { Log } from '../log.ts'
+import { ProtocolError } from './answers.ts'
+import { GunQueue } from './gun-queue.ts'
+import type { MetadataStore, NewFile, StagedUpdate } from './metadata-store.ts'
+import { refusalOfKeyHolder, refusalOfUpdate } from './refusals.ts'
+import type { Evidence, ServerRole, ServerSigner, SignedPair } from './signer.ts'
+
+export interface PublicationsOptions {
+  readonly store: MetadataStore
+  readonly signer: ServerSigner
+  readonly log: Log
+  /** For tests: a look at each step. */
+  readonly step?: (step: PublicationStep) => void
+}
+
+export type PublicationStep = 'staged' | 'signed' | 'committed'
+
+/** Codes after which the key holder has certainly not taken a new update; after any other the same files are offered again. */
+const REFUSED =
+  /^(UPDATE_|SERVED_|LIMIT_|OPERATION_|REPOSITORY_FROZEN|KEY_HOLDER_SEALED|KEY_HOLDER_BUSY|FRAME_TOO_LARGE)/
+/** Of a staged update it may have been taken before: only a verdict on the files themselves ends it. */
+const REFUSED_FOR_GOOD = /^(UPDATE_|SERVED_)/
+
+export class Publications {
+  readonly #options: PublicationsOptions
+  readonly #queue = new GunQueue()
+  /** Repositories whose state was compared with the key holder's since this process started. */
+  readonly #compared = new Set<Gun>()
+
+  constructor(options: PublicationsOptions) {
+    this.#options = options
+  }
+
+  /** Resolves when the update is current. @throws ProtocolError */
+  async update(gun: Gun, files: ReadonlyMap<RoleName, NewFile>, evidence: Evidence): Promise<void> {
+    await this.#queue.run(gun, async () => {
+      await this.#settle(gun)
+      await this.#compare(gun, files)
+      if (files.size === 0) {
+        await this.#renewNow(gun)
+        return
+      }
+      const update: StagedUpdate = { gun, evidence, files: [...files.values()] }
+      // 1. Keep the files. A crash before leaves nothing; after it, the next start offers them to the key holder and ends as here.
+      this.#options.store.stage(update)
+      this.#options.step?.('staged')
+      await this.#publishStaged(update, REFUSED)
+    })
+  }
+
+  /** @throws ProtocolError */
+  async delete(gun: Gun, evidence: Evidence): Promise<void> {
+    await this.#queue.run(gun, async () => {
+      // 1. The tombstone. A crash after it leaves a repository that is still served; the request again, or the next update, ends it.
+      try {
+        await this.#options.signer.serveDelete(gun, evidence)
+      } catch (error) {
+        throw refusalOfKeyHolder(error)
+      }
+      // 2. All of the files at once.
+      this.#options.store.delete(gun)
+    })
+  }
+
+  /** @throws ProtocolError */
+  async serverKey(gun: Gun, role: ServerRole, rotate: boolean, evidence: Evidence): Promise<PublicKey> {
+    try {
+      return await this.#options.signer.serverKey({ gun, role, rotate, evidence })
+    } catch (error) {
+      throw refusalOfKeyHolder(error)
+    }
+  }
+
+  /** Signs timestamp, and where it ends before `snapshotBefore` the snapshot, once more. @throws ProtocolError */
+  async renew(gun: Gun, snapshotBefore: Date): Promise<void> {
+    await this.#queue.run(gun, async () => {
+      await this.#settle(gun)
+      await this.#renewNow(gun, snapshotBefore)
+    })
+  }
+
+  /** Ends what a crash left. @throws ProtocolError UNAVAILABLE where that cannot be done yet */
+  async settle(gun: Gun): Promise<void> {
+    await this.#queue.run(gun, () => this.#settle(gun))
+  }
+
+  /** Resolves when no work is under way. */
+  async idle(): Promise<void> {
+    await this.#queue.idle()
+  }
+
+  async #settle(gun: Gun): Promise<void> {
+    const update = this.#options.store.staged(gun)
+    if (update === undefined) return
+    try {
+      await this.#publishStaged(update, REFUSED_FOR_GOOD)
+      this.#options.log.info({ gun }, 'published an update that a crash or an outage had left')
+    } catch (error) {
+      if (this.#options.store.staged(gun) !== undefined) throw error
+      this.#options.log.warn({ gun, error }, 'dropped an update that was left and is refused')
+    }
+  }
+
+  async #publishStaged(update: StagedUpdate, refused: RegExp): Promise<void> {
+    const { store, signer } = this.#options
+    const { gun, evidence } = update
+    const files = new Map(update.files.map(({ role, bytes }) => [role, bytes]))
+    let pair: SignedPair
+    try {
+      // 2. Snapshot and timestamp. A crash after it leaves an update that the key holder knows: offered again, it gets the same bytes.
+      pair = await signer.serveUpdate({ gun, files, evidence })
+    } catch (error) {
+      if (isRefusal(error, refused)) store.dropStaged(gun)
+      throw refusalOfUpdate(error)
+    }
+    this.#options.step?.('signed')
+    this.#refuseRepeated(update)
+    // 3. All of it becomes current in one transaction. A crash after it has lost an answer, and nothing else.
+    this.#commit(gun, pair, files.get(SNAPSHOT))
+    this.#options.step?.('committed')
+  }
+
+  /** The latest update, sent once more, gets the same signatures from the key holder; here it is published already. */
+  #refuseRepeated({ gun, files }: StagedUpdate): void {
+    const { store } = this.#options
+    const known = files.filter(({ role, version }) => store.byVersion(gun, role, version) !== undefined)
+    if (known.length === 0) return
+    store.dropStaged(gun)
+    const isSame = known.every(({ role, version, sha256 }) => store.byVersion(gun, role, version)?.sha256 === sha256)
+    if (!isSame) throw new ProtocolError('UPDATING', { facts: { gun, reason: 'STATES_DIFFER' } })
+    throw new ProtocolError('VERSION', { detail: {}, facts: { gun, reason: 'REPEATED' } })
+  }
+
+  #commit(gun: Gun, pair: SignedPair, clientSnapshot: Uint8Array | undefined): void {
+    const { store } = this.#options
+    const { snapshot, timestamp } = pair
+    const bytes = snapshot.bytes ?? clientSnapshot ?? store.bySha256(gun, SNAPSHOT, snapshot.sha256)?.bytes
+    if (bytes === undefined) throw new Error('the snapshot that a client signed is not here')
+    const signed: NewFile[] = [{ ...timestamp, role: TIMESTAMP }]
+    if (snapshot.bytes !== undefined) signed.unshift({ ...snapshot, bytes: snapshot.bytes, role: SNAPSHOT })
+    store.publish({
+      gun,
+      signed,
+      listed: new Map([...listedIn(bytes), [SNAPSHOT, snapshot.sha256]]),
+      timestampExpiresAt: timestamp.expiresAt,
+      snapshotExpiresAt: snapshot.expiresAt,
+    })
+  }
+
+  async #renewNow(gun: Gun, snapshotBefore?: Date): Promise<void> {
+    const { store, signer } = this.#options
+    const expiry = store.expiry(gun)
+    if (expiry === undefined) throw refusalOfUpdate(new UpdateRefusal('UPDATE_NO_ROOT', 'There is no root.'))
+    const isSnapshotDue = snapshotBefore !== undefined && expiry.snapshot < snapshotBefore
+    let pair: SignedPair
+    try {
+      pair = await this.#refresh(signer, gun, isSnapshotDue)
+    } catch (error) {
+      throw refusalOfKeyHolder(error)
+    }
+    if (store.current(gun, TIMESTAMP)?.sha256 !== pair.timestamp.sha256) this.#commit(gun, pair, undefined)
+  }
+
+  /** A snapshot that a client signed cannot be signed again here. */
+  async #refresh(signer: ServerSigner, gun: Gun, withSnapshot: boolean): Promise<SignedPair> {
+    if (!withSnapshot) return signer.serveRefresh(gun, 'timestamp')
+    try {
+      return await signer.serveRefresh(gun, 'snapshot')
+    } catch (error) {
+      if (!isRefusal(error, /^SERVER_KEY_MISSING$/)) throw error
+      return signer.serveRefresh(gun, 'timestamp')
+    }
+  }
+
+  /**
+   * Whether the key holder knows of files that are not here: the database came out of a backup, or a disk lost it. Then only an update
+   * that replaces every one of them goes on. What the key holder signed last is made good where a crash kept it from the database.
+   */
+  async #compare(gun: Gun, files: ReadonlyMap<RoleName, NewFile>): Promise<void> {
+    if (this.#compared.has(gun)) return
+    const { store, signer, log } = this.#options
+    let known: Awaited<ReturnType<ServerSigner['serveState']>>
+    try {
+      known = await signer.serveState(gun)
+    } catch (error) {
+      throw refusalOfKeyHolder(error)
+    }
+    if (known.state === 'deleted') store.delete(gun)
+    if (known.state === 'published') {
+      const missing = known.roles.filter(({ role, sha256, isListed }) => isListed && !store.has(gun, role, sha256))
+      const lost = missing.filter(({ role }) => !files.has(role))
+      if (lost.length > 0) {
+        log.error(
+          { gun, lost: lost.map(({ role }) => role) },
+          'files are missing here that the key holder has accepted',
+        )
+        throw behind(gun)
+      }
+      const { current } = known
+      if (
+        missing.length === 0 &&
+        current !== undefined &&
+        store.current(gun, TIMESTAMP)?.sha256 !== current.timestamp.sha256
+      ) {
+        this.#commit(gun, current, undefined)
+      }
+    }
+    if (known.state === 'unknown' && store.isPublished(gun)) {
+      log.error({ gun }, 'the key holder does not know a repository that is served here')
+      throw behind(gun)
+    }
+    this.#compared.add(gun)
+  }
+}
+
+function behind(gun: Gun): ProtocolError {
+  return new ProtocolError('UNAVAILABLE', { facts: { gun, reason: 'STATES_DIFFER' } })
+}
+
+function isRefusal(error: unknown, codes: RegExp): boolean {
+  return error instanceof UpdateRefusal || (error instanceof KeyHolderError && codes.test(error.code))
+}
+
+/** What a snapshot names. The key holder made or verified it. */
+function listedIn(snapshot: Uint8Array): ReadonlyMap<RoleName, string> {
+  const { meta } = parseSnapshot(snapshot).metadata
+  return new Map(
+    [...meta].map(([role, { hashes }]) => [parseRoleName(role), hexOfBase64Digest(hashes.get('sha256') ?? '')]),
+  )
+}
