@@ -104,7 +104,7 @@ function parseServerAddress(text: string | undefined, configPath: string): URL {
       next: `Give --server URL, or set COUNTERSIGN_SERVER, or write "server: https://..." in ${configPath}.`,
     })
   }
-  const url = URL.canParse(text) ? new URL(text) : undefined
+  const url = readUrl(text)
   const isPlain = url?.username === '' && url.password === '' && url.search === '' && url.hash === ''
   if (url === undefined || !isPlain || !['http:', 'https:'].includes(url.protocol)) {
     throw new CliError('SERVER_ADDRESS_INVALID', 'The server address is not a plain https:// URL.', {
@@ -119,6 +119,15 @@ function parseServerAddress(text: string | undefined, configPath: string): URL {
   }
   if (!url.pathname.endsWith('/')) url.pathname += '/'
   return url
+}
+
+/** Not by URL.canParse: once optimized, that of Node 20 reads Latin-1 as UTF-8, and accepts what the constructor then refuses. */
+function readUrl(text: string): URL | undefined {
+  try {
+    return new URL(text)
+  } catch {
+    return undefined
+  }
 }
 
 interface ClientConfig {

@@ -32,4 +32,9 @@ describe('parseChallenge', () => {
       expectCode(code, () => parseChallenge(header))
     })
   }
+
+  it('refuses a realm in Latin-1 however often it is asked', () => {
+    const header = `Bearer realm="${Buffer.from('https:/\u{1f600}').toString('latin1')}"`
+    for (let count = 0; count < 20_000; count++) expectCode('CHALLENGE_MALFORMED', () => parseChallenge(header))
+  })
 })
