@@ -45,7 +45,7 @@ export interface RunningApp {
 /** The first pause before a change is tried again, in milliseconds; it doubles. */
 const BACKOFF_MS = 500
 /** How often unfinished requests are taken up, in milliseconds. */
-const RECONCILE_EVERY_MS = 30_000
+const RECONCILE_EVERY_MS = 5_000
 /** How often every repository is looked at, in milliseconds. */
 const LOOK_EVERY_MS = 3_600_000
 /** How often the first token is tried, in milliseconds, while the key holder cannot record it. */
@@ -107,7 +107,13 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
   log.info({ url }, 'listening')
   const background = Promise.all([
     bringUp(o, services, health, stopping.signal),
-    repeat(RECONCILE_EVERY_MS, stopping.signal, log, () => services.reconciler.run()),
+    repeat(RECONCILE_EVERY_MS, stopping.signal, log, () => {
+      // Not waited for: one repository whose server hangs must not keep the others from being taken up.
+      services.reconciler.run().catch((error: unknown) => {
+        log.error({ error }, 'unfinished requests cannot be taken up; it is tried again')
+      })
+      return Promise.resolve()
+    }),
     repeat(LOOK_EVERY_MS, stopping.signal, log, () => watch.look(stopping.signal)),
   ])
   return {

@@ -1,5 +1,6 @@
 // The parts of the machine that the services take as arguments: time, identifiers, randomness, pauses.
 import { randomBytes } from 'node:crypto'
+import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock, IdentifierSource, Pause, RandomSource } from '../domain/ports.ts'
 
@@ -9,6 +10,8 @@ export const systemRandom: RandomSource = { bytes: (count) => randomBytes(count)
 
 /** Pauses that end at once when the signal fires, and do not keep the process alive. */
 export function systemPause(stopping: AbortSignal): Pause {
+  // One listener for each repository that waits: many are no leak.
+  setMaxListeners(0, stopping)
   return {
     wait: async (milliseconds) => {
       await sleep(milliseconds, undefined, { signal: stopping, ref: false }).catch(() => undefined)

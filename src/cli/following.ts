@@ -1,7 +1,7 @@
 // Submits a signing request once, whatever happens to the connection, and follows it to its end.
 // Decides nothing about the outcome: see outcome.ts.
 import { ApiProblem, CliError } from './errors.ts'
-import { signingRequestSchema, type SigningRequestResource } from './resources.ts'
+import { type ImageResource, signingRequestSchema, type SigningRequestResource } from './resources.ts'
 import type { Session } from './session.ts'
 
 /** How long the server is asked to hold an answer back: short while things happen, so that progress shows, then longer. */
@@ -105,7 +105,7 @@ export async function showRequest(session: Session, id: string, waitMs?: number)
   throw new CliError('SERVER_ANSWER_MALFORMED', 'The server answered with another request than the one asked for.')
 }
 
-/** Tells each change of state once. */
+/** Tells each change of state once, and why nothing changes. */
 class Journal {
   readonly #session: Session
   readonly #told = new Map<string, string>()
@@ -115,20 +115,26 @@ class Journal {
   }
 
   isNews(request: SigningRequestResource): boolean {
-    return request.isFinal || request.images.some((image) => this.#told.get(keyOf(image)) !== image.status)
+    return request.isFinal || request.images.some((image) => this.#told.get(keyOf(image)) !== stateOf(image))
   }
 
   tell(request: SigningRequestResource): void {
     for (const image of request.images) {
-      if (this.#told.get(keyOf(image)) === image.status) continue
-      this.#told.set(keyOf(image), image.status)
-      this.#session.output.progress(`${request.id}: ${image.reference}: ${image.status}`)
+      const state = stateOf(image)
+      if (this.#told.get(keyOf(image)) === state) continue
+      this.#told.set(keyOf(image), state)
+      this.#session.output.progress(`${request.id}: ${image.reference}: ${state}`)
     }
   }
 }
 
 function keyOf(image: { readonly gun: string; readonly tag: string }): string {
   return `${image.gun}:${image.tag}`
+}
+
+function stateOf({ status, waiting }: ImageResource): string {
+  if (waiting === undefined) return status
+  return `${status}, waiting (${waiting.code}): ${waiting.detail ?? ''} It goes on by itself when this has passed.`
 }
 
 function isTransient(error: unknown): error is ApiProblem | CliError {

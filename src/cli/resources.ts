@@ -12,6 +12,7 @@ export const imageSchema = z.looseObject({
   digest: text.nullish(),
   status: text,
   roles: z.array(z.looseObject({ role: text, version: z.number() })).optional(),
+  waiting: failure.optional(),
   error: failure.optional(),
   decision: z.looseObject({ outcome: text, reasons: z.array(z.looseObject({ rule: text, code: text })) }).optional(),
 })

@@ -120,6 +120,8 @@ export interface RequestImage {
   readonly record: ImageRecord
   /** Counts the changes of this record; every write is conditional on it. */
   readonly revision: number
+  /** Why nothing moves now: who must be asked and is out of reach. Not stored; told until the image moves. */
+  readonly waiting?: Failure
 }
 
 /** A state and an event that do not belong together; a defect of the caller or a lost race, never the user's fault. */

@@ -2,8 +2,8 @@
 import { z } from 'zod'
 import {
   IMAGE_STATUSES,
-  type ImageRecord,
   isFinal,
+  type RequestImage,
   requestStatus,
   type SigningRequest,
   updatedAt,
@@ -34,6 +34,9 @@ const imageShape = z.strictObject({
     .optional()
     .meta({ description: 'The published role files, read back and verified.' }),
   unchanged: z.boolean().optional().meta({ description: 'True: the repository said so already, nothing was signed.' }),
+  waiting: failure
+    .optional()
+    .meta({ description: 'Why nothing moves now: who is out of reach. The request goes on when it is back.' }),
   error: failure.optional(),
 })
 
@@ -66,11 +69,11 @@ export function signingRequestView(request: SigningRequest): SigningRequestView 
     submitter: { id: request.submitter.id, name: request.submitter.name },
     ...(request.description !== undefined && { description: request.description }),
     ...(request.policy !== undefined && { policy: request.policy }),
-    images: request.images.map(({ record }) => imageView(record)),
+    images: request.images.map(imageView),
   }
 }
 
-function imageView(record: ImageRecord): SigningRequestView['images'][number] {
+function imageView({ record, waiting }: RequestImage): SigningRequestView['images'][number] {
   const { reference, gun, tag, sha256, length, mediaType } = record.subject
   return {
     reference,
@@ -92,6 +95,7 @@ function imageView(record: ImageRecord): SigningRequestView['images'][number] {
       roles: record.roles.map((role) => ({ role: role.role, version: role.version, sha256: role.sha256 })),
       unchanged: record.unchanged,
     }),
+    ...(waiting !== undefined && { waiting: { code: waiting.code, detail: waiting.detail } }),
     ...(record.status === 'failed' && { error: { code: record.error.code, detail: record.error.detail } }),
   }
 }

@@ -48,19 +48,24 @@ export function verifyBase(
   )
   const newRoot = pinOf(repository)
   const base = { repository, raised, ...(newRoot.version > pinnedRoot.version && { newRoot }) }
-  const foreign = seen.find((file) => isForeign(holder, repository, file))
-  if (foreign === undefined) return base
-  const reason = `${foreign.role} version ${foreign.version} was not signed here`
-  const frozen = { kind: 'repository-frozen', by: 'key-holder', gun, reason, through: socket, ...foreign } as const
-  commit(holder, [frozen, ...recordsOf(base, gun)], () => {
+  // All of them: the operator decides once.
+  const foreign = seen.filter((file) => isForeign(holder, repository, file))
+  const [first] = foreign
+  if (first === undefined) return base
+  const reason = foreign.map(({ role, version }) => `${role} version ${version} was not signed here`).join('; ')
+  const records = foreign.map(
+    (file) => ({ kind: 'repository-frozen', by: 'key-holder', gun, reason, through: socket, ...file }) as const,
+  )
+  commit(holder, [...records, ...recordsOf(base, gun)], () => {
     rememberBase(holder, gun, base)
-    holder.versions.noteForeign(gun, foreign.role, foreign.version, foreign.messageSha256)
+    for (const { role, version, messageSha256 } of foreign)
+      holder.versions.noteForeign(gun, role, version, messageSha256)
     holder.repositories.setFrozen(gun, reason)
   })
   throw new KeyHolderError(
     'BASE_VERSION_NOT_OURS',
     'A role whose keys are all held here has a version that was not signed here. Signing is stopped until an operator decides.',
-    { gun, role: foreign.role, version: foreign.version },
+    { gun, role: first.role, version: first.version },
   )
 }
 

@@ -131,6 +131,10 @@ export class IntentFormer {
     const isPatient = ({ record }: PendingImage): boolean => now - record.at.getTime() < PATIENCE_MS
     const failing = isOutage(error) ? images.filter((image) => !isPatient(image)) : images
     if (failing.length > 0) this.#progress.move(failing, { type: 'failed', error: failureOf(error) })
+    this.#progress.wait(
+      images.filter((image) => !failing.includes(image)),
+      error,
+    )
     return failing.length < images.length ? 'later' : 'ended'
   }
 

@@ -1,4 +1,5 @@
 // The one way by which images move: the state machine says what follows, the store keeps it, then listeners hear of it.
+import { failureOf } from '../domain/port-faults.ts'
 import type { ImageUpdate, PendingImage } from '../domain/ports.ts'
 import type { Publication } from '../domain/publication.ts'
 import { advance, type RequestEvent } from '../domain/signing-request.ts'
@@ -12,6 +13,11 @@ export class ImageProgress {
   constructor(dependencies: Pick<ServiceDependencies, 'requests' | 'clock'>, progress: Progress) {
     this.#dependencies = dependencies
     this.#progress = progress
+  }
+
+  /** Somebody who must be asked is out of reach; the images stay as they are, and whoever asks is told why. */
+  wait(images: readonly PendingImage[], error: unknown): void {
+    this.#progress.waits(images, failureOf(error))
   }
 
   /**

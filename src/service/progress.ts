@@ -1,19 +1,36 @@
 // Passes events on to the observer, and wakes those who wait for a request.
-import type { Observer } from '../domain/ports.ts'
+import type { Observer, PendingImage } from '../domain/ports.ts'
+import type { Failure } from '../domain/signing-request.ts'
 
 export class Progress {
   readonly #observer: Observer
   readonly #waiting = new Map<string, Set<() => void>>()
+  /** Why images wait, by request and position; until they move. */
+  readonly #reasons = new Map<string, Map<number, Failure>>()
 
   constructor(observer: Observer) {
     this.#observer = observer
   }
 
   requestChanged(event: Parameters<Observer['requestChanged']>[0]): void {
+    this.#reasons.get(event.request)?.delete(event.position)
+    if (this.#reasons.get(event.request)?.size === 0) this.#reasons.delete(event.request)
     this.#tell(() => {
       this.#observer.requestChanged(event)
     })
     for (const wake of this.#waiting.get(event.request) ?? []) wake()
+  }
+
+  /** These images stay as they are until somebody is back in reach. */
+  waits(images: readonly PendingImage[], reason: Failure): void {
+    for (const { request, position } of images) {
+      this.#reasons.set(request, (this.#reasons.get(request) ?? new Map<number, Failure>()).set(position, reason))
+    }
+  }
+
+  /** Why the image waits, if it does. */
+  reason(request: string, position: number): Failure | undefined {
+    return this.#reasons.get(request)?.get(position)
   }
 
   publicationFinished(event: Parameters<Observer['publicationFinished']>[0]): void {

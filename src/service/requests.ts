@@ -44,7 +44,15 @@ export class Requests implements RequestService {
         request: id.slice(0, 64),
       })
     }
-    return request
+    return this.#withReasons(request)
+  }
+
+  #withReasons(request: SigningRequest): SigningRequest {
+    const images = request.images.map((image, position) => {
+      const waiting = this.#progress.reason(request.id, position)
+      return waiting === undefined || isFinal(image.record.status) ? image : { ...image, waiting }
+    })
+    return { ...request, images }
   }
 
   list(

@@ -35,7 +35,7 @@ type Sight =
   | { readonly seen: 'base' }
   | { readonly seen: 'moved' }
   | { readonly seen: 'broken'; readonly error: Failure }
-  | { readonly seen: 'nothing' }
+  | { readonly seen: 'nothing'; readonly error: unknown }
 
 export class PublicationSteps {
   readonly #dependencies: ServiceDependencies
@@ -82,7 +82,7 @@ export class PublicationSteps {
     if (status === 'publishing') return this.#deliver(publication, images, { isSent: true })
     // Signed and not sent: only a base that has not moved may be built upon.
     const sight = await this.#look(publication)
-    if (sight.seen === 'nothing') return 'later'
+    if (sight.seen === 'nothing') return this.#wait(images, sight.error)
     if (sight.seen === 'broken') return this.#fail(publication, images, sight.error)
     return sight.seen === 'moved'
       ? this.#giveUp(id, publication, images, 'PUBLICATION_CONFLICT')
@@ -98,13 +98,18 @@ export class PublicationSteps {
     return this.#dependencies.keyHolder.changeTargets({ publication: id, gun, roles, changes, base: base.files })
   }
 
+  #wait(images: readonly PendingImage[], error: unknown): 'later' {
+    this.#images.wait(images, error)
+    return 'later'
+  }
+
   /** Nothing was sent, so nothing but a version of the key holder's own count is lost. */
   #notSigned(publication: Publication, images: readonly PendingImage[], error: unknown): Outcome {
     if (codeOf(error) === 'PUBLICATION_REPLAYED') {
       return this.#giveUp(publication.id, publication, images, 'PUBLICATION_REPLAYED')
     }
     // The intent stands until the key holder can be asked again; then a new one is formed.
-    if (isOutage(error)) return 'later'
+    if (isOutage(error)) return this.#wait(images, error)
     if (images.length > 1 && isFault('changeRefusal', error)) {
       this.#images.move(images, { type: 'conflict' })
       return 'split'
@@ -152,6 +157,7 @@ export class PublicationSteps {
 
   /** The attempts are used up. Unknown is never told as failed: it waits until somebody can be asked. */
   #undecided(publication: Publication, images: readonly PendingImage[], sight: Sight): Outcome {
+    if (sight.seen === 'nothing') return this.#wait(images, sight.error)
     if (sight.seen !== 'broken') return 'later'
     return this.#fail(publication, images, {
       code: 'PUBLICATION_NOT_PROVEN',
@@ -180,7 +186,7 @@ export class PublicationSteps {
       const isAnswer =
         error instanceof TufError || codeOf(error) === 'ROOT_PIN_MISMATCH' || isFault('observationRefusal', error)
       if (isAnswer) return { seen: 'broken', error: failureOf(error) }
-      if (error instanceof CodedError) return { seen: 'nothing' }
+      if (error instanceof CodedError) return { seen: 'nothing', error }
       throw error
     }
   }

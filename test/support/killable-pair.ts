@@ -28,8 +28,9 @@ export interface Answer {
 export class KillablePair {
   readonly server = new FakeTrustServer({ now: () => new Date() })
   readonly registry = new FakeRegistry()
+  /** Holds `data` of the daemon and `keys` of the key holder. */
+  readonly folder: string
   readonly #scope: Scope
-  readonly #folder: string
   readonly #script: string
   readonly #port: number
   readonly #running = new Map<Kind, KillableProcess>()
@@ -40,16 +41,17 @@ export class KillablePair {
   private constructor(scope: Scope, port: number) {
     this.#scope = scope
     this.#port = port
-    this.#folder = scope.folder('pair')
+    this.folder = scope.folder('pair')
     this.#script = compileKillable(scope)
   }
 
-  /** Both running, with an administrator's token; until the scope closes. */
-  static async start(scope: Scope): Promise<KillablePair> {
+  /** Both running, with an administrator's token; until the scope closes. `prepare` may mount something on their folders. */
+  static async start(scope: Scope, prepare: (folder: string) => void = () => undefined): Promise<KillablePair> {
     const pair = new KillablePair(scope, await freePort())
     const notary = await serveNotary(scope, pair.server)
     const registry = await serveRegistry(scope, pair.registry, HOST)
     pair.#writeFiles(notary.url, registry.url)
+    prepare(pair.folder)
     await pair.startAgain('key-holder')
     await pair.startAgain('daemon')
     await waitFor('the first token', () => (pair.#token() === '' ? undefined : true))
@@ -95,6 +97,33 @@ export class KillablePair {
     return body as SigningRequestJson
   }
 
+  async initialize(gun: string): Promise<void> {
+    const { status, body } = await this.call('POST', 'repositories', {
+      gun,
+      root: { kind: 'online' },
+      delegations: true,
+    })
+    if (status !== 201) throw new Error(`${gun}: ${status} ${JSON.stringify(body)}`)
+  }
+
+  /** Pushes an image and signs it: `published`, or `failed CODE`. */
+  async sign(gun: string, tag: string): Promise<string> {
+    this.registry.pushManifest(gun, tag, tag)
+    const [image] = (await this.finished((await this.submit(gun, tag)).id)).images
+    return image?.error === undefined ? String(image?.status) : `failed ${image.error.code}`
+  }
+
+  /** The code with which one submission is refused; undefined where it is taken. */
+  async refusal(gun: string, tag: string): Promise<string | undefined> {
+    this.registry.pushManifest(gun, tag, tag)
+    const { status, body } = await this.call('POST', 'signing-requests', { images: [`${gun}:${tag}`] }, `key-of-${tag}`)
+    return status < 300 ? undefined : (body as { code: string }).code
+  }
+
+  get operatorSocket(): string {
+    return join(this.folder, 'run/o.sock')
+  }
+
   /** The request once nothing can change any more. */
   async finished(id: string): Promise<SigningRequestJson> {
     return waitFor(`the end of ${id}`, async () => {
@@ -106,7 +135,7 @@ export class KillablePair {
 
   /** Status of the tag's image in the daemon's database, read beside whoever runs. */
   storedStatus(tag: string): string | undefined {
-    const database = new Connection(join(this.#folder, 'data/countersign.db'), { readonly: true })
+    const database = new Connection(join(this.folder, 'data/countersign.db'), { readonly: true })
     try {
       return database.prepare<[string], { status: string }>('SELECT status FROM images WHERE tag = ?').get(tag)?.status
     } finally {
@@ -116,7 +145,7 @@ export class KillablePair {
 
   /** Every version that the key holder's database holds signed or about to be signed. The key holder must not run. */
   signedPayloads(gun: string): { role: string; version: number; payloadSha256: string }[] {
-    const database = new Connection(join(this.#folder, 'keys/key-holder.db'))
+    const database = new Connection(join(this.folder, 'keys/key-holder.db'))
     try {
       return database
         .prepare<[string], { role: string; version: number; payloadSha256: string }>(
@@ -131,7 +160,7 @@ export class KillablePair {
   /** The audit log on disk, verified. */
   auditLog(): LogEntry[] {
     const entries: LogEntry[] = []
-    verifyAuditLog(join(this.#folder, 'keys/log'), {
+    verifyAuditLog(join(this.folder, 'keys/log'), {
       onEntry: (entry) => entries.push(JSON.parse(entry.toString('utf8')) as LogEntry),
     })
     return entries
@@ -143,24 +172,24 @@ export class KillablePair {
   }
 
   #load(kind: Kind): KillableProcess {
-    return new KillableProcess(this.#scope, this.#script, kind, join(this.#folder, `${kind}.json`))
+    return new KillableProcess(this.#scope, this.#script, kind, join(this.folder, `${kind}.json`))
   }
 
   #token(): string {
     try {
-      return readFileSync(join(this.#folder, 'data/admin.token'), 'utf8').trim()
+      return readFileSync(join(this.folder, 'data/admin.token'), 'utf8').trim()
     } catch {
       return ''
     }
   }
 
   #writeFiles(notaryUrl: string, registryUrl: string): void {
-    const at = (name: string): string => join(this.#folder, name)
+    const at = (name: string): string => join(this.folder, name)
     const write = (name: string, content: unknown): void => {
       const text = typeof content === 'string' ? content : JSON.stringify(content)
       writeFileSync(at(name), text, { mode: 0o600 })
     }
-    for (const name of ['data', 'run']) mkdirSync(at(name), { mode: 0o700 })
+    for (const name of ['data', 'keys', 'run']) mkdirSync(at(name), { mode: 0o700 })
     createUnlockKeyFile(at('unlock.key'))
     write('limits.yaml', LIMITS)
     write('key-holder.json', {

@@ -47,7 +47,7 @@ process.on('message', (message) => {
   start().then(
     () => process.send?.('done'),
     (error: unknown) => {
-      process.stderr.write(`${String(error)}\n`)
+      process.stderr.write(`${String((error as { code?: unknown }).code)} ${String(error)}\n`)
       process.exit(1)
     },
   )

@@ -83,8 +83,7 @@ describe('killed at every step of a publication', function () {
 
   before(async () => {
     pair = await KillablePair.start(scope)
-    const made = await pair.call('POST', 'repositories', { gun, root: { kind: 'online' }, delegations: true })
-    expect(made.status, JSON.stringify(made.body)).to.equal(201)
+    await pair.initialize(gun)
   })
   after(() => scope.close())
 
