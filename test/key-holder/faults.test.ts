@@ -2,11 +2,11 @@
 import { chmodSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { FileCustodian } from '../../src/key-holder/file-custodian.ts'
 import { createUnlockKeyFile } from '../../src/key-holder/main.ts'
 import { Connection } from '../../src/sqlite/connection.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { HeldRepository, initialization, put, TestKeyHolder } from '../support/key-holder.ts'
+import { countKeyUses } from '../support/key-uses.ts'
 import { Scope } from '../support/scope.ts'
 
 describe('faults of the key holder', () => {
@@ -21,22 +21,6 @@ describe('faults of the key holder', () => {
   })
   afterEach(() => scope.close())
 
-  /** Whether a private key is used within. */
-  async function countUses(work: () => Promise<unknown>): Promise<number> {
-    const sign = Object.getOwnPropertyDescriptor(FileCustodian.prototype, 'sign')!.value as FileCustodian['sign']
-    let uses = 0
-    FileCustodian.prototype.sign = function (...args) {
-      uses++
-      return sign.apply(this, args)
-    }
-    try {
-      await work()
-    } finally {
-      FileCustodian.prototype.sign = sign
-    }
-    return uses
-  }
-
   it('attack: Audit cannot be written: a log that cannot be written: nothing is signed, and the same request is signed when it can be', async () => {
     const files = repository.files()
     const entries = join(holder.folder, 'log/tile/entries')
@@ -45,7 +29,7 @@ describe('faults of the key holder', () => {
     rmSync(entries, { recursive: true })
     writeFileSync(entries, 'not a folder')
     const request = { files, publication: 'during-the-fault' }
-    const uses = await countUses(async () => {
+    const uses = await countKeyUses(async () => {
       await expectCodeAsync('AUDIT_LOG_UNWRITABLE', () => repository.change([put('1.0')], request))
       await expectCodeAsync('AUDIT_LOG_UNWRITABLE', () => repository.change([put('1.0')], request))
       const init = initialization('registry.example.com/team/other')
@@ -63,7 +47,9 @@ describe('faults of the key holder', () => {
     const checkpoint = join(holder.folder, 'log/checkpoint')
     rmSync(checkpoint)
     mkdirSync(checkpoint)
-    const uses = await countUses(() => expectCodeAsync('AUDIT_LOG_UNWRITABLE', () => repository.change([put('1.0')])))
+    const uses = await countKeyUses(() =>
+      expectCodeAsync('AUDIT_LOG_UNWRITABLE', () => repository.change([put('1.0')])),
+    )
     expect(uses).to.equal(0)
   })
 
@@ -90,7 +76,7 @@ describe('faults of the key holder', () => {
         )
       })
       await holder.start()
-      const uses = await countUses(() =>
+      const uses = await countKeyUses(() =>
         expectCodeAsync('STATE_UNWRITABLE', () => {
           const files = repository.files()
           return holder.service.call('change-targets', repository.request([put('1.0')], { files }), files)
@@ -110,7 +96,7 @@ describe('faults of the key holder', () => {
       database.exec('UPDATE role_versions SET signed_version = 1')
     })
     await holder.start()
-    const uses = await countUses(() =>
+    const uses = await countKeyUses(() =>
       expectCodeAsync('STATE_UNWRITABLE', () =>
         holder.service.call('change-targets', repository.request([put('1.1')], { files: older }), older),
       ),

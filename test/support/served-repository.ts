@@ -30,7 +30,7 @@ export class ServedRepository {
   readonly builder: RepositoryBuilder
   /** By the names of a trust server. */
   readonly published = new Map<string, Uint8Array>()
-  /** Every snapshot and timestamp that was given out, in this order, each once. */
+  /** Every snapshot and timestamp that was published, in this order, each once. */
   readonly history: Uint8Array[] = []
 
   constructor(holder: TestKeyHolder, gun = SERVED_GUN) {
@@ -85,6 +85,8 @@ export class ServedRepository {
       files,
     )
     for (const [role, bytes] of files) this.#publish(role, bytes)
+    const uploaded = files.get(SNAPSHOT)
+    if (uploaded !== undefined) this.take(new Map([[SNAPSHOT, uploaded]]))
     this.take(attachments)
     return response
   }
