@@ -6,12 +6,10 @@ import type { KeyObject } from 'node:crypto'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { encodeVerifierKey, signCheckpoint, verifyCheckpoint, type Checkpoint } from './checkpoint.ts'
 import type { StateDatabase } from './database.ts'
-import { writeContentDurably, writeDurably } from './durable-file.ts'
+import { writeDurably } from './durable-file.ts'
 import { leafHash, perfectRoot, rootHash, TILE_WIDTH, type Nodes } from './merkle.ts'
 import { encodeBundle, MAX_ENTRY_BYTES, partialFolder, tilePath, tilesOf } from './tiles.ts'
 
-/** How long entries that no signature waits for may stand in the database alone, in milliseconds. */
-const PUBLISH_DELAY_MS = 100
 /** Entry bundles that are compared at start. */
 const BUNDLES_CHECKED = 16
 
@@ -23,9 +21,6 @@ export class AuditLog {
   readonly #database: StateDatabase
   readonly #privateKey: KeyObject
   readonly #step: (step: 'tiles-written') => void
-  readonly #onFailure: (error: unknown) => void
-  #timer: NodeJS.Timeout | undefined
-  #isFailing = false
   #published: Checkpoint | undefined
   #note = ''
 
@@ -36,8 +31,6 @@ export class AuditLog {
     publicKey: KeyObject
     privateKey: KeyObject
     step: (step: 'tiles-written') => void
-    /** Hears of a failure that no caller waits for. */
-    onFailure: (error: unknown) => void
   }) {
     this.#folder = o.folder
     this.origin = o.origin
@@ -45,7 +38,6 @@ export class AuditLog {
     this.#database = o.database
     this.#privateKey = o.privateKey
     this.#step = o.step
-    this.#onFailure = o.onFailure
   }
 
   /** Number of entries committed. */
@@ -87,54 +79,22 @@ export class AuditLog {
   }
 
   /**
-   * Publishes within a moment, together with what else comes: for entries that no signature waits for. They are durable in the
-   * database already; a crash before leaves files that the next start brings up to date. Where the last attempt failed it
-   * publishes at once, so that the caller hears of a log that cannot be written.
-   * @throws KeyHolderError AUDIT_LOG_UNWRITABLE
-   */
-  publishSoon(): void {
-    if (this.#isFailing) {
-      this.publish()
-      return
-    }
-    this.#timer ??= setTimeout(() => {
-      try {
-        this.publish()
-      } catch (error) {
-        this.#onFailure(error)
-      }
-    }, PUBLISH_DELAY_MS)
-  }
-
-  /**
    * Writes tiles, bundles and checkpoint up to the last committed entry, each flushed. Nothing may be signed before it returns.
    * A crash before the checkpoint leaves tiles that no checkpoint names yet; a crash after it leaves nothing to do.
    * @throws KeyHolderError AUDIT_LOG_UNWRITABLE
    */
   publish(): void {
-    clearTimeout(this.#timer)
-    this.#timer = undefined
-    // Stands unless everything below has succeeded.
-    this.#isFailing = true
-    this.#publish()
-    this.#isFailing = false
-  }
-
-  #publish(): void {
     const size = this.size
     const from = this.#published?.size ?? 0
     if (size === from) return
     try {
       for (const { level, index, width } of tilesOf(size, from)) {
         const first = index * TILE_WIDTH
-        // Their names become durable with the checkpoint's, or the next start writes the files again.
-        this.#writeFile(tilePath(level, index, width), this.#tile(level, first, width), writeContentDurably)
-        if (level === 0) {
-          this.#writeFile(tilePath('entries', index, width), this.#bundle(first, width), writeContentDurably)
-        }
+        this.#writeFile(tilePath(level, index, width), this.#tile(level, first, width))
+        if (level === 0) this.#writeFile(tilePath('entries', index, width), this.#bundle(first, width))
       }
       this.#step('tiles-written')
-      const checkpoint = { origin: this.origin, size, rootHash: rootHash(size, this.#edgeNodes(size)) }
+      const checkpoint = { origin: this.origin, size, rootHash: rootHash(size, this.#nodes) }
       const note = signCheckpoint(checkpoint, this.#privateKey)
       this.#writeFile('checkpoint', Buffer.from(note))
       this.#published = checkpoint
@@ -174,11 +134,6 @@ export class AuditLog {
     this.publish()
   }
 
-  /** Ends the wait of `publishSoon`. What was not published is published by the next start. */
-  close(): void {
-    clearTimeout(this.#timer)
-  }
-
   readonly #nodes: Nodes = (level, index) => {
     const row = this.#database.all<{ hash: Buffer }>(
       'SELECT hash FROM log_nodes WHERE level = ? AND position = ?',
@@ -187,18 +142,6 @@ export class AuditLog {
     )[0]
     if (row === undefined) throw damaged('a node is missing', index)
     return row.hash
-  }
-
-  /** As `#nodes`, with the newest tile of each level read at once: the root of a growing log is made of them. */
-  #edgeNodes(size: number): Nodes {
-    const tiles = tilesOf(size, size - 1).map(({ level, index, width }) => {
-      const first = index * TILE_WIDTH
-      return { level, first, hashes: this.#hashes(level, first, width) }
-    })
-    return (level, index) => {
-      const tile = tiles.find((one) => one.level === level)
-      return tile?.hashes[index - tile.first] ?? this.#nodes(level, index)
-    }
   }
 
   #tile(level: number, first: number, width: number): Buffer {
@@ -269,9 +212,9 @@ export class AuditLog {
     }
   }
 
-  #writeFile(path: string, bytes: Uint8Array, write: (path: string, bytes: Uint8Array) => void = writeDurably): void {
+  #writeFile(path: string, bytes: Uint8Array): void {
     try {
-      write(join(this.#folder, path), bytes)
+      writeDurably(join(this.#folder, path), bytes)
     } catch (cause) {
       throw new KeyHolderError(
         'AUDIT_LOG_UNWRITABLE',

@@ -1,5 +1,4 @@
 // The parts that operations work with, and the one commit point that all of them use.
-import type { FileCache } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type {
   Attachments,
@@ -36,8 +35,6 @@ export interface Holder {
   readonly log: AuditLog
   readonly custodian: FileCustodian
   readonly limits: Limits
-  /** Parsed metadata by content: spares work, and decides nothing. Empty after a start. */
-  readonly cache: FileCache
   readonly identity: {
     readonly uid: number
     readonly pid: number
@@ -73,23 +70,6 @@ export type AuditRecord = Readonly<Record<string, unknown>> & {
  * @throws KeyHolderError STATE_UNWRITABLE, AUDIT_LOG_UNWRITABLE; whatever `change` throws
  */
 export function commit<T>(holder: Holder, records: readonly AuditRecord[], change: () => T): T {
-  const result = commitUnpublished(holder, records, change)
-  holder.log.publish()
-  holder.step('log-published')
-  return result
-}
-
-/**
- * The same for a change that no key is used for: the records are as durable, and the log's files follow within a moment.
- * @throws KeyHolderError STATE_UNWRITABLE, AUDIT_LOG_UNWRITABLE where the log could not be written before; whatever `change` throws
- */
-export function commitForLater<T>(holder: Holder, records: readonly AuditRecord[], change: () => T): T {
-  const result = commitUnpublished(holder, records, change)
-  holder.log.publishSoon()
-  return result
-}
-
-function commitUnpublished<T>(holder: Holder, records: readonly AuditRecord[], change: () => T): T {
   const at = holder.now().toISOString()
   const result = holder.database.write(() => {
     const changed = change()
@@ -97,6 +77,8 @@ function commitUnpublished<T>(holder: Holder, records: readonly AuditRecord[], c
     return changed
   })
   holder.step('committed')
+  holder.log.publish()
+  holder.step('log-published')
   return result
 }
 

@@ -31,13 +31,8 @@ interface Row {
   created_at: string
 }
 
-/** A key takes a few kilobytes. */
-const MAX_KEYS_REMEMBERED = 4096
-
 export class KeyTable {
   readonly #database: StateDatabase
-  /** Public keys as they were read before, by type and value, so that each is imported once. */
-  readonly #read = new Map<string, PublicKey>()
 
   constructor(database: StateDatabase) {
     this.#database = database
@@ -57,7 +52,7 @@ export class KeyTable {
   }
 
   ofGun(gun: Gun): StoredKey[] {
-    return this.#database.all<Row>('SELECT * FROM keys WHERE gun = ? ORDER BY created_at, role', gun).map(this.#toKey)
+    return this.#database.all<Row>('SELECT * FROM keys WHERE gun = ? ORDER BY created_at, role', gun).map(toKey)
   }
 
   ofRole(gun: Gun, role: RoleName): StoredKey | undefined {
@@ -73,29 +68,11 @@ export class KeyTable {
       canonicalKeyId,
     )[0]
     if (row === undefined) throw new KeyHolderError('KEY_NOT_FOUND', 'There is no such key here.', { keyRef })
-    return this.#toKey(row)
+    return toKey(row)
   }
 
   all(): StoredKey[] {
-    return this.#database.all<Row>('SELECT * FROM keys').map(this.#toKey)
-  }
-
-  /** @throws KeyHolderError KEY_FILE_DAMAGED where the public key is not the one that its ID names */
-  readonly #toKey = (row: Row): StoredKey => {
-    const publicKey = this.#publicKey(row)
-    if (publicKey.canonicalKeyId !== row.canonical_key_id) throw damaged(row)
-    const role = parseRoleName(row.role)
-    return { gun: row.gun as Gun, role, publicKey, createdAt: row.created_at, sealed: row.sealed }
-  }
-
-  #publicKey(row: Row): PublicKey {
-    const text = `${row.key_type} ${row.public_value}`
-    const known = this.#read.get(text)
-    if (known !== undefined) return known
-    const publicKey = readPublicKey(row)
-    if (this.#read.size >= MAX_KEYS_REMEMBERED) this.#read.clear()
-    this.#read.set(text, publicKey)
-    return publicKey
+    return this.#database.all<Row>('SELECT * FROM keys').map(toKey)
   }
 }
 
@@ -103,16 +80,22 @@ export function keyRefOf(key: { readonly gun: Gun; readonly publicKey: PublicKey
   return `sealed:${key.gun}#${key.publicKey.canonicalKeyId}` as KeyRef
 }
 
-function readPublicKey(row: Row): PublicKey {
+/** @throws KeyHolderError KEY_FILE_DAMAGED where the public key is not the one that its ID names */
+function toKey(row: Row): StoredKey {
   const value: JsonValue = new Map<string, JsonValue>([
     ['keytype', row.key_type],
     ['keyval', new Map([['public', row.public_value]])],
   ])
   try {
-    return parsePublicKey(value)
+    const publicKey = parsePublicKey(value)
+    if (publicKey.canonicalKeyId === row.canonical_key_id) {
+      const role = parseRoleName(row.role)
+      return { gun: row.gun as Gun, role, publicKey, createdAt: row.created_at, sealed: row.sealed }
+    }
   } catch (cause) {
     throw damaged(row, cause)
   }
+  throw damaged(row)
 }
 
 function damaged(row: Row, cause?: unknown): KeyHolderError {

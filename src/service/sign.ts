@@ -4,7 +4,6 @@
 import {
   changesTargets,
   CodedError,
-  type FileCache,
   type Gun,
   TufError,
   targetsOf,
@@ -61,7 +60,7 @@ export class PublicationSteps {
       this.#passed('signed')
       // 6. Check it before it leaves the house: the difference to the base is exactly what was declared. A crash before or after
       //    leaves the intent, as at 5.
-      files = verifySigned(intent, signed, this.#dependencies.cache)
+      files = verifySigned(intent, signed)
       this.#passed('bytes-checked')
     } catch (error) {
       return this.#notSigned(publication, images, error)
@@ -236,11 +235,7 @@ export class PublicationSteps {
 }
 
 /** @throws DomainError SIGNED_ROLES_UNEXPECTED; TufError where the bytes are not the declared change */
-function verifySigned(
-  { publication, base }: Intent,
-  signed: readonly SignedRole[],
-  cache: FileCache | undefined,
-): readonly SignedRole[] {
+function verifySigned({ publication, base }: Intent, signed: readonly SignedRole[]): readonly SignedRole[] {
   const expected = [...publication.roles].sort()
   const received = signed.map(({ role }) => role).sort()
   if (expected.join(' ') !== received.join(' ')) throw unexpected(publication.gun, 'roles')
@@ -248,8 +243,6 @@ function verifySigned(
   for (const { role, version, sha256, bytes } of signed) {
     const verified = verifyNextVersion(base, role, bytes, changes)
     if (verified.sha256 !== sha256 || verified.metadata.version !== version) throw unexpected(publication.gun, role)
-    // Read back, it need not be parsed once more.
-    cache?.add(role, verified)
   }
   return signed
 }

@@ -24,7 +24,6 @@ describe('the audit log', () => {
       origin: 'test.example.com/audit',
       database,
       step: () => undefined,
-      onFailure: () => undefined,
       ...keys,
     })
   }
@@ -112,7 +111,6 @@ describe('the audit log', () => {
       origin: 'test.example.com/audit',
       database: otherDatabase,
       step: () => undefined,
-      onFailure: () => undefined,
       ...keys,
     })
     rewritten.open()
@@ -131,7 +129,6 @@ describe('the audit log', () => {
       origin: 'test.example.com/audit',
       database,
       step: () => undefined,
-      onFailure: () => undefined,
       ...generateKeyPairSync('ed25519'),
     })
     expectCode('AUDIT_LOG_DAMAGED', () => verifyAuditLog(join(top, 'log'), { verifierKey: other.verifierKey }))

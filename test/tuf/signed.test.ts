@@ -80,7 +80,8 @@ describe('metadata of the samples', () => {
       ]
       for (const file of files) {
         verifyNormalFormFile(file)
-        const again = attachSignatures(file, file.signatures)
+        const { signed, message, signatures } = file
+        const again = attachSignatures({ role: ROOT, version: 1, signed, message }, signatures)
         expect(Buffer.from(again).equals(file.bytes)).to.equal(true)
       }
     })
@@ -203,7 +204,7 @@ describe('the envelope', () => {
   })
 
   it('answers any bytes with a value or a code', () => {
-    const bytes = attachSignatures({ message }, [])
+    const bytes = attachSignatures({ role: RELEASES, version: 7, signed, message }, [])
     fc.assert(
       fc.property(fc.nat(bytes.length - 1), fc.nat(255), fc.nat(bytes.length), (at, value, end) => {
         const changed = Buffer.from(bytes)
