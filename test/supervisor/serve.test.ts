@@ -125,8 +125,11 @@ describe('serve', function () {
   it('starts a key holder that was killed again, and is not ready meanwhile', async () => {
     const server = await serve()
     await until('it is ready', () => isReady(server))
+    // An answer of the key holder counts for a second, in which the next one may be up already: the last answer has to be old.
+    await new Promise((wake) => setTimeout(wake, 1_100))
     const [pid = 0] = keyHolderPids()
     process.kill(pid, 'SIGKILL')
+    await until('it is dead', () => !isAlive(pid))
     await until('it is not ready', async () => !(await isReady(server)))
     await until('it is ready again', () => isReady(server))
     expect(keyHolderPids()).to.have.length(2)
