@@ -24,6 +24,8 @@ export interface ApiCall<T> {
   /** Asks the server to hold its answer back for up to this many milliseconds. */
   readonly waitMs?: number
   readonly idempotencyKey?: string
+  /** For what is larger than any resource. */
+  readonly maxAnswerBytes?: number
 }
 
 const problemSchema = z.looseObject({
@@ -62,7 +64,7 @@ export class ApiClient {
   /** @throws ApiProblem, CliError SERVER_*, INTERRUPTED */
   async call<T>(call: ApiCall<T>): Promise<T> {
     const response = await this.#send(call)
-    const bytes = await this.#read(response)
+    const bytes = await this.#read(response, call.maxAnswerBytes ?? MAX_ANSWER_BYTES)
     if (response.statusCode >= 200 && response.statusCode < 300) {
       const parsed = call.answer.safeParse(bytes.byteLength === 0 ? undefined : parseJsonText(bytes))
       if (parsed.success) return parsed.data
@@ -102,20 +104,20 @@ export class ApiClient {
     }
   }
 
-  async #read(response: Dispatcher.ResponseData): Promise<Buffer> {
+  async #read(response: Dispatcher.ResponseData, maxBytes: number): Promise<Buffer> {
     const chunks: Buffer[] = []
     let length = 0
     try {
       for await (const chunk of response.body as AsyncIterable<Buffer>) {
         length += chunk.byteLength
-        if (length > MAX_ANSWER_BYTES) break
+        if (length > maxBytes) break
         chunks.push(chunk)
       }
     } catch (cause) {
       throw this.#connectionError(cause)
     }
-    if (length > MAX_ANSWER_BYTES) {
-      throw new CliError('SERVER_ANSWER_TOO_LARGE', `The answer of ${this.origin} exceeds ${MAX_ANSWER_BYTES} bytes.`)
+    if (length > maxBytes) {
+      throw new CliError('SERVER_ANSWER_TOO_LARGE', `The answer of ${this.origin} exceeds ${maxBytes} bytes.`)
     }
     return Buffer.concat(chunks)
   }

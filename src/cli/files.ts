@@ -1,7 +1,8 @@
 // Files that the command line reads and writes for its user: limited in size, and never replacing what is there.
 // Secrets are read by config/secret-file.ts, which also checks who else could read them.
-import { constants } from 'node:fs'
-import { open, rm, type FileHandle } from 'node:fs/promises'
+import { constants, existsSync } from 'node:fs'
+import { chmod, mkdir, mkdtemp, open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { dirname, join, resolve } from 'node:path'
 import { CliError } from './errors.ts'
 
 /** The bytes of a regular file that is not a secret. @throws CliError FILE_UNREADABLE */
@@ -72,6 +73,48 @@ export async function reserveNewFile(path: string, mode: FileMode): Promise<Rese
   }
 }
 
+/** Before the work begins. @throws CliError FILE_EXISTS */
+export function refuseExisting(path: string): void {
+  if (existsSync(path)) throw exists(path)
+}
+
+/**
+ * A new folder with these files, whole or not at all: it is written beside its place under another name, and then renamed.
+ * Everybody may read it.
+ * @param files by path below the folder, with `/` between folders
+ * @throws CliError FILE_EXISTS, FILE_UNWRITABLE
+ */
+export async function writeNewFolder(path: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+  refuseExisting(path)
+  const target = resolve(path)
+  const temporary = await mkdtemp(`${target}.`).catch((cause: unknown) => {
+    throw unwritable(path, cause)
+  })
+  try {
+    await chmod(temporary, 0o755)
+    for (const [name, bytes] of files) {
+      const file = join(temporary, name)
+      await mkdir(dirname(file), { recursive: true, mode: 0o755 })
+      await writeNewFile(file, bytes, 0o644)
+    }
+    await rename(temporary, target)
+    await syncFolder(dirname(target))
+  } catch (cause) {
+    await rm(temporary, { recursive: true, force: true })
+    if (cause instanceof CliError) throw cause
+    throw ['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(reasonOf(cause)) ? exists(path) : unwritable(path, cause)
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
 async function openForReading(path: string): Promise<FileHandle> {
   try {
     // Non-blocking, so that a named pipe cannot hang the command; it is refused as not regular.
@@ -86,11 +129,15 @@ async function openNew(path: string, mode: number): Promise<FileHandle> {
     return await open(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, mode)
   } catch (cause) {
     if (reasonOf(cause) !== 'EEXIST') throw unwritable(path, cause)
-    throw new CliError('FILE_EXISTS', `${path} exists already and is left alone.`, {
-      facts: { file: path },
-      next: 'Name another file, or move this one away first.',
-    })
+    throw exists(path)
   }
+}
+
+function exists(path: string): CliError {
+  return new CliError('FILE_EXISTS', `${path} exists already and is left alone.`, {
+    facts: { file: path },
+    next: 'Name another one, or move this one away first.',
+  })
 }
 
 function unreadable(path: string, why: string, cause?: unknown): CliError {

@@ -5,6 +5,7 @@ import { addConfigCommands } from './config-commands.ts'
 import { addDaemonCommands } from './daemon-commands.ts'
 import { pluginMetadata, withoutPluginName } from './docker-plugin.ts'
 import { EXIT, exitStatusOf, type ExitStatus } from './errors.ts'
+import { addExportCommand } from './export-command.ts'
 import { addOperatorCommands } from './operator-commands.ts'
 import { Output } from './output.ts'
 import { addRepositoryCommands } from './repository-commands.ts'
@@ -81,6 +82,7 @@ export function buildProgram(terminal: Terminal, perform: Perform): Command {
     .summary('manage repositories')
     .description('Repositories under management.')
   addRepositoryCommands(repositories, perform)
+  addExportCommand(repositories, perform)
   addOperatorCommands(repositories, perform)
   addRootCommands(program, perform)
   addTokenCommands(program, perform)

@@ -50,6 +50,18 @@ export const verificationsSchema = z.looseObject({
   ),
 })
 
+/** Metadata files as they are published; the content is base64. */
+export const publishedMetadataSchema = z.looseObject({
+  gun: text,
+  files: z
+    .array(
+      z.looseObject({ name: z.string().max(400), sha256: z.string().regex(/^[0-9a-f]{64}$/), content: z.base64() }),
+    )
+    .min(1)
+    .max(4000),
+})
+export type PublishedMetadataResource = z.infer<typeof publishedMetadataSchema>
+
 const namedKeys = z.looseObject({ Name: text, Keys: z.array(z.looseObject({ ID: text })).nullish() })
 
 /** The JSON of `docker trust inspect`. */

@@ -13,6 +13,7 @@ import { inspectionRoutes } from './inspections.ts'
 import type { Metrics } from './metrics.ts'
 import { metricsRoutes } from './metrics-route.ts'
 import { withOpenApi } from './openapi-route.ts'
+import { publishedMetadataRoutes } from './published-metadata.ts'
 import { repositoryRoutes } from './repositories.ts'
 import type { Route } from './route.ts'
 import { signingRequestRoutes } from './signing-requests.ts'
@@ -47,6 +48,7 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
       ...repositoryRoutes(services.repositories),
       ...verificationRoutes(services.verifications, maxImages),
       ...inspectionRoutes(services.verifications),
+      ...publishedMetadataRoutes(services.verifications),
       ...tokenRoutes(services.tokens),
       ...healthRoutes(o.probes),
       ...metricsRoutes(o.metrics, settings.metrics.open),

@@ -127,6 +127,21 @@ export interface NamedKeys {
   readonly Keys: readonly { readonly ID: string }[]
 }
 
+/** One metadata file, named as clients ask for it: `2.root.json`, `timestamp.json`, `targets/releases.<hex>.json`. */
+export interface PublishedFile {
+  readonly name: string
+  /** 64 hex digits */
+  readonly sha256: string
+  readonly bytes: Uint8Array
+}
+
+export interface PublishedMetadata {
+  readonly gun: Gun
+  readonly verifiedAt: Date
+  /** Roots oldest first, then the timestamp, then what it leads to. */
+  readonly files: readonly PublishedFile[]
+}
+
 export interface VerificationService {
   /** One verdict per image, in order. Grant `read` on every repository named, else NOT_PERMITTED for the whole call. */
   verify(
@@ -136,6 +151,8 @@ export interface VerificationService {
   ): Promise<readonly Verification[]>
   /** @throws DomainError REPOSITORY_NOT_PUBLISHED, TufError, NotaryError. Grant `read`. */
   inspect(principal: Principal, image: string): Promise<readonly TrustInspection[]>
+  /** Every file that a stock client asks for, verified from the pinned root. @throws as `inspect`. Grant `read`. */
+  published(principal: Principal, gun: Gun): Promise<PublishedMetadata>
 }
 
 export interface TokenService {

@@ -1,5 +1,5 @@
 // Verifies images as docker does, from the pinned root. An outage is never told as "not signed".
-import { CodedError, signersOf, targetsOf } from '@countersign/tuf'
+import { CodedError, type Gun, signersOf, targetsOf } from '@countersign/tuf'
 import { findTarget } from '@countersign/tuf'
 import {
   type ImageReference,
@@ -13,7 +13,8 @@ import { sha256Of } from '../domain/signed-entry.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import { inspection } from './inspect.ts'
 import { type LoadedRepository, loadRepository } from './load-repository.ts'
-import type { TrustInspection, Verdict, Verification, VerificationService } from './services.ts'
+import { publishedFiles } from './published-files.ts'
+import type { PublishedMetadata, TrustInspection, Verdict, Verification, VerificationService } from './services.ts'
 
 export class Verifications implements VerificationService {
   readonly #dependencies: ServiceDependencies
@@ -47,6 +48,12 @@ export class Verifications implements VerificationService {
     return [inspection(trusted, image, reference.tag)]
   }
 
+  async published(principal: Principal, gun: Gun): Promise<PublishedMetadata> {
+    this.#requireRead(principal, { gun })
+    const { trusted } = await loadRepository(this.#dependencies, gun)
+    return { gun, verifiedAt: trusted.verifiedAt, files: await publishedFiles(this.#dependencies, trusted) }
+  }
+
   async #verifyImage(
     reference: TaggedReference,
     load: Promise<LoadedRepository>,
@@ -75,7 +82,7 @@ export class Verifications implements VerificationService {
     }
   }
 
-  #requireRead(principal: Principal, { gun }: ImageReference): void {
+  #requireRead(principal: Principal, { gun }: Pick<ImageReference, 'gun'>): void {
     requireGrant(principal, 'read', gun)
     if (this.#dependencies.repositories.find(gun) === undefined) throw notPermitted('read', gun)
   }

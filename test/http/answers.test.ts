@@ -44,6 +44,7 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
     call: 'verify',
   },
   inspectImage: { path: `/v1/inspections?image=${encodedGun}%3A1.4`, status: 200, call: 'inspect' },
+  readPublishedMetadata: { path: `/v1/repositories/${encodedGun}/metadata`, status: 200, call: 'published' },
   listTokens: { path: '/v1/tokens', status: 200, call: 'listTokens' },
   createToken: {
     method: 'POST',

@@ -179,6 +179,14 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
             },
           ]),
         ),
+      published: () =>
+        Promise.resolve(
+          note('published', {
+            gun,
+            verifiedAt: at,
+            files: [{ name: '1.root.json', sha256: hex('{}'), bytes: Buffer.from('{}') }],
+          }),
+        ),
       ...overrides.verifications,
     },
     tokens: {
