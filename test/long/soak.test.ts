@@ -1,7 +1,7 @@
 // 10,000 signs over 20 repositories while every fifth call fails: nothing is lost, nothing doubled, nothing left unrecorded. Shows
 // its progress on standard error. COUNTERSIGN_TEST_SEED repeats the draws; COUNTERSIGN_TEST_SIGNS changes the number.
 import { expect } from 'chai'
-import { soak } from '../support/soak.ts'
+import { soak, SOAK_FAULTS } from '../support/soak.ts'
 
 const SIGNS = Number(process.env['COUNTERSIGN_TEST_SIGNS'] ?? 10_000)
 const tell = (line: string): void => {
@@ -20,6 +20,7 @@ describe(`${SIGNS} signs with faults in every fifth call`, function () {
     tell(`soak: faults: ${list(result.injected)}; restarts of the key holder ${result.restarts}`)
     tell(`soak: failed with a code and asked for again: ${list(result.failed) || 'none'}`)
     expect(result.faults).to.deep.equal([])
+    expect([...result.injected.keys()]).to.have.members(SOAK_FAULTS)
     expect(result.restarts).to.be.at.least(Math.floor(SIGNS / 200))
   })
 })

@@ -56,6 +56,18 @@ const LIMITS = `
 repositories: [{ gun: '*', initialize: true, versionsPerHour: 1000000, entriesPerHour: 1000000, maxEntries: 1000000 }]
 recordsPerHour: 1000000
 `
+/** Calls of the key holder that are struck. */
+const HOLDER_CALLS = ['changeTargets', 'observeRepository', 'appendRecord', 'repositoryStatus'] as const
+const UPLOAD_FAULTS = ['reset', 'VERSION', 'UPDATING', 'unavailable', 'lost', 'echo'] as const
+
+/** Every kind of fault. Each strikes at its first occasion, and after that by chance: a soak of any length meets them all. */
+export const SOAK_FAULTS: readonly string[] = [
+  ...['resolve', ...HOLDER_CALLS].flatMap((method) => [`${method} before`, `${method} after`]),
+  ...UPLOAD_FAULTS.map((kind) => `upload ${kind}`),
+  'save before',
+  'read reset',
+]
+
 /** One restart of the key holder for so many signs. */
 const SIGNS_PER_RESTART = 100
 /** Milliseconds. */
@@ -75,6 +87,8 @@ class Soak {
   readonly #o: SoakOptions
   readonly #chance = Chance.named('soak')
   readonly #injected = new Map<string, number>()
+  /** Kinds of faults that are still owed. */
+  readonly #due = new Set(SOAK_FAULTS)
   readonly #failed = new Map<string, number>()
   readonly #server = new FakeTrustServer(systemClock)
   readonly #registry = new FakeRegistry()
@@ -247,11 +261,7 @@ class Soak {
       source: client,
       publisher: client,
       resolver: this.#struck(this.#registry, ['resolve'], () => new RegistryError('REGISTRY_UNAVAILABLE', 'struck')),
-      keyHolder: this.#struck<KeyHolder>(
-        keyHolder,
-        ['changeTargets', 'observeRepository', 'appendRecord', 'repositoryStatus'],
-        unreachable,
-      ),
+      keyHolder: this.#struck<KeyHolder>(keyHolder, HOLDER_CALLS, unreachable),
       requests: this.#struckBefore(new SqliteRequestStore(database)),
       repositories: new SqliteRepositoryStore(database),
       tokens: new SqliteTokenStore(database),
@@ -278,9 +288,14 @@ class Soak {
   }
 
   #happens(name: string, rate: number): boolean {
-    if (!this.#isStruck || !this.#chance.happens(rate)) return false
+    if (!this.#isStruck || !(this.#due.delete(name) || this.#chance.happens(rate))) return false
     this.#injected.set(name, (this.#injected.get(name) ?? 0) + 1)
     return true
+  }
+
+  /** One that is still owed, or any. */
+  #kind<K extends string>(call: string, kinds: readonly K[]): K {
+    return kinds.find((kind) => this.#due.has(`${call} ${kind}`)) ?? this.#chance.pick(kinds)
   }
 
   /** Calls of these methods fail before their effect or after it. */
@@ -290,13 +305,11 @@ class Soak {
         const value: unknown = Reflect.get(target, property, target)
         if (typeof value !== 'function') return value
         return async (...parameters: unknown[]) => {
-          const isConcerned = methods.some((method) => method === property)
-          const isAfter = this.#chance.happens(0.5)
-          const moment = isAfter ? 'after' : 'before'
-          if (!isConcerned || !this.#happens(`${String(property)} ${moment}`, this.#o.rate)) {
-            return value.apply(target, parameters) as unknown
-          }
-          if (isAfter) await value.apply(target, parameters)
+          const method = methods.find((concerned) => concerned === property)
+          if (method === undefined) return value.apply(target, parameters) as unknown
+          const moment = this.#kind(method, ['before', 'after'])
+          if (!this.#happens(`${method} ${moment}`, this.#o.rate)) return value.apply(target, parameters) as unknown
+          if (moment === 'after') await value.apply(target, parameters)
           throw error()
         }
       },
@@ -327,7 +340,7 @@ class Soak {
       response.destroy()
       return true
     }
-    const kind = this.#chance.pick(['reset', 'VERSION', 'UPDATING', 'unavailable', 'lost', 'echo'] as const)
+    const kind = this.#kind('upload', UPLOAD_FAULTS)
     if (!this.#happens(`upload ${kind}`, rate)) return false
     if (kind === 'lost' || kind === 'echo') {
       // The server acts; its answer is lost, or is that to a second copy of the request.
