@@ -119,6 +119,8 @@ class Actor {
     switch (act.kind) {
       case 'publish': {
         const known = act.roles.filter((role) => builder.roles.has(role))
+        // Alice alone, while she is dropped.
+        if (known.length === 0) return
         for (const role of known) builder.role(role).version += act.skip
         builder.nextVersions(...known)
         return this.#own(...known)

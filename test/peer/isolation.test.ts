@@ -119,12 +119,15 @@ describe('the daemon’s user and the keys', function () {
   })
 
   it('the keys are in the key holder’s memory, and not in the daemon’s', async () => {
-    // Right after a signature, before the garbage collector has had a reason to run.
-    await countersign.must(['unsign', image.reference])
-    const inHolder = countInMemory(countersign.keyHolder.pid, secrets)
-    const names = [...inHolder].filter(([, count]) => count > 0).map(([name]) => name)
-    expect(names.some((name) => name.startsWith('unlock key'))).to.equal(true)
-    expect(names.some((name) => name.startsWith('delegation key'))).to.equal(true)
+    // Right after a signature a key is in memory, unless the garbage collector came first: so there are several.
+    const found = new Set<string>()
+    for (let round = 0; round < 8 && !found.has('delegation key'); round++) {
+      await countersign.must([round % 2 === 0 ? 'unsign' : 'sign', image.reference])
+      for (const [name, count] of countInMemory(countersign.keyHolder.pid, secrets)) {
+        if (count > 0) found.add(/^(unlock|delegation) key/.exec(name)?.[0] ?? name)
+      }
+    }
+    expect([...found]).to.include.members(['unlock key', 'delegation key'])
 
     const inDaemon = countInMemory(countersign.daemon.pid, new Map([...secrets, ['gun', Buffer.from(image.gun)]]))
     expect(inDaemon.get('gun')).to.be.greaterThan(0)
