@@ -76,6 +76,14 @@ export { findTarget, signersOf, signingRole, targetsOf, type SigningRole } from 
 export { changesTargets, editTargets, type DropTarget, type PutTarget, type TargetsChange } from './edit.ts'
 export { verifyNextVersion } from './next-version.ts'
 export {
+  renewTargets,
+  replaceDelegationKeys,
+  rolesListing,
+  type KeyReplacement,
+  type NextVersion,
+} from './replace-keys.ts'
+export { verifyKeyReplacement } from './verify-replacement.ts'
+export {
   describeChange,
   type ChangeDescription,
   type DelegationsChange,

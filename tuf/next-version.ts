@@ -20,7 +20,7 @@ import { signingRole } from './resolve.ts'
 import type { RoleName } from './role.ts'
 import { verifyNormalFormFile, type Received } from './signed.ts'
 import { parseTargets, type TargetsMetadata } from './targets.ts'
-import { verifyThreshold } from './threshold.ts'
+import { verifyThreshold, type RoleKeys } from './threshold.ts'
 import type { TrustedRepository } from './trusted.ts'
 
 /**
@@ -38,14 +38,37 @@ export function verifyNextVersion(
   const previous = previousTargets(repository, role)
   verifyChanges(repository, role, changes)
   const next = parseTargets(bytes, role)
-  verifyNormalFormFile(next)
-  verifyExpires(next)
-  verifySigners(repository, role, next)
-  verifyHigher(role, next.metadata.version, previous)
-  verifyNotExpired(role, next.metadata, repository.verifiedAt)
+  const signers = signingRole(repository, role)
+  verifyFollows(repository, next, {
+    name: role,
+    keys: new Map((signers?.keys ?? []).map((key) => [key.tufKeyId, key])),
+    threshold: signers?.threshold ?? 1,
+  })
   verifySameDelegations(role, previous, next)
   verifyDeclared(role, describeChange(previous?.metadata, next.metadata), changes, previous)
   return next
+}
+
+/**
+ * That a file may follow what the repository has, whatever it says: normal form, enough signatures of these keys and of no other, a
+ * higher version, not expired at `repository.verifiedAt`.
+ * @throws TufError NORMAL_FORM_*, NEXT_VERSION_DIFFERS, SIGNATURE_*, VERSION_*, ROLE_EXPIRED
+ */
+export function verifyFollows(repository: TrustedRepository, next: Received<TargetsMetadata>, signers: RoleKeys): void {
+  verifyNormalFormFile(next)
+  verifyExpires(next)
+  verifySigners(next, signers)
+  verifyHigher(signers.name, next.metadata.version, previousTargets(repository, signers.name))
+  verifyNotExpired(signers.name, next.metadata, repository.verifiedAt)
+}
+
+/** That no entry differs. @throws TufError NEXT_VERSION_DIFFERS */
+export function verifyContentKept(
+  role: RoleName,
+  previous: Received<TargetsMetadata>,
+  next: Received<TargetsMetadata>,
+): void {
+  verifyDeclared(role, describeChange(previous.metadata, next.metadata), [], previous)
 }
 
 /** The one form that we write, of the several that Notary writes. */
@@ -55,16 +78,17 @@ function verifyExpires({ signed, metadata }: Received<TargetsMetadata>): void {
   }
 }
 
-function verifySigners(repository: TrustedRepository, name: RoleName, next: Received<TargetsMetadata>): void {
-  const role = signingRole(repository, name)
-  const keys = new Map((role?.keys ?? []).map((key) => [key.tufKeyId, key]))
+function verifySigners(next: Received<TargetsMetadata>, signers: RoleKeys): void {
   // Notary counts further signatures of nobody, and we write none.
   for (const { keyId } of next.signatures) {
-    if (!keys.has(keyId)) {
-      throw new TufError('NEXT_VERSION_DIFFERS', 'A key signed that is not one of the role', { role: name, keyId })
+    if (!signers.keys.has(keyId)) {
+      throw new TufError('NEXT_VERSION_DIFFERS', 'A key signed that is not one of the role', {
+        role: signers.name,
+        keyId,
+      })
     }
   }
-  verifyThreshold(next, { name, keys, threshold: role?.threshold ?? 1 })
+  verifyThreshold(next, signers)
 }
 
 /** Compared as canonical text: order, duplicates and nulls included. */

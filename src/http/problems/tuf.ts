@@ -114,6 +114,8 @@ export const TUF_PROBLEMS = {
     'Whoever holds the targets key must add the delegation.',
   ),
   ROLE_UNUSABLE: refuse(502, 'The metadata of the role cannot be used', METADATA),
+  ROLE_NOT_PUBLISHED: refuse(409, 'The role has no file yet', 'Sign a tag in it first.'),
+  KEY_NOT_LISTED: refuse(409, 'No role lists the key', 'Read the status of the repository.'),
   TARGET_OUTSIDE_PATHS: refuse(
     409,
     'The role may not sign this tag',
