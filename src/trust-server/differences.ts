@@ -55,8 +55,9 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     id: 'D7',
     trap: 'Q16',
-    original: 'ends the connection without an answer where an upload is cut off',
-    ours: 'answers 400 `MALFORMED_UPLOAD`',
+    original:
+      'ends the connection without an answer, or takes the parts before, where an upload is cut off or unreadable',
+    ours: 'answers 400 `MALFORMED_UPLOAD`; `NO_FILENAME` where the headers of a part name no file',
     why: 'the client learns what happened',
   },
   {

@@ -1,8 +1,9 @@
 // An update as it comes in: multipart/form-data, one part for each role. Only the file name of a part counts, slash included (trap Q15);
 // field names do not. notary v0.7.0 server/handlers/default.go atomicUpdateHandler.
 import type { IncomingMessage } from 'node:http'
-import type { Readable } from 'node:stream'
-import { Busboy, type BusboyHeaders } from '@fastify/busboy'
+import { MIMEType } from 'node:util'
+import { Dicer } from '@fastify/busboy'
+import contentDisposition from 'content-disposition'
 import { parseRoleName, sha256Hex, TIMESTAMP, TufError, type RoleName } from '@countersign/tuf'
 import { invalidUpdate, ProtocolError } from './answers.ts'
 import type { Lease } from './memory-budget.ts'
@@ -33,7 +34,7 @@ export async function readUpload(
   lease: Lease,
 ): Promise<ReadonlyMap<RoleName, NewFile>> {
   if (Number(request.headers['content-length'] ?? 0) > limits.bodyBytes) throw tooLarge(limits.bodyBytes)
-  const reader = new UploadReader(request.headers, limits)
+  const reader = new UploadReader(request.headers['content-type'], limits)
   let length = 0
   try {
     // The stream is not destroyed when reading stops, or the client would see a broken connection in place of the answer.
@@ -71,54 +72,50 @@ export async function readForm(request: IncomingMessage): Promise<URLSearchParam
 }
 
 class UploadReader {
-  readonly #parser: Busboy
+  readonly #parser: Dicer
   readonly #limits: UploadLimits
   readonly #files = new Map<RoleName, NewFile>()
   #failure: ProtocolError | undefined
   #parts = 0
+  /** Parts that have begun and not ended. */
+  #open = 0
+  #isEnding = false
+  #isFinished = false
   #wake: () => void = () => undefined
 
-  constructor(headers: IncomingMessage['headers'], limits: UploadLimits) {
+  constructor(contentType: string | undefined, limits: UploadLimits) {
     this.#limits = limits
-    try {
-      this.#parser = new Busboy({
-        headers: { ...headers, 'content-type': headers['content-type'] ?? '' } satisfies BusboyHeaders,
-        preservePath: true,
-        limits: {
-          fileSize: limits.fileBytes,
-          parts: limits.parts + 1,
-          fieldSize: 1,
-          headerPairs: MAX_PART_HEADERS,
-          headerSize: MAX_PART_HEADER_BYTES,
-        },
-      })
-    } catch (cause) {
-      throw malformed('no multipart', cause)
+    const options = {
+      boundary: boundaryOf(contentType),
+      maxHeaderPairs: MAX_PART_HEADERS,
+      maxHeaderSize: MAX_PART_HEADER_BYTES,
     }
-    this.#parser.on('file', (_name, stream, filename) => {
-      this.#read(stream, filename)
-    })
-    this.#parser.on('field', () => {
-      this.#fail(new ProtocolError('NO_FILENAME'))
-    })
-    this.#parser.on('partsLimit', () => {
-      this.#fail(tooManyParts(limits.parts))
+    this.#parser = new Dicer(options)
+    this.#parser.on('part', (part) => {
+      this.#read(part)
     })
     this.#parser.on('error', (cause) => {
       this.#fail(malformed('unreadable', cause))
+    })
+    this.#parser.on('finish', () => {
+      this.#isFinished = true
+      this.#wakeAtEnd()
     })
   }
 
   async write(chunk: Buffer): Promise<void> {
     await this.#untilDone((done) => {
-      this.#parser.write(chunk, done)
+      this.#parser.write(chunk, () => {
+        done()
+      })
     })
   }
 
   async end(): Promise<ReadonlyMap<RoleName, NewFile>> {
-    await this.#untilDone((done) => {
-      this.#parser.once('finish', done)
+    await this.#untilDone(() => {
+      this.#isEnding = true
       this.#parser.end()
+      this.#wakeAtEnd()
     })
     this.#files.delete(TIMESTAMP)
     return this.#files
@@ -129,65 +126,99 @@ class UploadReader {
     await new Promise<void>((resolve) => {
       this.#wake = resolve
       work(resolve)
+      if (this.#failure !== undefined) resolve()
     })
     if (this.#failure === undefined) return
     this.#parser.destroy()
     throw this.#failure
   }
 
-  #read(stream: Readable & { truncated?: boolean }, filename: string | undefined): void {
+  /** The parser may be at its end before its last parts are. */
+  #wakeAtEnd(): void {
+    if (this.#isEnding && this.#isFinished && this.#open === 0) this.#wake()
+  }
+
+  #read(part: Dicer.PartStream): void {
     this.#parts++
     if (this.#parts > this.#limits.parts) this.#fail(tooManyParts(this.#limits.parts))
-    const role = this.#failure === undefined ? this.#roleOf(filename) : undefined
-    if (role === undefined) {
-      stream.resume()
-      return
-    }
-    const chunks: Buffer[] = []
-    stream.on('data', (chunk: Buffer) => {
-      if (this.#failure === undefined) chunks.push(chunk)
+    this.#open++
+    let headers: PartHeaders | undefined
+    let chunks: Buffer[] = []
+    let length = 0
+    part.on('header', (found) => {
+      headers = found as PartHeaders
     })
-    stream.on('limit', () => {
-      chunks.length = 0
-      this.#fail(tooLarge(this.#limits.fileBytes))
+    part.on('data', (chunk) => {
+      if (this.#failure !== undefined) return
+      length += chunk.length
+      if (length > this.#limits.fileBytes) {
+        chunks = []
+        this.#fail(tooLarge(this.#limits.fileBytes))
+      } else if (Buffer.isBuffer(chunk)) chunks.push(chunk)
     })
-    stream.on('error', (cause) => {
+    part.on('error', (cause) => {
       this.#fail(malformed('unreadable', cause))
     })
-    stream.on('end', () => {
-      if (this.#failure === undefined) this.#take(role, Buffer.concat(chunks))
+    part.on('end', () => {
+      this.#open--
+      // Here and not before, so that the first fault of an update is the one that is told.
+      if (this.#failure === undefined) this.#take(headers, chunks)
+      this.#wakeAtEnd()
     })
   }
 
-  #take(role: RoleName, bytes: Buffer): void {
+  #take(headers: PartHeaders | undefined, chunks: readonly Buffer[]): void {
     try {
-      const version = versionOf(bytes)
-      this.#files.set(role, { role, version, sha256: sha256Hex(bytes), bytes })
+      if (headers === undefined) throw malformed('a part without an end of its headers')
+      const role = roleOf(headers)
+      const bytes = Buffer.concat(chunks)
+      this.#files.set(role, { role, version: versionOf(bytes), sha256: sha256Hex(bytes), bytes })
     } catch (error) {
       if (!(error instanceof ProtocolError)) throw error
       this.#fail(error)
     }
   }
 
-  #roleOf(filename: string | undefined): RoleName | undefined {
-    const name = (filename ?? '').replace(/\.json$/, '')
-    if (name === '') {
-      this.#fail(new ProtocolError('NO_FILENAME'))
-      return undefined
-    }
-    try {
-      return parseRoleName(name)
-    } catch (error) {
-      if (!(error instanceof TufError)) throw error
-      this.#fail(new ProtocolError('INVALID_ROLE', { detail: printable(name) }))
-      return undefined
-    }
-  }
-
-  /** The first failure counts: parts are looked at in their order. */
   #fail(failure: ProtocolError): void {
     this.#failure ??= failure
     this.#wake()
+  }
+}
+
+/** By lower-case name. */
+type PartHeaders = Readonly<Record<string, readonly string[]>>
+
+/** @throws ProtocolError MALFORMED_UPLOAD */
+function boundaryOf(contentType = ''): string {
+  let type: MIMEType
+  try {
+    type = new MIMEType(contentType)
+  } catch (cause) {
+    throw malformed('no content type', cause)
+  }
+  const boundary = type.params.get('boundary') ?? ''
+  if (!/^multipart\/(form-data|mixed)$/.test(type.essence) || boundary === '') throw malformed('no multipart')
+  return boundary
+}
+
+/** @throws ProtocolError NO_FILENAME, INVALID_ROLE */
+function roleOf(headers: PartHeaders): RoleName {
+  const name = fileNameOf(headers['content-disposition']?.[0]).replace(/\.json$/, '')
+  if (name === '') throw new ProtocolError('NO_FILENAME')
+  try {
+    return parseRoleName(name)
+  } catch (error) {
+    if (!(error instanceof TufError)) throw error
+    throw new ProtocolError('INVALID_ROLE', { detail: printable(name) })
+  }
+}
+
+/** As Go's multipart.Part.FileName: whatever the type of the disposition is; empty where it cannot be read. */
+function fileNameOf(disposition = ''): string {
+  try {
+    return contentDisposition.parse(disposition).parameters['filename'] ?? ''
+  } catch {
+    return ''
   }
 }
 

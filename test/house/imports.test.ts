@@ -79,6 +79,7 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   'node-forge': ['tuf/'],
   koa: ['src/http/', 'src/trust-server/'],
   '@fastify/busboy': ['src/trust-server/'],
+  'content-disposition': ['src/trust-server/'],
   jose: ['src/trust-server/'],
   '@koa/router': ['src/http/'],
   'better-sqlite3': ['src/sqlite/'],

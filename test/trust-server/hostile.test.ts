@@ -64,6 +64,17 @@ describe('hostile traffic', () => {
     expect((await server.http.upload(GUN, empty)).status).to.equal(400)
   })
 
+  it('parts that name no file, alone and after good ones', async () => {
+    const nameless = `--${BOUNDARY}\r\nContent-Type: application/octet-stream\r\n\r\n{}\r\n`
+    const good = multipart({ targets: '{"signed":{"version":9}}' })
+      .toString()
+      .slice(0, -(BOUNDARY.length + 6))
+    for (const parts of [nameless, good + nameless, `--${BOUNDARY}\r\n\r\n\r\n`]) {
+      const body = Buffer.from(`${parts}--${BOUNDARY}--\r\n`)
+      expect(await server.http.upload(GUN, body)).to.include({ status: 400, code: 'NO_FILENAME' })
+    }
+  })
+
   it('headers of a part that do not end', async () => {
     const body = Buffer.from(`--${BOUNDARY}\r\nContent-Disposition: form-data; name="${'x'.repeat(300_000)}`)
     expect(await server.http.upload(GUN, body)).to.include({ status: 400, code: 'MALFORMED_UPLOAD' })

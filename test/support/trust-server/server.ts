@@ -1,6 +1,7 @@
 // A trust server on this machine, with the fake of the key holder behind it, and a client that says exactly what it is told.
 import { createHash } from 'node:crypto'
 import { request as httpRequest } from 'node:http'
+import { request as httpsRequest } from 'node:https'
 import { parseGun, parseRoleName, SNAPSHOT, TIMESTAMP, type Gun } from '@countersign/tuf'
 import { encodeMultipart } from '../../../src/notary/multipart.ts'
 import { createDatabase, type SqliteDatabase } from '../../../src/sqlite/database.ts'
@@ -81,22 +82,27 @@ export interface Call {
 
 export class HttpCaller {
   readonly #url: URL
+  readonly #ca: string | undefined
 
-  constructor(url: string) {
+  /** @param ca the authority (PEM) of a server over TLS */
+  constructor(url: string, ca?: string) {
     this.#url = new URL(url)
+    this.#ca = ca
   }
 
   /** Sends the path as it is. */
   call({ method = 'GET', path, headers = {}, body, isAuthorized = true }: Call): Promise<Answer> {
     const authorization = `Basic ${Buffer.from(`any:${TOKEN}`).toString('base64')}`
     return new Promise((resolve, reject) => {
-      const request = httpRequest(
+      const start = this.#url.protocol === 'https:' ? httpsRequest : httpRequest
+      const request = start(
         {
           host: this.#url.hostname,
           port: this.#url.port,
           method,
           path,
           agent: false,
+          ...(this.#ca !== undefined && { ca: this.#ca }),
           headers: { ...(isAuthorized && { authorization }), ...headers },
         },
         (response) => {
