@@ -42,6 +42,10 @@ const keyDescription = z.strictObject({
   canonicalKeyId: hex64,
   custody: text(64),
   createdAt: text(32),
+  /** `staged`: made to replace another key, listed nowhere yet. `replaced`: no longer listed. `retired`: destroyed. */
+  state: z.enum(['active', 'staged', 'replaced', 'retired']),
+  /** Canonical ID of the key that it was made to replace. */
+  replaces: hex64.optional(),
 })
 
 const roleState = z.strictObject({
@@ -192,6 +196,16 @@ export const OPERATIONS = {
     }),
     response: z.strictObject({ roles: z.array(signedRole) }),
   },
+  /**
+   * Puts the staged keys of a repository (`stage-key`) in the place of those that they were made for, as one publication: base
+   * targets with the successors, and every role that they sign, again, with its content unchanged. Checks, records and repeats like
+   * change-targets. Which keys is the operator's word, not the caller's.
+   */
+  'replace-keys': {
+    sockets: ['service'],
+    request: z.strictObject({ publication: text(64), gun, files, evidence }),
+    response: z.strictObject({ roles: z.array(signedRole) }),
+  },
   /** Verifies a read-back state (attachments) to the pinned root and raises the highest versions seen. */
   'observe-repository': {
     sockets: ['service', 'operator'],
@@ -225,6 +239,33 @@ export const OPERATIONS = {
       evidence,
     }),
     response: z.strictObject({ repository: repositoryState, key: publicKey, pem: text(65_536) }),
+  },
+  /**
+   * Makes the key that is to replace the one that signs this delegation now. It signs nothing until `replace-keys` was published, or
+   * the owner of the repository listed it. Idempotent while it is staged.
+   */
+  'stage-key': {
+    sockets: ['operator'],
+    request: z.strictObject({
+      gun,
+      role,
+      keyType: z.enum(['ecdsa', 'ed25519', 'rsa']).default('ecdsa'),
+      reason: text(1024),
+      evidence,
+    }),
+    response: z.strictObject({
+      key: publicKey,
+      tufKeyId: hex64,
+      canonicalKeyId: hex64,
+      pem: text(65_536),
+      replaces: hex64,
+    }),
+  },
+  /** Destroys the private half of a key that was replaced. Idempotent. */
+  'retire-key': {
+    sockets: ['operator'],
+    request: z.strictObject({ gun, canonicalKeyId: hex64, reason: text(1024), evidence }),
+    response: repositoryState,
   },
   /** Stops all signing for a repository. */
   freeze: {

@@ -4,6 +4,7 @@ import type { Gun, RoleName, TrustedRepository } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { Attachments, SocketName } from '../key-holder-protocol/operations.ts'
 import { commit, type AuditRecord, type Holder } from './holder.ts'
+import { movedKeys, type KeyMove } from './key-succession.ts'
 import type { PinnedRoot } from './repositories.ts'
 
 /** A version further above the highest known than this is an attack or an accident: versions rise by one per publication. */
@@ -24,6 +25,8 @@ export interface Base {
   readonly raised: readonly SeenFile[]
   /** The newer root, where the verified chain leads beyond the pinned one. */
   readonly newRoot?: PinnedRoot
+  /** Keys of ours whose place in the repository is another one now. */
+  readonly keysMoved: readonly KeyMove[]
 }
 
 /**
@@ -47,7 +50,8 @@ export function verifyBase(
     ({ role, version }) => version > (holder.versions.ofRole(gun, role).highestSeen?.version ?? 0),
   )
   const newRoot = pinOf(repository)
-  const base = { repository, raised, ...(newRoot.version > pinnedRoot.version && { newRoot }) }
+  const keysMoved = movedKeys(holder.keys.ofGun(gun), repository)
+  const base = { repository, raised, keysMoved, ...(newRoot.version > pinnedRoot.version && { newRoot }) }
   // All of them: the operator decides once.
   const foreign = seen.filter((file) => isForeign(holder, repository, file))
   const [first] = foreign
@@ -73,6 +77,7 @@ export function verifyBase(
 export function rememberBase(holder: Holder, gun: Gun, base: Base): void {
   for (const file of base.raised) holder.versions.raiseSeen(gun, file.role, file)
   if (base.newRoot !== undefined) holder.repositories.pin(gun, base.newRoot)
+  for (const { canonicalKeyId, state } of base.keysMoved) holder.keys.setState(gun, canonicalKeyId, state)
 }
 
 /** What a base teaches, for the audit log. */
@@ -85,6 +90,15 @@ export function recordsOf(base: Base, gun: Gun): AuditRecord[] {
   if (base.raised.length > 0) {
     const roles = base.raised.map(({ role, version, sha256 }) => ({ role, version, sha256 }))
     records.push({ kind: 'versions-seen', by: 'key-holder', gun, roles })
+  }
+  for (const { role, canonicalKeyId, state } of base.keysMoved) {
+    records.push({
+      kind: state === 'active' ? 'key-listed' : 'key-replaced',
+      by: 'key-holder',
+      gun,
+      role,
+      canonicalKeyId,
+    })
   }
   return records
 }

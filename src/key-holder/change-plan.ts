@@ -7,10 +7,14 @@ import {
   TARGETS,
   targetsOf,
   TIMESTAMP,
+  sha256Hex,
   signingRole,
   type Gun,
+  type NextVersion,
+  type Received,
   type RoleName,
   type TargetsChange,
+  type TargetsMetadata,
   type TrustedRepository,
   type UnsignedMetadata,
 } from '@countersign/tuf'
@@ -18,7 +22,9 @@ import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { verifyState } from './base.ts'
 import { checkAgreement } from './change-rules.ts'
 import type { Holder } from './holder.ts'
+import type { KeyState } from './key-table.ts'
 import type { RepositoryLimits } from './limits.ts'
+import type { Payload } from './payloads.ts'
 
 /** Three years, as Notary's clients write it (notary v0.7.0 const.go NotaryTargetsExpiry: 3 * 365 days). */
 export const TARGETS_LIFETIME_MS = 3 * 365 * 86_400_000
@@ -81,15 +87,41 @@ function planRole(
 ): PlannedRole | undefined {
   const { gun } = repository
   const signingKeys = checkSignable(holder, repository, role, changes)
-  const current = targetsOf(repository, role)?.metadata
-  const { highestSeen, highestSigned } = holder.versions.ofRole(gun, role)
+  const current = targetsOf(repository, role)
+  const { highestSeen } = holder.versions.ofRole(gun, role)
   if (current === undefined) checkAbsence(repository, role, highestSeen?.version)
-  checkEntries(limits, gun, role, current?.targets, changes)
-  const version = Math.max(current?.version ?? 0, highestSeen?.version ?? 0, highestSigned?.version ?? 0) + 1
+  checkEntries(limits, gun, role, current?.metadata.targets, changes)
+  const next = nextVersion(holder, gun, role, current)
+  const unsigned = verifyState(() => editTargets(repository, role, changes, next), gun)
+  return unsigned === undefined ? undefined : { unsigned, baseVersion: current?.metadata.version ?? 0, signingKeys }
+}
+
+/** Above everything seen or signed; versions that were signed and never published stay burnt. */
+export function nextVersion(
+  holder: Holder,
+  gun: Gun,
+  role: RoleName,
+  current: Received<TargetsMetadata> | undefined,
+): NextVersion {
+  const { highestSeen, highestSigned } = holder.versions.ofRole(gun, role)
+  const highest = [current?.metadata.version, highestSeen?.version, highestSigned?.version]
+  const version = Math.max(...highest.map((known) => known ?? 0)) + 1
   const now = holder.now().getTime()
-  const expiresAt = new Date(Math.floor((now + TARGETS_LIFETIME_MS) / 1000) * 1000)
-  const unsigned = verifyState(() => editTargets(repository, role, changes, { version, expiresAt }), gun)
-  return unsigned === undefined ? undefined : { unsigned, baseVersion: current?.version ?? 0, signingKeys }
+  return { version, expiresAt: new Date(Math.floor((now + TARGETS_LIFETIME_MS) / 1000) * 1000) }
+}
+
+/** What is recorded of a planned version before it is signed. */
+export function payloadOf(gun: Gun, publication: string, { unsigned, signingKeys }: PlannedRole): Payload {
+  const { role, version, message } = unsigned
+  return {
+    gun,
+    role,
+    version,
+    publication,
+    message: Buffer.from(message),
+    messageSha256: sha256Hex(message),
+    signingKeys,
+  }
 }
 
 /** Our keys that may sign the role, if they meet its threshold and its paths allow the tags. @throws KeyHolderError ROLE_NOT_SIGNABLE */
@@ -118,10 +150,14 @@ function checkSignable(
   return ours
 }
 
-function ourKeys(holder: Holder, repository: TrustedRepository, role: RoleName): PlannedRole['signingKeys'] {
+/** A key that was replaced signs no more, whoever lists it again. */
+const SIGNING: ReadonlySet<KeyState> = new Set<KeyState>(['active', 'staged'])
+
+/** Keys of ours that the role lists: canonical ID, and the ID under which it lists them. */
+export function ourKeys(holder: Holder, repository: TrustedRepository, role: RoleName): PlannedRole['signingKeys'] {
   const stored = holder.keys
     .ofGun(repository.gun)
-    .filter(({ role: made }) => ![ROOT, SNAPSHOT, TIMESTAMP].includes(made))
+    .filter(({ role: made, state }) => ![ROOT, SNAPSHOT, TIMESTAMP].includes(made) && SIGNING.has(state))
   const ours = new Set<string>(stored.map(({ publicKey }) => publicKey.canonicalKeyId))
   const keys = signingRole(repository, role)?.keys ?? []
   return keys.filter((key) => ours.has(key.canonicalKeyId)).map((key) => [key.canonicalKeyId, key.tufKeyId] as const)
@@ -171,7 +207,7 @@ function checkEntries(
   }
 }
 
-function notSignable(
+export function notSignable(
   gun: Gun,
   role: RoleName,
   why: string,

@@ -4,11 +4,10 @@ import type { Gun, TargetsChange } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { recordsOf, rememberBase, verifyBase, type Base } from './base.ts'
-import { parseTargetsRoles, planChange, type PlannedRole } from './change-plan.ts'
+import { parseTargetsRoles, payloadOf, planChange, type PlannedRole } from './change-plan.ts'
 import { checkLocks, checkRates, checkTags, countRates, rememberTags } from './change-rules.ts'
 import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
-import type { Payload } from './payloads.ts'
 import { chunkRecord } from './record-chunks.ts'
 import { signPayloads, type SignedFile } from './signing.ts'
 
@@ -33,7 +32,7 @@ export async function changeTargets(
         publication: request.publication,
       })
     }
-    return answer(await signPayloads(holder, holder.payloads.ofPublication(gun, publication)))
+    return signedAnswer(await signPayloads(holder, holder.payloads.ofPublication(gun, publication)))
   }
   const roles = parseTargetsRoles(request.roles, gun)
   const changes = request.changes.map(toChange)
@@ -48,7 +47,7 @@ export async function changeTargets(
   checkLocks(holder, limits, base.repository, changes)
   const planned = planChange(holder, limits, base.repository, roles, changes)
   checkRates(holder, limits, gun, planned.length, changes.length)
-  const payloads = planned.map((role): Payload => toPayload(gun, publication, role))
+  const payloads = planned.map((role) => payloadOf(gun, publication, role))
   holder.step('planned')
 
   // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns
@@ -70,10 +69,16 @@ export async function changeTargets(
   const files = await signPayloads(holder, payloads, ({ role, bytes }) => {
     verifyNextVersion(base.repository, role, bytes, changes)
   })
-  return answer(files)
+  return signedAnswer(files)
 }
 
-function answer(files: readonly SignedFile[]): Answer<'change-targets'> {
+interface SignedAnswer {
+  readonly response: { readonly roles: { role: string; version: number; sha256: string }[] }
+  readonly attachments: ReadonlyMap<string, Uint8Array>
+}
+
+/** Signed files as `change-targets` and `replace-keys` answer them. */
+export function signedAnswer(files: readonly SignedFile[]): SignedAnswer {
   return {
     response: { roles: files.map(({ role, version, sha256 }) => ({ role, version, sha256 })) },
     attachments: new Map(files.map(({ role, bytes }) => [role, bytes])),
@@ -84,19 +89,6 @@ function toChange(change: ChangeRequest['changes'][number]): TargetsChange {
   const name = parseTag(change.tag)
   if (change.kind === 'drop') return { kind: 'drop', name }
   return { kind: 'put', name, sha256: change.sha256, length: change.length }
-}
-
-function toPayload(gun: Gun, publication: string, { unsigned, signingKeys }: PlannedRole): Payload {
-  const { role, version, message } = unsigned
-  return {
-    gun,
-    role,
-    version,
-    publication,
-    message: Buffer.from(message),
-    messageSha256: sha256Hex(message),
-    signingKeys,
-  }
 }
 
 /** What makes two calls the same: everything but the publication. Texts are JSON strings, so nothing runs together. */

@@ -14,7 +14,9 @@ import { initializeRepository } from './initialize-repository.ts'
 import { createDelegationKey, exportPublicKey } from './key-creation.ts'
 import { observeRepository, pinRepository } from './observe-repository.ts'
 import type { Refusals } from './refusals.ts'
+import { replaceKeys } from './replace-keys.ts'
 import { repositoryStatus, status } from './repository-status.ts'
+import { retireKey, stageKey } from './staged-keys.ts'
 import { permitRecreation, serveDelete } from './serve-delete.ts'
 import { serveRefresh } from './serve-refresh.ts'
 import { serveState } from './serve-state.ts'
@@ -32,9 +34,12 @@ const HANDLERS: { readonly [N in OperationName]: Handler<N> } = {
   'initialize-repository': initializeRepository,
   'complete-initialization': completeInitialization,
   'change-targets': changeTargets,
+  'replace-keys': replaceKeys,
   'observe-repository': observeRepository,
   'append-record': appendRecord,
   'pin-repository': pinRepository,
+  'stage-key': stageKey,
+  'retire-key': retireKey,
   freeze,
   unfreeze,
   'server-key': serverKey,

@@ -48,6 +48,9 @@ export class FileCustodian implements Custodian {
     if (key.gun !== purpose.gun) {
       throw new KeyHolderError('KEY_NOT_FOUND', 'This key belongs to another repository.', { ...purpose })
     }
+    if (key.state === 'retired') {
+      throw new KeyHolderError('KEY_NOT_FOUND', 'The private half of this key was destroyed.', { ...purpose })
+    }
     if ((isServerRole(key.role) || isServerRole(purpose.role)) && key.role !== purpose.role) {
       throw new KeyHolderError('KEY_NOT_FOUND', 'This key belongs to another role.', { ...purpose })
     }
@@ -70,15 +73,15 @@ export class FileCustodian implements Custodian {
     const der = privateKey.export({ type: 'pkcs8', format: 'der' })
     try {
       const sealed = seal(der, this.#unlockKey, { gun, role, keyId: publicKey.canonicalKeyId })
-      return { gun, role, publicKey, createdAt, sealed }
+      return { gun, role, publicKey, createdAt, sealed, state: 'active' }
     } finally {
       der.fill(0)
     }
   }
 
-  /** Opens every stored key once. @throws KeyHolderError KEY_FILE_DAMAGED */
+  /** Opens every stored key once, but those that were destroyed. @throws KeyHolderError KEY_FILE_DAMAGED */
   checkAll(): void {
-    for (const key of this.#keys.all()) this.#unsealDer(key).fill(0)
+    for (const key of this.#keys.all()) if (key.state !== 'retired') this.#unsealDer(key).fill(0)
   }
 
   close(): void {

@@ -11,6 +11,12 @@ import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { KeyRef } from './custodian.ts'
 import type { StateDatabase } from './database.ts'
 
+/**
+ * `staged`: made to replace another key, and listed nowhere yet. `replaced`: its successor is listed, it is not. `retired`: replaced,
+ * and its private half destroyed.
+ */
+export type KeyState = 'active' | 'staged' | 'replaced' | 'retired'
+
 export interface StoredKey {
   readonly gun: Gun
   /** The role that the key was made for; the delegation key of a signer also signs `targets/releases`. */
@@ -18,7 +24,11 @@ export interface StoredKey {
   readonly publicKey: PublicKey
   /** RFC 3339. */
   readonly createdAt: string
+  /** Zeros for a retired key. */
   readonly sealed: Buffer
+  readonly state: KeyState
+  /** Canonical ID of the key that it was made to replace. */
+  readonly replaces?: string
 }
 
 interface Row {
@@ -29,6 +39,8 @@ interface Row {
   public_value: string
   sealed: Buffer
   created_at: string
+  state: KeyState
+  replaces: string | null
 }
 
 export class KeyTable {
@@ -40,7 +52,8 @@ export class KeyTable {
 
   insert(key: StoredKey): void {
     this.#database.run(
-      `INSERT INTO keys (gun, role, canonical_key_id, key_type, public_value, sealed, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO keys (gun, role, canonical_key_id, key_type, public_value, sealed, created_at, state, replaces)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       key.gun,
       key.role,
       key.publicKey.canonicalKeyId,
@@ -48,15 +61,31 @@ export class KeyTable {
       key.publicKey.publicValue,
       key.sealed,
       key.createdAt,
+      key.state,
+      key.replaces ?? null,
+    )
+  }
+
+  setState(gun: Gun, canonicalKeyId: string, state: Exclude<KeyState, 'retired'>): void {
+    this.#database.run('UPDATE keys SET state = ? WHERE gun = ? AND canonical_key_id = ?', state, gun, canonicalKeyId)
+  }
+
+  /** Overwrites the private half with zeros, in its place. The write-ahead log lets go of the old page at its next checkpoint. */
+  retire(gun: Gun, canonicalKeyId: string): void {
+    this.#database.run(
+      `UPDATE keys SET state = 'retired', sealed = zeroblob(length(sealed)) WHERE gun = ? AND canonical_key_id = ?`,
+      gun,
+      canonicalKeyId,
     )
   }
 
   ofGun(gun: Gun): StoredKey[] {
-    return this.#database.all<Row>('SELECT * FROM keys WHERE gun = ? ORDER BY created_at, role', gun).map(toKey)
+    return this.#database.all<Row>('SELECT * FROM keys WHERE gun = ? ORDER BY created_at, role, rowid', gun).map(toKey)
   }
 
+  /** The key that signs this role now. */
   ofRole(gun: Gun, role: RoleName): StoredKey | undefined {
-    return this.ofGun(gun).find((key) => key.role === role)
+    return this.ofGun(gun).find((key) => key.role === role && key.state === 'active')
   }
 
   /** @throws KeyHolderError KEY_NOT_FOUND */
@@ -90,7 +119,9 @@ function toKey(row: Row): StoredKey {
     const publicKey = parsePublicKey(value)
     if (publicKey.canonicalKeyId === row.canonical_key_id) {
       const role = parseRoleName(row.role)
-      return { gun: row.gun as Gun, role, publicKey, createdAt: row.created_at, sealed: row.sealed }
+      const { state, sealed } = row
+      const replaces = row.replaces === null ? {} : { replaces: row.replaces }
+      return { gun: row.gun as Gun, role, publicKey, createdAt: row.created_at, sealed, state, ...replaces }
     }
   } catch (cause) {
     throw damaged(row, cause)

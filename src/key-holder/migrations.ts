@@ -141,4 +141,12 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (gun, canonical_key_id)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- staged: made to replace another key, and listed nowhere yet. replaced: its successor is listed, it is not. retired: replaced, and
+  -- its private half destroyed.
+  ALTER TABLE keys ADD COLUMN state TEXT NOT NULL DEFAULT 'active'
+    CHECK (state IN ('active', 'staged', 'replaced', 'retired'));
+  -- canonical key ID of the key that it was made to replace
+  ALTER TABLE keys ADD COLUMN replaces TEXT;
+  `,
 ]

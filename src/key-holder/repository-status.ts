@@ -40,7 +40,7 @@ export function describeRepository(holder: Holder, gun: Gun): OperationResponse<
       },
     }),
     rootCustody,
-    keys: holder.keys.ofGun(gun).map(({ role, publicKey, createdAt }) => ({
+    keys: holder.keys.ofGun(gun).map(({ role, publicKey, createdAt, state, replaces }) => ({
       gun,
       role,
       keyType: publicKey.keyType,
@@ -48,6 +48,8 @@ export function describeRepository(holder: Holder, gun: Gun): OperationResponse<
       canonicalKeyId: publicKey.canonicalKeyId,
       custody: holder.custodian.kind,
       createdAt,
+      state,
+      ...(replaces !== undefined && { replaces }),
     })),
     roles: holder.versions.ofGun(gun),
   }

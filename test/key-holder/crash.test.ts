@@ -4,7 +4,7 @@ import { RELEASES } from '@countersign/tuf'
 import { expect } from 'chai'
 import type { Step } from '../../src/key-holder/holder.ts'
 import { crashAt } from '../support/crash-key-holder.ts'
-import { HeldRepository, initialization, put, TestKeyHolder } from '../support/key-holder.ts'
+import { EVIDENCE, HeldRepository, initialization, put, TestKeyHolder } from '../support/key-holder.ts'
 import { RepositoryBuilder } from '../support/repository-builder.ts'
 import { Scope } from '../support/scope.ts'
 
@@ -43,6 +43,38 @@ describe('a crash of the key holder', () => {
       const later = repository.request([put('1.1')])
       const next = await holder.service.call('change-targets', later, repository.files())
       expect(next.response.roles.map(({ version }) => version)).to.deep.equal([3, 3])
+    }).timeout(30_000)
+  }
+
+  for (const step of SIGNING_STEPS) {
+    it(`at the step ${step} of replacing a key`, async () => {
+      const repository = await HeldRepository.initialize(holder)
+      const { gun } = repository
+      const staging = { gun, role: 'targets/countersign', reason: 'yearly', evidence: EVIDENCE }
+      await holder.operator.call('stage-key', staging)
+      const files = repository.files()
+      const request = { publication: `crash-at-${step}`, gun, files: [...files.keys()], evidence: EVIDENCE }
+      await crashAt(holder, step, 1, () => holder.service.call('replace-keys', request, files))
+      const { response, attachments } = await holder.service.call('replace-keys', request, files)
+      expect(response.roles.map(({ version }) => version)).to.deep.equal([2, 2, 2])
+      repository.publish(attachments)
+      await repository.observe()
+      expect(holder.log().filter(({ kind }) => kind === 'keys-replacement')).to.have.length(1)
+      await repository.sign([put('1.0')])
+      expect(repository.tags(RELEASES)).to.deep.equal(['1.0'])
+    }).timeout(30_000)
+  }
+
+  for (const step of ['keys-made', 'committed'] as const) {
+    it(`at the step ${step} of staging a key`, async () => {
+      const { gun } = await HeldRepository.initialize(holder)
+      const staging = { gun, role: 'targets/countersign', reason: 'yearly', evidence: EVIDENCE }
+      await crashAt(holder, step, 1, () => holder.operator.call('stage-key', staging))
+      const { response } = await holder.operator.call('stage-key', staging)
+      const status = await holder.operator.call('repository-status', { gun })
+      const staged = status.response.keys.filter(({ state }) => state === 'staged')
+      expect(staged.map(({ canonicalKeyId }) => canonicalKeyId)).to.deep.equal([response.canonicalKeyId])
+      expect(holder.log().filter(({ kind, ['replaces']: old }) => kind === 'key-created' && old)).to.have.length(1)
     }).timeout(30_000)
   }
 

@@ -37,6 +37,13 @@ export const KEY_HOLDER_PROBLEMS = {
   ),
   GUN_NOT_INITIALIZED: refuse(409, 'The repository waits for its root signature', 'Send the root signatures first.'),
   KEY_NOT_FOUND: refuse(409, 'The key holder has no such key', 'Read the status of the repository.'),
+  KEY_NOT_STAGED: refuse(
+    409,
+    'No key waits to replace another one',
+    'An operator starts a rotation with: countersign key rotate.',
+  ),
+  KEY_NOT_REPLACEABLE: refuse(409, 'The key cannot be replaced this way', 'Read the detail; ask an operator.'),
+  KEY_IN_USE: refuse(409, 'The key is still in use', 'Replace it first with: countersign key rotate.'),
   KEY_FILE_DAMAGED: refuse(
     502,
     'A sealed key is damaged',

@@ -1,0 +1,199 @@
+// Puts staged keys in the place of those that they were made for: check, verify the base, plan, record, publish the log, sign, store,
+// answer. In this order, and only so; each step as in change-targets.ts.
+import {
+  parseGun,
+  renewTargets,
+  replaceDelegationKeys,
+  rolesListing,
+  sha256Hex,
+  signingRole,
+  TARGETS,
+  targetsOf,
+  verifyKeyReplacement,
+  type Gun,
+  type KeyReplacement,
+  type PublicKey,
+  type RoleName,
+  type TrustedRepository,
+} from '@countersign/tuf'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import type { OperationRequest } from '../key-holder-protocol/operations.ts'
+import { recordsOf, rememberBase, verifyBase, verifyState, type Base } from './base.ts'
+import { nextVersion, notSignable, ourKeys, payloadOf, type PlannedRole } from './change-plan.ts'
+import { checkRates, countRates } from './change-rules.ts'
+import { signedAnswer } from './change-targets.ts'
+import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
+import { limitsFor } from './limits.ts'
+import { signPayloads } from './signing.ts'
+import { stagedKeys } from './staged-keys.ts'
+
+type ReplaceRequest = OperationRequest<'replace-keys'>
+
+/** See the operation's description in the protocol. @throws KeyHolderError */
+export async function replaceKeys(
+  holder: Holder,
+  { request, attachments, socket }: Call<'replace-keys'>,
+): Promise<Answer<'replace-keys'>> {
+  // 1. Everything that needs no verification. A crash leaves nothing.
+  const gun = parseGun(request.gun)
+  const { pinnedRoot } = holder.repositories.getSignable(gun)
+  const limits = limitsFor(holder.limits, gun)
+  const publication = `keys:${request.publication}`
+  const requestDigest = digestOf(request, attachments)
+  const repeated = holder.payloads.publication(publication)
+  if (repeated !== undefined) {
+    if (repeated.requestDigest !== requestDigest) {
+      throw new KeyHolderError('PUBLICATION_REPLAYED', 'This publication was used for another request.', {
+        gun,
+        publication: request.publication,
+      })
+    }
+    return signedAnswer(await signPayloads(holder, holder.payloads.ofPublication(gun, publication)))
+  }
+  holder.step('checked')
+
+  // 2. The base, from our own pinned root and against all that we know; it may show that a staged key is listed already. A crash
+  //    before or after leaves nothing.
+  const base = verifyBase(holder, gun, pinnedRoot, attachments, socket)
+
+  // 3. The next versions, worked out here. A crash leaves nothing.
+  const listed = new Set(base.keysMoved.map(({ canonicalKeyId }) => canonicalKeyId))
+  const replacements = stagedKeys(holder, gun)
+    .filter(({ publicKey }) => !listed.has(publicKey.canonicalKeyId))
+    .map(({ replaces, publicKey }): KeyReplacement => ({
+      from: replaces as KeyReplacement['from'],
+      to: publicKey,
+    }))
+  const planned = planReplacement(holder, base.repository, replacements)
+  checkRates(holder, limits, gun, planned.length, 0)
+  const payloads = planned.map((role) => payloadOf(gun, publication, role))
+  holder.step('planned')
+
+  // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns
+  //    these versions unless the same request comes again; nothing has been signed.
+  commit(holder, recordsOfReplacement(request, gun, base, replacements, planned), () => {
+    rememberBase(holder, gun, base)
+    const roles = payloads.map(({ role }) => role)
+    holder.payloads.insertPublication(publication, gun, requestDigest, roles)
+    for (const payload of payloads) {
+      holder.payloads.insert(payload, JSON.stringify(request.evidence), holder.now())
+      holder.versions.raiseSigned(gun, payload.role, { version: payload.version, sha256: payload.messageSha256 })
+    }
+    countRates(holder, gun, planned.length, 0)
+  })
+
+  // 6. Sign, and hold all files together against what was declared; 7. store them. A crash before 7 leaves payloads that the same
+  //    request signs again; after it, files that it is given again.
+  const made = new Map<RoleName, Uint8Array>()
+  const files = await signPayloads(holder, payloads, ({ role, bytes }) => {
+    made.set(role, bytes)
+    if (made.size === payloads.length) verifyKeyReplacement(base.repository, made, replacements)
+  })
+  return signedAnswer(files)
+}
+
+/** @throws KeyHolderError KEY_NOT_STAGED, KEY_NOT_REPLACEABLE, ROLE_NOT_SIGNABLE, BASE_NOT_VERIFIED */
+function planReplacement(
+  holder: Holder,
+  repository: TrustedRepository,
+  replacements: readonly KeyReplacement[],
+): PlannedRole[] {
+  const { gun } = repository
+  if (replacements.length === 0) {
+    throw new KeyHolderError('KEY_NOT_STAGED', 'No key waits to replace another one.', { gun })
+  }
+  for (const { from } of replacements) {
+    if (rolesListing(repository, [from]).length === 0) {
+      throw new KeyHolderError('KEY_NOT_REPLACEABLE', 'No role lists the key that is to be replaced.', {
+        gun,
+        keyId: from,
+      })
+    }
+  }
+  const targetsKeys = ourKeys(holder, repository, TARGETS)
+  requireThreshold(repository, TARGETS, targetsKeys.length)
+  const gone = replacements.map(({ from }) => from)
+  const roles = rolesListing(repository, gone).filter((role) => isPublished(repository, role))
+  return [
+    {
+      unsigned: verifyState(
+        () => replaceDelegationKeys(repository, replacements, nextVersion(holder, gun, TARGETS, repository.targets)),
+        gun,
+      ),
+      baseVersion: repository.targets.metadata.version,
+      signingKeys: targetsKeys,
+    },
+    ...roles.map((role): PlannedRole => {
+      const current = targetsOf(repository, role)
+      const kept = ourKeys(holder, repository, role).filter(([id]) => !gone.some((from) => from === id))
+      const signingKeys = [...kept, ...successorsOf(repository, role, replacements).map(idsOf)]
+      requireThreshold(repository, role, signingKeys.length)
+      return {
+        unsigned: verifyState(() => renewTargets(repository, role, nextVersion(holder, gun, role, current)), gun),
+        baseVersion: current?.metadata.version ?? 0,
+        signingKeys,
+      }
+    }),
+  ]
+}
+
+function successorsOf(
+  repository: TrustedRepository,
+  role: RoleName,
+  replacements: readonly KeyReplacement[],
+): readonly PublicKey[] {
+  return replacements.filter(({ from }) => rolesListing(repository, [from]).includes(role)).map(({ to }) => to)
+}
+
+function idsOf({ canonicalKeyId, tufKeyId }: PublicKey): readonly [string, string] {
+  return [canonicalKeyId, tufKeyId]
+}
+
+/** One that is listed and does not verify now is refused by `renewTargets`; one that never had a file needs none. */
+function isPublished(repository: TrustedRepository, role: RoleName): boolean {
+  return repository.snapshot.metadata.meta.has(role)
+}
+
+/** @throws KeyHolderError ROLE_NOT_SIGNABLE */
+function requireThreshold(repository: TrustedRepository, role: RoleName, keysHere: number): void {
+  const threshold = signingRole(repository, role)?.threshold ?? 1
+  if (keysHere >= threshold) return
+  const why =
+    keysHere === 0 ? 'none of its keys is here' : `it needs ${threshold} signatures and ${keysHere} can be made here`
+  throw notSignable(repository.gun, role, why)
+}
+
+/** What makes two calls the same: everything but the publication. */
+function digestOf({ gun, evidence }: ReplaceRequest, attachments: ReadonlyMap<string, Uint8Array>): string {
+  const base = [...attachments].map(([name, bytes]) => [name, sha256Hex(bytes)]).sort()
+  const { request, principal, decision = null, origin = null } = evidence
+  return sha256Hex(Buffer.from(JSON.stringify([gun, [request, principal, decision, origin], base])))
+}
+
+function recordsOfReplacement(
+  request: ReplaceRequest,
+  gun: Gun,
+  base: Base,
+  replacements: readonly KeyReplacement[],
+  planned: readonly PlannedRole[],
+): AuditRecord[] {
+  const { root, timestamp, snapshot } = base.repository
+  return [
+    ...recordsOf(base, gun),
+    {
+      kind: 'keys-replacement',
+      by: 'service',
+      gun,
+      publication: request.publication,
+      keys: replacements.map(({ from, to }) => ({ from, to: to.canonicalKeyId })),
+      roles: planned.map(({ unsigned, baseVersion }) => ({
+        role: unsigned.role,
+        baseVersion,
+        version: unsigned.version,
+        payloadSha256: sha256Hex(unsigned.message),
+      })),
+      base: { root: root.sha256, timestamp: timestamp.sha256, snapshot: snapshot.sha256 },
+      evidence: request.evidence,
+    },
+  ]
+}

@@ -1,0 +1,68 @@
+// An operator's part of a key's succession: making the successor, and destroying what was replaced.
+import { isDelegationRole, parseGun, parseRoleName, RELEASES } from '@countersign/tuf'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { commit, type Answer, type Call, type Holder } from './holder.ts'
+import { checkKeyRate, countKeys, exportOf, recordOfKey } from './key-creation.ts'
+import type { StoredKey } from './key-table.ts'
+import { limitsFor } from './limits.ts'
+import { describeRepository } from './repository-status.ts'
+
+/** See the operation's description in the protocol. @throws KeyHolderError KEY_NOT_REPLACEABLE, KEY_NOT_FOUND, LIMIT_* */
+export async function stageKey(holder: Holder, { request, socket }: Call<'stage-key'>): Promise<Answer<'stage-key'>> {
+  const gun = parseGun(request.gun)
+  limitsFor(holder.limits, gun)
+  const role = parseRoleName(request.role)
+  if (!isDelegationRole(role) || role === RELEASES) {
+    throw new KeyHolderError('KEY_NOT_REPLACEABLE', 'Only the key of a signer can be replaced this way.', { gun, role })
+  }
+  const current = holder.keys.ofRole(gun, role)
+  if (current === undefined) {
+    throw new KeyHolderError('KEY_NOT_FOUND', 'There is no key for this role here.', { gun, role })
+  }
+  const replaces = current.publicKey.canonicalKeyId
+  const waiting = stagedKeys(holder, gun).find((key) => key.replaces === replaces)
+  if (waiting !== undefined) return { response: { ...exportOf(waiting.publicKey), replaces } }
+  checkKeyRate(holder, gun, 1)
+  const made = await holder.custodian.create(gun, role, request.keyType, holder.now().toISOString())
+  const key: StoredKey = { ...made, state: 'staged', replaces }
+  holder.step('keys-made')
+  const { reason, evidence } = request
+  // A crash before the commit forgets the key; after it, the same request finds it.
+  commit(holder, [{ ...recordOfKey(key, socket, evidence), replaces, reason }], () => {
+    holder.keys.insert(key)
+    countKeys(holder, 1)
+  })
+  return { response: { ...exportOf(key.publicKey), replaces } }
+}
+
+/** See the operation's description in the protocol. @throws KeyHolderError KEY_NOT_FOUND, KEY_IN_USE */
+export function retireKey(holder: Holder, { request, socket }: Call<'retire-key'>): Promise<Answer<'retire-key'>> {
+  const gun = parseGun(request.gun)
+  const { canonicalKeyId, reason, evidence } = request
+  const key = holder.keys.ofGun(gun).find(({ publicKey }) => publicKey.canonicalKeyId === canonicalKeyId)
+  if (key === undefined) {
+    throw new KeyHolderError('KEY_NOT_FOUND', 'There is no such key here.', { gun, canonicalKeyId })
+  }
+  const { role, state } = key
+  if (state === 'active' || state === 'staged') {
+    throw new KeyHolderError('KEY_IN_USE', 'Only a key that was replaced can be destroyed.', { gun, role, state })
+  }
+  if (state === 'replaced') {
+    // A crash before the commit leaves the key, after it nothing of it.
+    commit(holder, [{ kind: 'key-retired', by: socket, gun, role, canonicalKeyId, reason, evidence }], () => {
+      holder.keys.retire(gun, canonicalKeyId)
+    })
+  }
+  return Promise.resolve({ response: describeRepository(holder, gun) })
+}
+
+/** Keys that wait to replace others. */
+export function stagedKeys(
+  holder: Holder,
+  gun: StoredKey['gun'],
+): readonly (StoredKey & { readonly replaces: string })[] {
+  return holder.keys.ofGun(gun).flatMap((key) => {
+    const { state, replaces } = key
+    return state === 'staged' && replaces !== undefined ? [{ ...key, replaces }] : []
+  })
+}
