@@ -42,8 +42,7 @@ describe('an exported repository behind a plain web server', function () {
     return { ...server, folder, report: JSON.parse(stdout) as unknown }
   }
   /** The notary client, pointed there. */
-  const reader = ({ url, host }: StaticServer): NotaryClient =>
-    new NotaryClient(scope, { notary: { ...notary, url, host } })
+  const reader = ({ url }: StaticServer): NotaryClient => new NotaryClient(scope, { notary: { ...notary, url } })
   const entry = ({ tag, sha256, length }: PushedImage, role: string) => ({ name: tag, sha256, length, role })
 
   it('docker and notary find what is signed, and every file that they ask for', async () => {

@@ -21,20 +21,26 @@ export interface NotaryDelegation {
   readonly threshold: number
 }
 
+export interface NotaryClientOptions {
+  readonly notary: Pick<NotaryServer, 'url' | 'caFile'>
+  readonly login?: Credentials
+  /** A client certificate, and its key (PEM files). */
+  readonly certificate?: { readonly certFile: string; readonly keyFile: string }
+}
+
 export class NotaryClient {
   /** Keys, cache and pending changes of this client. */
   readonly folder: string
   readonly #config: string
   readonly #env: Readonly<Record<string, string>>
 
-  constructor(scope: Scope, options: { notary: NotaryServer; login?: Credentials }) {
+  constructor(scope: Scope, options: NotaryClientOptions) {
     this.folder = scope.folder('notary-client')
     this.#config = join(this.folder, 'config.json')
-    const { notary, login } = options
-    writeFileSync(
-      this.#config,
-      JSON.stringify({ trust_dir: this.folder, remote_server: { url: notary.url, root_ca: notary.caFile } }),
-    )
+    const { notary, login, certificate } = options
+    const tls = certificate && { tls_client_cert: certificate.certFile, tls_client_key: certificate.keyFile }
+    const server = { url: notary.url, root_ca: notary.caFile, ...tls }
+    writeFileSync(this.#config, JSON.stringify({ trust_dir: this.folder, remote_server: server }))
     const passphrases = ['ROOT', 'TARGETS', 'SNAPSHOT', 'DELEGATION'].map((role) => [
       `NOTARY_${role}_PASSPHRASE`,
       'test passphrase',
@@ -47,8 +53,9 @@ export class NotaryClient {
     }
   }
 
-  run(args: readonly string[]): Promise<CommandResult> {
-    return runCommand(programOnPath('notary'), this.#arguments(args), { env: this.#env })
+  /** @param input what is typed, where the client asks */
+  run(args: readonly string[], input = ''): Promise<CommandResult> {
+    return runCommand(programOnPath('notary'), this.#arguments(args), { env: this.#env, input })
   }
 
   /** @throws Error on any other status than 0 */

@@ -1,0 +1,95 @@
+// Our trust server over TLS on a real key holder, where a test would otherwise start notary-server.
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Log } from '../../../src/log.ts'
+import { silentLog } from '../../../src/log.ts'
+import { parseTrustServerConfig } from '../../../src/trust-server/config.ts'
+import { startTrustServer, type RunningTrustServer } from '../../../src/trust-server/main.ts'
+import { freePort } from '../free-port.ts'
+import { TestKeyHolder } from '../key-holder.ts'
+import type { Scope } from '../scope.ts'
+import type { TestCa } from '../tls.ts'
+import { testConfig } from './server.ts'
+
+const LIMITS = `
+repositories: [{ gun: "*", serve: true }]
+recordsPerHour: 100000
+keysPerHour: 1000
+`
+
+export interface ServedTrustOptions {
+  readonly ca: TestCa
+  /** YAML: further settings of `access`. */
+  readonly access?: string
+  /** YAML: further settings. */
+  readonly settings?: string
+  /** The authority of client certificates. */
+  readonly clientCa?: TestCa
+  readonly log?: Log
+}
+
+export class ServedTrust {
+  readonly url: string
+  /** host:port */
+  readonly host: string
+  readonly ca: TestCa
+  readonly caFile: string
+  readonly holder: TestKeyHolder
+  readonly dataFolder: string
+  /** Milliseconds that its clock and its key holder's are ahead. */
+  ahead = 0
+  readonly #config: string
+  readonly #log: Log
+  #running: RunningTrustServer | undefined
+
+  private constructor(scope: Scope, port: number, o: ServedTrustOptions) {
+    const folder = scope.folder('ts')
+    this.host = `localhost:${port}`
+    this.url = `https://${this.host}`
+    this.ca = o.ca
+    this.dataFolder = join(folder, 'data')
+    mkdirSync(this.dataFolder, { mode: 0o700 })
+    this.holder = new TestKeyHolder(scope, LIMITS)
+    this.#log = o.log ?? silentLog
+    const write = (name: string, text: string): string => {
+      writeFileSync(join(folder, name), text, { mode: 0o600 })
+      return join(folder, name)
+    }
+    const { certificatePem, privateKeyPem } = o.ca.issue(['localhost', '127.0.0.1'])
+    this.caFile = write('ca.crt', o.ca.certificatePem)
+    const tls = [`certFile: '${write('tls.crt', certificatePem)}'`, `keyFile: '${write('tls.key', privateKeyPem)}'`]
+    if (o.clientCa !== undefined) tls.push(`clientCaFile: '${write('clients.crt', o.clientCa.certificatePem)}'`)
+    const files = `keyHolderSocket: '${this.holder.config.trustServerSocket ?? ''}'\ndataFolder: '${this.dataFolder}'`
+    this.#config = testConfig(o.access, `${files}\n${o.settings ?? ''}`).replace(
+      "listen: '127.0.0.1:0'",
+      `listen: '127.0.0.1:${port}', tls: { ${tls.join(', ')} }`,
+    )
+  }
+
+  /** Both processes' parts, in this process, until the scope closes. */
+  static async start(scope: Scope, options: ServedTrustOptions): Promise<ServedTrust> {
+    const served = new ServedTrust(scope, await freePort(), options)
+    await served.startHolder()
+    await served.start()
+    scope.add(() => served.stop())
+    return served
+  }
+
+  async startHolder(): Promise<void> {
+    await this.holder.start({ now: () => this.#now() })
+  }
+
+  async start(): Promise<void> {
+    const options = { log: this.#log, now: () => this.#now() }
+    this.#running = await startTrustServer(parseTrustServerConfig(this.#config), options)
+  }
+
+  async stop(): Promise<void> {
+    await this.#running?.stop()
+    this.#running = undefined
+  }
+
+  #now(): Date {
+    return new Date(Date.now() + this.ahead)
+  }
+}
