@@ -98,7 +98,7 @@ function checkToken(token: Secret, source: string): Secret {
 }
 
 /** @throws CliError SERVER_NOT_CONFIGURED, SERVER_ADDRESS_INVALID, SERVER_INSECURE */
-function parseServerAddress(text: string | undefined, configPath: string): URL {
+export function parseServerAddress(text: string | undefined, configPath: string): URL {
   if (text === undefined) {
     throw new CliError('SERVER_NOT_CONFIGURED', 'No server address is configured.', {
       next: `Give --server URL, or set COUNTERSIGN_SERVER, or write "server: https://..." in ${configPath}.`,
@@ -143,8 +143,12 @@ async function readClientConfig({ env, homeFolder }: Terminal): Promise<ClientCo
   const path =
     named ?? join(setting(env['XDG_CONFIG_HOME']) ?? join(homeFolder, '.config'), 'countersign', 'config.yaml')
   const bytes = named === undefined ? await readFileIfPresent(path, MAX_BYTES) : await readPublicFile(path, MAX_BYTES)
-  if (bytes === undefined) return { path }
-  const parsed = clientConfigSchema.safeParse(parseDocument(bytes.toString('utf8'), path))
+  return bytes === undefined ? { path } : parseClientConfig(bytes.toString('utf8'), path)
+}
+
+/** @param path where the text stands @throws CliError CLIENT_CONFIG_INVALID */
+export function parseClientConfig(text: string, path: string): ClientConfig {
+  const parsed = clientConfigSchema.safeParse(parseDocument(text, path))
   if (!parsed.success) {
     const faults = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the document'}: ${issue.message}`)
     throw invalidConfig(path, faults.join('; '))

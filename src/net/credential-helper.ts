@@ -23,12 +23,17 @@ export async function askCredentialHelper(
     if (output.toString('utf8').includes(NOT_FOUND)) return undefined
     throw failed(`it ended with status ${status ?? 'none'}`)
   }
-  const parsed = helperAnswer.safeParse(parseAnswer(output))
+  return parseHelperAnswer(output)
+}
+
+/** @throws NetError CREDENTIAL_HELPER_FAILED, never with the answer */
+export function parseHelperAnswer(output: Buffer): { username: string; secret: string } {
+  const parsed = helperAnswer.safeParse(readJson(output))
   if (!parsed.success) throw failed('its answer has an unknown form')
   return { username: parsed.data.Username, secret: parsed.data.Secret }
 }
 
-function parseAnswer(output: Buffer): unknown {
+function readJson(output: Buffer): unknown {
   try {
     return JSON.parse(output.toString('utf8'))
   } catch {

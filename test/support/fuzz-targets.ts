@@ -27,6 +27,7 @@ import {
   verifyNormalFormFile,
 } from '@countersign/tuf'
 import { z } from 'zod'
+import { parseClientConfig, parseServerAddress } from '../../src/cli/client-config.ts'
 import { listImages } from '../../src/cli/image-list.ts'
 import type { Terminal } from '../../src/cli/terminal.ts'
 import { ConfigError } from '../../src/config/errors.ts'
@@ -38,13 +39,18 @@ import { signingRequestRoutes } from '../../src/http/signing-requests.ts'
 import { encodeVerifierKey, signCheckpoint, verifyCheckpoint } from '../../src/key-holder/checkpoint.ts'
 import { parseKeyHolderConfig } from '../../src/key-holder/config.ts'
 import { parseLimits } from '../../src/key-holder/limits.ts'
+import { decodeBundle, encodeBundle } from '../../src/key-holder/tiles.ts'
 import { decodeAnswer, decodeRequest, encodeFrame, FrameSplitter } from '../../src/key-holder-protocol/frames.ts'
 import { isOperationName, OPERATIONS } from '../../src/key-holder-protocol/operations.ts'
 import { parseChallenge } from '../../src/net/challenge.ts'
+import { parseHelperAnswer } from '../../src/net/credential-helper.ts'
 import { credentialsFrom, parseDockerConfig } from '../../src/net/docker-config.ts'
+import type { HttpClient } from '../../src/net/http-client.ts'
+import { TokenCache } from '../../src/net/token-auth.ts'
 import { parseServerError } from '../../src/notary/server-error.ts'
 import { MANIFEST_TYPES, readManifest } from '../../src/registry/manifest.ts'
 import { initialization } from './key-holder.ts'
+import { TRUST_SERVER_TARGETS } from './fuzz-targets-of-trust-server.ts'
 
 export interface FuzzTarget {
   readonly name: string
@@ -104,6 +110,17 @@ function request(bytes: Buffer): IncomingMessage {
   const stream = Readable.from([bytes], { objectMode: false })
   const headers = { 'content-type': 'application/json', 'content-length': String(bytes.byteLength) }
   return Object.assign(stream, { headers, complete: true }) as unknown as IncomingMessage
+}
+
+/** Asks a token server that answers with these bytes. */
+async function askForToken(body: Buffer): Promise<string> {
+  const client = { request: () => Promise.resolve({ status: 200, headers: new Map(), body }) }
+  const tokens = new TokenCache(
+    () => client as unknown as HttpClient,
+    () => 0,
+  )
+  const realm = new URL('https://auth.example.com/token')
+  return tokens.token('key', () => Promise.resolve({ realm, scope: 'repository:a:pull' }))
 }
 
 export const FUZZ_TARGETS: readonly FuzzTarget[] = [
@@ -303,6 +320,40 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
     samples: texts(checkpoint),
     parse: (bytes) => verifyCheckpoint(bytes.toString(), encodeVerifierKey(logOrigin, logKeys.publicKey)),
   },
+  {
+    name: 'bundles of the audit log',
+    samples: [encodeBundle([Buffer.from('{"kind":"a"}'), Buffer.from('{"kind":"b","gun":"c"}')])],
+    parse: (bytes) => decodeBundle(bytes, 2),
+  },
+  {
+    name: 'answers of token servers',
+    samples: texts(
+      '{"token":"eyJhbGciOiJFUzI1NiJ9.e30.AAAA","expires_in":300,"issued_at":"2026-01-01T00:00:00Z"}',
+      '{"access_token":"abc","token":"","expires_in":null}',
+    ),
+    parse: askForToken,
+  },
+  {
+    name: 'answers of credential helpers',
+    samples: texts(
+      '{"ServerURL":"https://index.docker.io/v1/","Username":"u","Secret":"s"}',
+      '{"Username":"<token>","Secret":"t"}\n',
+    ),
+    parse: parseHelperAnswer,
+  },
+  {
+    name: 'configuration of the command line',
+    samples: texts(
+      'server: https://countersign.example.com/\ntokenFile: token\ncaFile: /etc/ssl/ca.pem\n',
+      'server: "http://127.0.0.1:8080"\n',
+      '{ "server": "http://[::1]:8080/base" }\n',
+    ),
+    parse: (bytes) => {
+      const { path, server } = parseClientConfig(bytes.toString(), '/home/u/.config/countersign/config.yaml')
+      parseServerAddress(server, path)
+    },
+  },
+  ...TRUST_SERVER_TARGETS,
 ]
 
 export function isTyped(error: unknown): boolean {

@@ -86,6 +86,10 @@ describe('hostile traffic', () => {
       'is cut off before its last boundary (trap Q16)',
       multipart({ targets: '{}' }).subarray(0, -(BOUNDARY.length + 6)),
     ],
+    [
+      'has a part that ends within its headers',
+      Buffer.from(`--${BOUNDARY}\r\nContent-Disposition: form-data\r\n--${BOUNDARY}--\r\n`),
+    ],
     ['has no boundary in it', Buffer.from('nothing of the kind')],
     ['is empty', Buffer.alloc(0)],
   ] as const) {
