@@ -46,7 +46,7 @@ export class Stage {
   /** @param profileFolder where both processes write a CPU profile when they end */
   static async start(scope: Scope, profileFolder?: string): Promise<Stage> {
     const notary = await startNotaryServer(scope, { ca: createTestCa('Countersign bench authority') })
-    const registry = await startDockerRegistry(scope)
+    const registry = await startDockerRegistry(scope, { isTuned: true })
     const countersign = await Countersign.start(scope, {
       notary,
       registry,

@@ -1,6 +1,7 @@
 // Delegated targets roles, depth first in file order, and what an unusable one means: clients pass over a role that is badly
 // signed or expired, and refuse the whole repository for anything else.
 import { TufError, type TufErrorCode } from './errors.ts'
+import { readFile, type FileCache } from './file-cache.ts'
 import { requireListedFile, type Steps } from './file-request.ts'
 import { verifyNotExpired, verifyVersion, type KnownVersion } from './freshness.ts'
 import { verifyDelegationCertificate } from './root-certificate.ts'
@@ -16,6 +17,7 @@ export const MAX_DELEGATION_FILES = 256
 export interface DelegationRules {
   readonly now: Date
   readonly highest: ReadonlyMap<RoleName, KnownVersion>
+  readonly cache: FileCache | undefined
 }
 
 /** What a walk through the delegations found. */
@@ -55,7 +57,8 @@ export function* verifyDelegations(
         limit: MAX_DELEGATION_FILES,
       })
     }
-    const file = parseTargets(yield* requireListedFile(role.name, listed), role.name)
+    const received = yield* requireListedFile(role.name, listed)
+    const file = readFile(rules.cache, role.name, received, (bytes) => parseTargets(bytes, role.name))
     verifyVersion(role.name, file, rules.highest.get(role.name))
     const fault = faultOf(role, file, parent, rules)
     if (fault !== undefined) {

@@ -76,10 +76,13 @@ function isSameImage(from: FileMeta, to: FileMeta): boolean {
 }
 
 function isSameAnnotation(from: FileMeta, to: FileMeta): boolean {
-  if (from.custom === undefined && to.custom === undefined && from.hashes.size === 1 && to.hashes.size === 1) {
-    return isSameHashes(from, to)
-  }
+  // Hot: SHA-256 alone, which was compared already.
+  if (from.custom === undefined && to.custom === undefined && isSha256Alone(from) && isSha256Alone(to)) return true
   return isSameHashes(from, to) && textOf(from.custom) === textOf(to.custom)
+}
+
+function isSha256Alone({ hashes }: FileMeta): boolean {
+  return hashes.size === 1 && hashes.has('sha256')
 }
 
 function isSameHashes({ hashes: from }: FileMeta, { hashes: to }: FileMeta): boolean {

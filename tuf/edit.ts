@@ -48,6 +48,29 @@ export function editTargets(
   changes: readonly TargetsChange[],
   { version, expiresAt }: { readonly version: number; readonly expiresAt: Date },
 ): UnsignedMetadata | undefined {
+  const signed = editSigned(repository, role, changes, { version, expiresAt })
+  return signed && { role, version, signed, message: encodeCanonical(signed) }
+}
+
+/**
+ * Whether `editTargets` has a next version to make; the same checks, without writing what may be a large file.
+ * @throws as `editTargets`
+ */
+export function verifyEdit(
+  repository: TrustedRepository,
+  role: RoleName,
+  changes: readonly TargetsChange[],
+  next: { readonly version: number; readonly expiresAt: Date },
+): boolean {
+  return editSigned(repository, role, changes, next) !== undefined
+}
+
+function editSigned(
+  repository: TrustedRepository,
+  role: RoleName,
+  changes: readonly TargetsChange[],
+  { version, expiresAt }: { readonly version: number; readonly expiresAt: Date },
+): JsonObject | undefined {
   const { previous, effective } = effectiveChanges(repository, role, changes)
   if (effective.length === 0) return undefined
   verifyHigher(role, version, previous)
@@ -60,11 +83,11 @@ export function editTargets(
   signed.set('expires', formatExpires(expiresAt))
   signed.set('version', version)
   verifyNormalForm(signed)
-  return { role, version, signed, message: encodeCanonical(signed) }
+  return signed
 }
 
 /**
- * Whether `editTargets` would change anything, without making the next version of a large file.
+ * Whether the changes would change anything in the role. Nothing is said of what the role holds now: `verifyEdit` looks at that.
  * @throws TufError ROLE_NOT_DELEGATED, ROLE_UNUSABLE, TARGET_OUTSIDE_PATHS, CHANGES_CONFLICT, DIGEST_INVALID, METADATA_FILE_META
  */
 export function changesTargets(

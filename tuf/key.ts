@@ -227,7 +227,8 @@ function leafPublicKey(pem: string): KeyObject {
   return key
 }
 
-function bareKeyType(key: KeyObject): 'ecdsa' | 'rsa' | 'ed25519' {
+/** The type of a public key object. @throws TufError KEY_TYPE_UNSUPPORTED, KEY_TOO_WEAK */
+export function bareKeyType(key: KeyObject): 'ecdsa' | 'rsa' | 'ed25519' {
   switch (key.asymmetricKeyType) {
     case 'ec': {
       const curve = key.asymmetricKeyDetails?.namedCurve ?? 'unnamed'

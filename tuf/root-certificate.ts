@@ -83,11 +83,18 @@ export function verifyCertificateChain(key: PublicKey, caCertificatesPem: string
   }
 }
 
-function parseBundle(key: PublicKey): {
-  certificates: readonly Certificate[]
-  leaf: Certificate
-  intermediates: readonly Certificate[]
-} {
+interface Bundle {
+  readonly certificates: readonly Certificate[]
+  readonly leaf: Certificate
+  readonly intermediates: readonly Certificate[]
+}
+
+/** A key never changes, and neither does what stands in it. Whether it is valid now is asked each time. */
+const bundles = new WeakMap<PublicKey, Bundle>()
+
+function parseBundle(key: PublicKey): Bundle {
+  const known = bundles.get(key)
+  if (known !== undefined) return known
   if (!isCertificateKey(key)) {
     throw new TufError('CERTIFICATE_BUNDLE', 'A root key is not a certificate', { keyType: key.keyType })
   }
@@ -96,7 +103,9 @@ function parseBundle(key: PublicKey): {
   if (leaf === undefined || leaf.isCa || intermediates.some(({ isCa }) => !isCa)) {
     throw new TufError('CERTIFICATE_BUNDLE', 'A root key needs exactly one certificate that is not a CA, as the first')
   }
-  return { certificates, leaf, intermediates }
+  const bundle = { certificates, leaf, intermediates }
+  bundles.set(key, bundle)
+  return bundle
 }
 
 /** notary v0.7.0 trustpinning/certs.go matchCNToGun. */

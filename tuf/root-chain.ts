@@ -2,6 +2,7 @@
 import { Buffer } from 'node:buffer'
 import { askFor, hashedName, isListed, ROOT_MAX_BYTES, requireFile, type Steps } from './file-request.ts'
 import { TufError } from './errors.ts'
+import { readFile } from './file-cache.ts'
 import type { FileMeta } from './metadata.ts'
 import { verifyOwnSignatures, verifySuccession, type RootRules } from './root-pin.ts'
 import { parseRoot, type RootMetadata } from './root.ts'
@@ -32,7 +33,7 @@ export class RootChain {
   static *begin(rules: RootRules): Steps<RootChain> {
     const { pin } = rules
     const bytes = pin.kind === 'root' ? pin.bytes : yield* requireFile('root.json', ROOT, ROOT_MAX_BYTES)
-    const root = parseRoot(bytes)
+    const root = readFile(rules.cache, ROOT, bytes, parseRoot)
     verifyOwnSignatures(root, rules)
     return new RootChain(rules, root)
   }
@@ -88,7 +89,7 @@ export class RootChain {
   /** @param expected the version that a link must have; without it any higher one */
   private append(bytes: Uint8Array, expected?: number): void {
     const { current, rules } = this
-    const root = parseRoot(bytes)
+    const root = readFile(rules.cache, ROOT, bytes, parseRoot)
     const { version } = root.metadata
     if (expected !== undefined && version !== expected) {
       throw new TufError('ROOT_VERSION', 'A root does not have the version of its file name', { version, expected })

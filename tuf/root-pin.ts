@@ -1,6 +1,7 @@
 // What makes a first root trusted, and which certificates of a root may be counted for it.
 import type { Gun } from './gun.ts'
 import { TufError } from './errors.ts'
+import type { FileCache } from './file-cache.ts'
 import { certificatePem, type PublicKey } from './key.ts'
 import { verifyCertificateChain, verifyRootCertificate } from './root-certificate.ts'
 import type { RootMetadata } from './root.ts'
@@ -24,6 +25,7 @@ export interface RootRules {
   readonly gun: Gun
   readonly pin: RootPin
   readonly now: Date
+  readonly cache?: FileCache
 }
 
 /**

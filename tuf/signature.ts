@@ -1,7 +1,7 @@
 // One signature: its encodings, verifying it, and making one. How many signatures a role needs is signed.ts.
 import { constants, createPublicKey, sign, verify, type KeyObject, type SignKeyObjectInput } from 'node:crypto'
 import { TufError } from './errors.ts'
-import { keyObjectOf, pemKeyObjectOf, publicKeyOf, type PublicKey } from './key.ts'
+import { bareKeyType, keyObjectOf, pemKeyObjectOf, type PublicKey } from './key.ts'
 import type { TufKeyId } from './role.ts'
 
 export interface SignatureEntry {
@@ -48,13 +48,14 @@ export function verifySignature(key: PublicKey, method: string, message: Uint8Ar
  * @throws TufError KEY_TYPE_UNSUPPORTED, KEY_TOO_WEAK, SIGNATURE_SELF_CHECK
  */
 export function signMessage(privateKey: KeyObject, message: Uint8Array): { method: string; signature: Uint8Array } {
-  const { keyType } = publicKeyOf(privateKey)
+  const publicKey = createPublicKey(privateKey)
+  const keyType = bareKeyType(publicKey)
   const method = keyType === 'ecdsa' ? 'ecdsa' : keyType === 'rsa' ? 'rsapss' : 'eddsa'
   if (keyType === 'ecdsa' && privateKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
     throw new TufError('KEY_TYPE_UNSUPPORTED', 'ECDSA signatures are made with P-256 only')
   }
   const signature = sign(method === 'eddsa' ? null : 'sha256', message, inputFor(method, privateKey))
-  if (!verifyWith(createPublicKey(privateKey), method, message, signature)) {
+  if (!verifyWith(publicKey, method, message, signature)) {
     throw new TufError('SIGNATURE_SELF_CHECK', 'A signature just made does not verify', { method })
   }
   return { method, signature }

@@ -10,7 +10,8 @@ import { parseTufKeyId, type PublicKey } from './key.ts'
 import { asArrayOrNothing, asObject, asString, refuseCaseVariants } from './members.ts'
 import { escapeForEnvelope, normalFormText, verifyNormalForm } from './normal-form.ts'
 import type { RoleName, TufKeyId } from './role.ts'
-import { verifySignature, type SignatureEntry } from './signature.ts'
+import type { SignatureEntry } from './signature.ts'
+import { verifySignatureOnce } from './verified-signatures.ts'
 
 /** A file that came in: well-formed, but not trusted. Hashes are over `bytes`, signatures over `message`. */
 export interface Received<T> {
@@ -95,7 +96,7 @@ export function verifySignatures(
       throw new TufError('KEY_ID_MISMATCH', 'A key is listed under an ID that is not its own', { keyId })
     }
     if (signers.has(key.canonicalKeyId)) continue
-    if (verifySignature(key, method, file.message, signature)) signers.add(key.canonicalKeyId)
+    if (verifySignatureOnce(key, method, file.message, signature)) signers.add(key.canonicalKeyId)
   }
   if (signers.size < threshold) {
     throw new TufError('SIGNATURE_BELOW_THRESHOLD', 'Too few of the role’s keys signed the metadata', {
@@ -110,8 +111,11 @@ export function verifySignatures(
  * notary v0.7.0 tuf/data/types.go Signed; members of a signature in Go's order.
  * @throws TufError CANONICAL_*
  */
-export function attachSignatures(unsigned: UnsignedMetadata, signatures: readonly SignatureEntry[]): Uint8Array {
-  return encodeUtf8(envelopeText(unsigned.message, signatures))
+export function attachSignatures(
+  { message }: Pick<UnsignedMetadata, 'message'>,
+  signatures: readonly SignatureEntry[],
+): Uint8Array {
+  return encodeUtf8(envelopeText(message, signatures))
 }
 
 /**

@@ -9,6 +9,7 @@ import {
   TIMESTAMP_MAX_BYTES,
   type Steps,
 } from './file-request.ts'
+import { readFile, type FileCache } from './file-cache.ts'
 import { verifyNotExpired, verifyVersion, type KnownVersion } from './freshness.ts'
 import type { Gun } from './gun.ts'
 import type { CommonMetadata, FileMeta } from './metadata.ts'
@@ -29,6 +30,8 @@ export interface VerifierOptions {
   readonly now: Date
   /** Never go below; an equal version must be the same file where its SHA-256 is given. */
   readonly highest?: ReadonlyMap<RoleName, KnownVersion>
+  /** Spares parsing and signature checks of bytes that were read before; every other check is made each time. */
+  readonly cache?: FileCache
 }
 
 /** The part that snapshot and timestamp prove to be current. */
@@ -97,16 +100,17 @@ export class TrustedRepository {
 
 /** notary v0.7.0 client/tufclient.go Update; TUF 1.0.34, 5.3 to 5.6. */
 function* verify(options: VerifierOptions): Steps<Verified> {
-  const { now, highest = new Map<RoleName, KnownVersion>() } = options
+  const { now, highest = new Map<RoleName, KnownVersion>(), cache } = options
   const roots = yield* RootChain.begin(options)
-  const current = yield* verifyCurrent(roots, { now, highest })
+  const current = yield* verifyCurrent(roots, { now, highest }, cache)
   const root = roots.current
   verifyVersion(ROOT, root, highest.get(ROOT))
   verifyNotExpired(ROOT, root.metadata, now)
-  const targets = parseTargets(yield* requireListedFile(TARGETS, listedFile(current.snapshot, TARGETS)), TARGETS)
+  const targetsBytes = yield* requireListedFile(TARGETS, listedFile(current.snapshot, TARGETS))
+  const targets = readFile(cache, TARGETS, targetsBytes, (bytes) => parseTargets(bytes, TARGETS))
   verifySignedBy(root, TARGETS, targets)
   verifyFreshness(TARGETS, targets, { now, highest })
-  const delegations = yield* verifyDelegations(targets, current.snapshot, { now, highest })
+  const delegations = yield* verifyDelegations(targets, current.snapshot, { now, highest, cache })
   return { roots, ...current, targets, delegations }
 }
 
@@ -119,17 +123,19 @@ interface Freshness {
  * Timestamp and snapshot that go with the current root. Where they do not, the root has changed: the chain moves on and everything
  * starts again. Each turn needs a later root, so there are not more turns than roots.
  */
-function* verifyCurrent(roots: RootChain, freshness: Freshness): Steps<Current> {
+function* verifyCurrent(roots: RootChain, freshness: Freshness, cache: FileCache | undefined): Steps<Current> {
   for (;;) {
     const root = roots.current
-    const timestamp = parseTimestamp(yield* requireFile('timestamp.json', TIMESTAMP, TIMESTAMP_MAX_BYTES))
+    const timestampBytes = yield* requireFile('timestamp.json', TIMESTAMP, TIMESTAMP_MAX_BYTES)
+    const timestamp = readFile(cache, TIMESTAMP, timestampBytes, parseTimestamp)
     const unsigned = faultOf(root, TIMESTAMP, timestamp)
     if (unsigned !== undefined) {
       yield* roots.follow(unsigned)
       continue
     }
     verifyFreshness(TIMESTAMP, timestamp, freshness)
-    const snapshot = parseSnapshot(yield* requireListedFile(SNAPSHOT, timestamp.metadata.snapshot))
+    const snapshotBytes = yield* requireListedFile(SNAPSHOT, timestamp.metadata.snapshot)
+    const snapshot = readFile(cache, SNAPSHOT, snapshotBytes, parseSnapshot)
     const stale = faultOf(root, SNAPSHOT, snapshot)
     if (stale !== undefined) {
       yield* roots.follow(stale)

@@ -209,7 +209,7 @@ export type RequestStatus = ImageStatus | 'partial'
  * The status of the whole. While images are under way it is that of the image that is furthest behind; at the end it is their
  * common status, `partial` where some were published and some not, and else the gravest.
  */
-export function requestStatus(images: readonly { readonly record: ImageRecord }[]): RequestStatus {
+export function requestStatus(images: readonly { readonly record: Pick<ImageRecord, 'status'> }[]): RequestStatus {
   const statuses = images.map(({ record }) => record.status)
   const behind = IMAGE_STATUSES.find((status) => !isFinal(status) && statuses.includes(status))
   if (behind !== undefined) return behind

@@ -1,6 +1,6 @@
 // Records of the daemon. The key holder vouches for when they came, not for what they say.
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
-import { commit, type Answer, type Call, type Holder } from './holder.ts'
+import { commitForLater, type Answer, type Call, type Holder } from './holder.ts'
 
 const RECORDS_SUBJECT = 'records'
 
@@ -24,7 +24,7 @@ export function appendRecord(
   } as const
   // Nothing else is appended between: all of this is synchronous.
   const index = holder.log.size
-  commit(holder, [record], () => {
+  commitForLater(holder, [record], () => {
     holder.rates.add(RECORDS_SUBJECT, 1, holder.now())
   })
   return Promise.resolve({ response: { index } })

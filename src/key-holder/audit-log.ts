@@ -6,12 +6,17 @@ import type { KeyObject } from 'node:crypto'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { encodeVerifierKey, signCheckpoint, verifyCheckpoint, type Checkpoint } from './checkpoint.ts'
 import type { StateDatabase } from './database.ts'
-import { writeDurably } from './durable-file.ts'
+import { writeContentDurably, writeDurably } from './durable-file.ts'
 import { leafHash, perfectRoot, rootHash, TILE_WIDTH, type Nodes } from './merkle.ts'
 import { encodeBundle, MAX_ENTRY_BYTES, partialFolder, tilePath, tilesOf } from './tiles.ts'
 
+/** How long entries that no signature waits for may stand in the database alone, in milliseconds. */
+const PUBLISH_DELAY_MS = 100
 /** Entry bundles that are compared at start. */
 const BUNDLES_CHECKED = 16
+
+/** Tiles are written, the checkpoint is not: before a signature, or of entries that no signature waits for. */
+export type LogStep = 'tiles-written' | 'later-tiles-written'
 
 export class AuditLog {
   readonly origin: string
@@ -20,7 +25,10 @@ export class AuditLog {
   readonly #folder: string
   readonly #database: StateDatabase
   readonly #privateKey: KeyObject
-  readonly #step: (step: 'tiles-written') => void
+  readonly #step: (step: LogStep) => void
+  readonly #onFailure: (error: unknown) => void
+  #timer: NodeJS.Timeout | undefined
+  #isFailing = false
   #published: Checkpoint | undefined
   #note = ''
 
@@ -30,7 +38,9 @@ export class AuditLog {
     database: StateDatabase
     publicKey: KeyObject
     privateKey: KeyObject
-    step: (step: 'tiles-written') => void
+    step: (step: LogStep) => void
+    /** Hears of a failure that no caller waits for. */
+    onFailure: (error: unknown) => void
   }) {
     this.#folder = o.folder
     this.origin = o.origin
@@ -38,6 +48,7 @@ export class AuditLog {
     this.#database = o.database
     this.#privateKey = o.privateKey
     this.#step = o.step
+    this.#onFailure = o.onFailure
   }
 
   /** Number of entries committed. */
@@ -79,22 +90,58 @@ export class AuditLog {
   }
 
   /**
+   * Publishes within a moment, together with what else comes: for entries that no signature waits for. They are durable in the
+   * database already; a crash before leaves files that the next start brings up to date. Where the last attempt failed it
+   * publishes at once, so that the caller hears of a log that cannot be written.
+   * @throws KeyHolderError AUDIT_LOG_UNWRITABLE
+   */
+  publishSoon(): void {
+    if (this.#isFailing) {
+      this.publish()
+      return
+    }
+    this.#timer ??= setTimeout(() => {
+      try {
+        this.#publishAs('later-tiles-written')
+      } catch (error) {
+        this.#onFailure(error)
+      }
+    }, PUBLISH_DELAY_MS)
+  }
+
+  /**
    * Writes tiles, bundles and checkpoint up to the last committed entry, each flushed. Nothing may be signed before it returns.
    * A crash before the checkpoint leaves tiles that no checkpoint names yet; a crash after it leaves nothing to do.
    * @throws KeyHolderError AUDIT_LOG_UNWRITABLE
    */
   publish(): void {
+    this.#publishAs('tiles-written')
+  }
+
+  #publishAs(step: LogStep): void {
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    // Stands unless everything below has succeeded.
+    this.#isFailing = true
+    this.#writeFiles(step)
+    this.#isFailing = false
+  }
+
+  #writeFiles(step: LogStep): void {
     const size = this.size
     const from = this.#published?.size ?? 0
     if (size === from) return
     try {
       for (const { level, index, width } of tilesOf(size, from)) {
         const first = index * TILE_WIDTH
-        this.#writeFile(tilePath(level, index, width), this.#tile(level, first, width))
-        if (level === 0) this.#writeFile(tilePath('entries', index, width), this.#bundle(first, width))
+        // Their names become durable with the checkpoint's, or the next start writes the files again.
+        this.#writeFile(tilePath(level, index, width), this.#tile(level, first, width), writeContentDurably)
+        if (level === 0) {
+          this.#writeFile(tilePath('entries', index, width), this.#bundle(first, width), writeContentDurably)
+        }
       }
-      this.#step('tiles-written')
-      const checkpoint = { origin: this.origin, size, rootHash: rootHash(size, this.#nodes) }
+      this.#step(step)
+      const checkpoint = { origin: this.origin, size, rootHash: rootHash(size, this.#edgeNodes(size)) }
       const note = signCheckpoint(checkpoint, this.#privateKey)
       this.#writeFile('checkpoint', Buffer.from(note))
       this.#published = checkpoint
@@ -134,6 +181,11 @@ export class AuditLog {
     this.publish()
   }
 
+  /** Ends the wait of `publishSoon`. What was not published is published by the next start. */
+  close(): void {
+    clearTimeout(this.#timer)
+  }
+
   readonly #nodes: Nodes = (level, index) => {
     const row = this.#database.all<{ hash: Buffer }>(
       'SELECT hash FROM log_nodes WHERE level = ? AND position = ?',
@@ -142,6 +194,18 @@ export class AuditLog {
     )[0]
     if (row === undefined) throw damaged('a node is missing', index)
     return row.hash
+  }
+
+  /** As `#nodes`, with the newest tile of each level read at once: the root of a growing log is made of them. */
+  #edgeNodes(size: number): Nodes {
+    const tiles = tilesOf(size, size - 1).map(({ level, index, width }) => {
+      const first = index * TILE_WIDTH
+      return { level, first, hashes: this.#hashes(level, first, width) }
+    })
+    return (level, index) => {
+      const tile = tiles.find((one) => one.level === level)
+      return tile?.hashes[index - tile.first] ?? this.#nodes(level, index)
+    }
   }
 
   #tile(level: number, first: number, width: number): Buffer {
@@ -212,9 +276,9 @@ export class AuditLog {
     }
   }
 
-  #writeFile(path: string, bytes: Uint8Array): void {
+  #writeFile(path: string, bytes: Uint8Array, write: (path: string, bytes: Uint8Array) => void = writeDurably): void {
     try {
-      writeDurably(join(this.#folder, path), bytes)
+      write(join(this.#folder, path), bytes)
     } catch (cause) {
       throw new KeyHolderError(
         'AUDIT_LOG_UNWRITABLE',

@@ -43,7 +43,7 @@ export function verifyBase(
   socket: SocketName,
 ): Base {
   const pin = { kind: 'root', bytes: pinnedRoot.bytes } as const
-  const repository = verifyState(() => verifyFiles(files, { gun, pin, now: holder.now() }), gun)
+  const repository = verifyState(() => verifyFiles(files, { gun, pin, now: holder.now(), cache: holder.cache }), gun)
   const seen = seenFiles(repository)
   for (const file of seen) compareWithKnown(holder, gun, file)
   const raised = seen.filter(

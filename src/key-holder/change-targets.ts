@@ -67,7 +67,9 @@ export async function changeTargets(
   // 6. Sign, and hold the result against what was declared; 7. store the files. A crash before 7 leaves payloads that the
   //    same request signs again, with other signature bytes that nobody has seen; after it, files that it is given again.
   const files = await signPayloads(holder, payloads, ({ role, bytes }) => {
-    verifyNextVersion(base.repository, role, bytes, changes)
+    const verified = verifyNextVersion(base.repository, role, bytes, changes)
+    // It comes back with the next observation, and as the next base.
+    holder.cache.add(role, verified)
   })
   return signedAnswer(files)
 }

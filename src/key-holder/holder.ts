@@ -1,4 +1,5 @@
 // The parts that operations work with, and the one commit point that all of them use.
+import type { FileCache } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type {
   Attachments,
@@ -7,7 +8,7 @@ import type {
   OperationResponse,
   SocketName,
 } from '../key-holder-protocol/operations.ts'
-import type { AuditLog } from './audit-log.ts'
+import type { AuditLog, LogStep } from './audit-log.ts'
 import type { StateDatabase } from './database.ts'
 import type { FileCustodian } from './file-custodian.ts'
 import type { KeyTable } from './key-table.ts'
@@ -20,8 +21,7 @@ import type { ServerKeyTable } from './server-key-table.ts'
 import type { VersionTable } from './versions.ts'
 
 /** Points at which tests may stop the process. What lies between two of them is said where they are passed. */
-export type Step =
-  'checked' | 'planned' | 'keys-made' | 'committed' | 'tiles-written' | 'log-published' | 'signed' | 'stored'
+export type Step = 'checked' | 'planned' | 'keys-made' | 'committed' | LogStep | 'log-published' | 'signed' | 'stored'
 
 export interface Holder {
   readonly database: StateDatabase
@@ -35,6 +35,8 @@ export interface Holder {
   readonly log: AuditLog
   readonly custodian: FileCustodian
   readonly limits: Limits
+  /** Parsed metadata by content: spares work, and decides nothing. Empty after a start. */
+  readonly cache: FileCache
   readonly identity: {
     readonly uid: number
     readonly pid: number
@@ -70,6 +72,23 @@ export type AuditRecord = Readonly<Record<string, unknown>> & {
  * @throws KeyHolderError STATE_UNWRITABLE, AUDIT_LOG_UNWRITABLE; whatever `change` throws
  */
 export function commit<T>(holder: Holder, records: readonly AuditRecord[], change: () => T): T {
+  const result = commitUnpublished(holder, records, change)
+  holder.log.publish()
+  holder.step('log-published')
+  return result
+}
+
+/**
+ * The same for a change that no key is used for: the records are as durable, and the log's files follow within a moment.
+ * @throws KeyHolderError STATE_UNWRITABLE, AUDIT_LOG_UNWRITABLE where the log could not be written before; whatever `change` throws
+ */
+export function commitForLater<T>(holder: Holder, records: readonly AuditRecord[], change: () => T): T {
+  const result = commitUnpublished(holder, records, change)
+  holder.log.publishSoon()
+  return result
+}
+
+function commitUnpublished<T>(holder: Holder, records: readonly AuditRecord[], change: () => T): T {
   const at = holder.now().toISOString()
   const result = holder.database.write(() => {
     const changed = change()
@@ -77,8 +96,6 @@ export function commit<T>(holder: Holder, records: readonly AuditRecord[], chang
     return changed
   })
   holder.step('committed')
-  holder.log.publish()
-  holder.step('log-published')
   return result
 }
 

@@ -43,8 +43,13 @@ interface Row {
   replaces: string | null
 }
 
+/** A key takes a few kilobytes. */
+const MAX_KEYS_REMEMBERED = 4096
+
 export class KeyTable {
   readonly #database: StateDatabase
+  /** Public keys as they were read before, by type and value, so that each is imported once. */
+  readonly #read = new Map<string, PublicKey>()
 
   constructor(database: StateDatabase) {
     this.#database = database
@@ -80,7 +85,9 @@ export class KeyTable {
   }
 
   ofGun(gun: Gun): StoredKey[] {
-    return this.#database.all<Row>('SELECT * FROM keys WHERE gun = ? ORDER BY created_at, role, rowid', gun).map(toKey)
+    return this.#database
+      .all<Row>('SELECT * FROM keys WHERE gun = ? ORDER BY created_at, role, rowid', gun)
+      .map(this.#toKey)
   }
 
   /** The key that signs this role now. */
@@ -97,11 +104,31 @@ export class KeyTable {
       canonicalKeyId,
     )[0]
     if (row === undefined) throw new KeyHolderError('KEY_NOT_FOUND', 'There is no such key here.', { keyRef })
-    return toKey(row)
+    return this.#toKey(row)
   }
 
   all(): StoredKey[] {
-    return this.#database.all<Row>('SELECT * FROM keys').map(toKey)
+    return this.#database.all<Row>('SELECT * FROM keys').map(this.#toKey)
+  }
+
+  /** @throws KeyHolderError KEY_FILE_DAMAGED where the public key is not the one that its ID names */
+  readonly #toKey = (row: Row): StoredKey => {
+    const publicKey = this.#publicKey(row)
+    if (publicKey.canonicalKeyId !== row.canonical_key_id) throw damaged(row)
+    const role = parseRoleName(row.role)
+    const { sealed, state } = row
+    const replaces = row.replaces === null ? {} : { replaces: row.replaces }
+    return { gun: row.gun as Gun, role, publicKey, createdAt: row.created_at, sealed, state, ...replaces }
+  }
+
+  #publicKey(row: Row): PublicKey {
+    const text = `${row.key_type} ${row.public_value}`
+    const known = this.#read.get(text)
+    if (known !== undefined) return known
+    const publicKey = readPublicKey(row)
+    if (this.#read.size >= MAX_KEYS_REMEMBERED) this.#read.clear()
+    this.#read.set(text, publicKey)
+    return publicKey
   }
 }
 
@@ -109,24 +136,16 @@ export function keyRefOf(key: { readonly gun: Gun; readonly publicKey: PublicKey
   return `sealed:${key.gun}#${key.publicKey.canonicalKeyId}` as KeyRef
 }
 
-/** @throws KeyHolderError KEY_FILE_DAMAGED where the public key is not the one that its ID names */
-function toKey(row: Row): StoredKey {
+function readPublicKey(row: Row): PublicKey {
   const value: JsonValue = new Map<string, JsonValue>([
     ['keytype', row.key_type],
     ['keyval', new Map([['public', row.public_value]])],
   ])
   try {
-    const publicKey = parsePublicKey(value)
-    if (publicKey.canonicalKeyId === row.canonical_key_id) {
-      const role = parseRoleName(row.role)
-      const { state, sealed } = row
-      const replaces = row.replaces === null ? {} : { replaces: row.replaces }
-      return { gun: row.gun as Gun, role, publicKey, createdAt: row.created_at, sealed, state, ...replaces }
-    }
+    return parsePublicKey(value)
   } catch (cause) {
     throw damaged(row, cause)
   }
-  throw damaged(row)
 }
 
 function damaged(row: Row, cause?: unknown): KeyHolderError {

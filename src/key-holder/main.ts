@@ -1,7 +1,7 @@
 // Starts and stops the process that holds keys: folder, unlock key, state, audit log, then the sockets, in this order.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { CodedError } from '@countersign/tuf'
+import { CodedError, FileCache } from '@countersign/tuf'
 import { AuditLog } from './audit-log.ts'
 import type { KeyHolderConfig } from './config.ts'
 import { CONNECTION_LIMITS, type ConnectionLimits } from './connection.ts'
@@ -25,6 +25,9 @@ import { VersionTable } from './versions.ts'
 
 export { parseKeyHolderConfig, type KeyHolderConfig } from './config.ts'
 export { createUnlockKeyFile } from './unlock.ts'
+
+/** Memory for parsed metadata, in bytes. */
+const FILE_CACHE_BYTES = 64 * 1024 * 1024
 
 /** For tests: a clock, a look at each step, tighter limits of connections, a log. */
 export interface KeyHolderOptions {
@@ -72,7 +75,13 @@ export async function startKeyHolder(
       origin: config.logOrigin,
       database,
       step,
+      onFailure: (error) => {
+        processLog.error({ error }, 'the audit log cannot be written; nothing is signed until it can')
+      },
       ...openLogKey(database, unlockKey, config.logOrigin),
+    })
+    closers.unshift(() => {
+      log.close()
     })
     log.open()
     const now = options.now ?? (() => new Date())
@@ -88,6 +97,7 @@ export async function startKeyHolder(
       log,
       custodian,
       limits,
+      cache: new FileCache(FILE_CACHE_BYTES),
       identity: {
         uid: process.getuid?.() ?? -1,
         pid: process.pid,

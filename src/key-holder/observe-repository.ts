@@ -2,7 +2,7 @@
 import { parseGun, parseRoleName, parseTufKeyId, RELEASES, verifyFiles } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { pinOf, recordsOf, rememberBase, seenFiles, verifyBase, verifyState } from './base.ts'
-import { commit, type Answer, type Call, type Holder } from './holder.ts'
+import { commit, commitForLater, type Answer, type Call, type Holder } from './holder.ts'
 import { checkKeyRate, countKeys, exportOf, recordOfKey } from './key-creation.ts'
 import { limitsFor } from './limits.ts'
 import { describeRepository } from './repository-status.ts'
@@ -18,7 +18,9 @@ export function observeRepository(
   const records = recordsOf(base, gun)
   if (records.length > 0) {
     // A crash before the commit forgets what was seen; the next observation tells it again.
-    commit(holder, records, () => {
+    const isRoutine = base.newRoot === undefined && base.keysMoved.length === 0
+    const take = isRoutine ? commitForLater : commit
+    take(holder, records, () => {
       rememberBase(holder, gun, base)
     })
   }

@@ -1,14 +1,5 @@
 // The only place that uses a role's private key: payloads that are recorded, with the log published, become files.
-import {
-  attachSignatures,
-  isJsonObject,
-  METADATA_LIMITS,
-  parseJson,
-  sha256Hex,
-  type RoleName,
-  type SignatureEntry,
-  type TufKeyId,
-} from '@countersign/tuf'
+import { attachSignatures, sha256Hex, type RoleName, type SignatureEntry, type TufKeyId } from '@countersign/tuf'
 import type { KeyRef } from './custodian.ts'
 import { internal, type Holder } from './holder.ts'
 import type { Payload } from './payloads.ts'
@@ -60,14 +51,12 @@ async function fileOf(holder: Holder, payload: Payload): Promise<SignedFile> {
   const { role, version, gun, message } = payload
   if (payload.file !== undefined) return { role, version, sha256: sha256Hex(payload.file), bytes: payload.file }
   if (sha256Hex(message) !== payload.messageSha256) throw internal('A recorded payload is damaged.')
-  const signed = parseJson(message, METADATA_LIMITS)
-  if (!isJsonObject(signed)) throw internal('A recorded payload is not metadata.')
   const signatures: SignatureEntry[] = []
   for (const [canonicalKeyId, tufKeyId] of payload.signingKeys) {
     const keyRef = `sealed:${gun}#${canonicalKeyId}` as KeyRef
     const made = await holder.custodian.sign(keyRef, message, { gun, role, version })
     signatures.push({ keyId: tufKeyId as TufKeyId, ...made })
   }
-  const bytes = attachSignatures({ role, version, signed, message }, signatures)
+  const bytes = attachSignatures({ message }, signatures)
   return { role, version, sha256: sha256Hex(bytes), bytes }
 }

@@ -1,5 +1,7 @@
 // Puts the services together over one queue, one worker and one stream of events.
+import { FileCache } from '@countersign/tuf'
 import { GunWorker } from './advance-gun.ts'
+import { ContentCache } from './content-cache.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import { GunQueue } from './gun-queue.ts'
 import { Progress } from './progress.ts'
@@ -11,7 +13,16 @@ import { SnapshotKeyCheck } from './snapshot-key.ts'
 import { Tokens } from './tokens.ts'
 import { Verifications } from './verify.ts'
 
-export function createServices(dependencies: ServiceDependencies): Services {
+/** Memory for files as they were served, and for the same files parsed, in bytes. */
+const CONTENT_CACHE_BYTES = 16 * 1024 * 1024
+const FILE_CACHE_BYTES = 64 * 1024 * 1024
+
+export function createServices(given: ServiceDependencies): Services {
+  const dependencies = {
+    ...given,
+    source: new ContentCache(given.source, CONTENT_CACHE_BYTES),
+    cache: new FileCache(FILE_CACHE_BYTES),
+  }
   const queue = new GunQueue()
   const progress = new Progress(dependencies.observer)
   const snapshotKey = new SnapshotKeyCheck(dependencies)

@@ -1,4 +1,5 @@
 // The ports that the services drive, and their settings.
+import type { FileCache } from '@countersign/tuf'
 import type {
   Clock,
   IdentifierSource,
@@ -43,6 +44,8 @@ export interface ServiceDependencies {
   readonly random: RandomSource
   readonly observer: Observer
   readonly settings: ServiceSettings
+  /** Parsed metadata, by content. Absent: everything is parsed anew. */
+  readonly cache?: FileCache
   /** For tests: hears each step of a publication when it is done. */
   readonly onStep?: (step: PublicationStep) => void
 }

@@ -3,13 +3,13 @@
 // The steps are named in steps.ts.
 import {
   changesTargets,
-  editTargets,
   type Gun,
   type RoleName,
   type TargetsChange,
   targetsOf,
   type TrustedRepository,
   TufError,
+  verifyEdit,
 } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import { parseImageReference } from '../domain/image-reference.ts'
@@ -248,7 +248,7 @@ export function changedRoles(
   const expiresAt = new Date(now.getTime() + 86_400_000)
   return roles.filter((role) => {
     const version = (targetsOf(base, role)?.metadata.version ?? 0) + 1
-    return editTargets(base, role, changes, { version, expiresAt }) !== undefined
+    return verifyEdit(base, role, changes, { version, expiresAt })
   })
 }
 

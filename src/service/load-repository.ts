@@ -13,7 +13,10 @@ export interface LoadedRepository {
   readonly repository: Repository
 }
 
-type LoadDependencies = Pick<ServiceDependencies, 'source' | 'keyHolder' | 'repositories' | 'requests' | 'clock'>
+type LoadDependencies = Pick<
+  ServiceDependencies,
+  'source' | 'keyHolder' | 'repositories' | 'requests' | 'clock' | 'cache'
+>
 
 /**
  * Loads a registered repository. The pin is the daemon's own copy of the root, and the key holder's pin must be that root or one
@@ -42,7 +45,7 @@ export async function loadRepository(dependencies: LoadDependencies, gun: Gun): 
 
 /** Drives the verifier over the trust server, which may not go below the highest version given for a role. */
 export async function verifyPublished(
-  { source, clock }: Pick<LoadDependencies, 'source' | 'clock'>,
+  { source, clock, cache }: Pick<LoadDependencies, 'source' | 'clock' | 'cache'>,
   gun: Gun,
   root: Uint8Array,
   known: Pick<RepositoryCustody, 'roles'>,
@@ -52,7 +55,13 @@ export async function verifyPublished(
     if (highestSeen !== undefined && highestSeen.version > (highest.get(role)?.version ?? 0))
       highest.set(role, highestSeen)
   }
-  const verifier = new RepositoryVerifier({ gun, pin: { kind: 'root', bytes: root }, now: clock.now(), highest })
+  const verifier = new RepositoryVerifier({
+    gun,
+    pin: { kind: 'root', bytes: root },
+    now: clock.now(),
+    highest,
+    ...(cache !== undefined && { cache }),
+  })
   for (let request = verifier.next(); request !== undefined; request = verifier.next()) {
     verifier.accept(await source.read(gun, request.fileName, request.maxBytes))
   }

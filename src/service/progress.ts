@@ -1,6 +1,6 @@
 // Passes events on to the observer, and wakes those who wait for a request.
 import type { Observer, PendingImage } from '../domain/ports.ts'
-import type { Failure } from '../domain/signing-request.ts'
+import { type Failure, isFinal } from '../domain/signing-request.ts'
 
 export class Progress {
   readonly #observer: Observer
@@ -18,7 +18,7 @@ export class Progress {
     this.#tell(() => {
       this.#observer.requestChanged(event)
     })
-    for (const wake of this.#waiting.get(event.request) ?? []) wake()
+    if (isFinal(event.to)) for (const wake of this.#waiting.get(event.request) ?? []) wake()
   }
 
   /** These images stay as they are until somebody is back in reach. */
@@ -51,7 +51,7 @@ export class Progress {
     })
   }
 
-  /** Calls `wake` at each change of the request until the returned function is called. */
+  /** Calls `wake` whenever an image of the request has come to its end, until the returned function is called. */
   watch(request: string, wake: () => void): () => void {
     const watchers = this.#waiting.get(request) ?? new Set()
     this.#waiting.set(request, watchers.add(wake))

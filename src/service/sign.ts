@@ -4,6 +4,7 @@
 import {
   changesTargets,
   CodedError,
+  type FileCache,
   type Gun,
   TufError,
   targetsOf,
@@ -60,7 +61,7 @@ export class PublicationSteps {
       this.#passed('signed')
       // 6. Check it before it leaves the house: the difference to the base is exactly what was declared. A crash before or after
       //    leaves the intent, as at 5.
-      files = verifySigned(intent, signed)
+      files = verifySigned(intent, signed, this.#dependencies.cache)
       this.#passed('bytes-checked')
     } catch (error) {
       return this.#notSigned(publication, images, error)
@@ -235,7 +236,11 @@ export class PublicationSteps {
 }
 
 /** @throws DomainError SIGNED_ROLES_UNEXPECTED; TufError where the bytes are not the declared change */
-function verifySigned({ publication, base }: Intent, signed: readonly SignedRole[]): readonly SignedRole[] {
+function verifySigned(
+  { publication, base }: Intent,
+  signed: readonly SignedRole[],
+  cache: FileCache | undefined,
+): readonly SignedRole[] {
   const expected = [...publication.roles].sort()
   const received = signed.map(({ role }) => role).sort()
   if (expected.join(' ') !== received.join(' ')) throw unexpected(publication.gun, 'roles')
@@ -243,6 +248,8 @@ function verifySigned({ publication, base }: Intent, signed: readonly SignedRole
   for (const { role, version, sha256, bytes } of signed) {
     const verified = verifyNextVersion(base, role, bytes, changes)
     if (verified.sha256 !== sha256 || verified.metadata.version !== version) throw unexpected(publication.gun, role)
+    // Read back, it need not be parsed once more.
+    cache?.add(role, verified)
   }
   return signed
 }

@@ -45,9 +45,16 @@ const recordSchema = z.strictObject({
     .exactOptional(),
 })
 
+type DecodedRecord = Omit<z.output<typeof recordSchema>, 'rootSha256'> & Pick<Repository, 'root'>
+
+/** Beyond as many repositories the memory of decoded rows begins anew. */
+const MAX_ROWS_REMEMBERED = 4096
+
 export class SqliteRepositoryStore implements RepositoryStore {
   readonly #database: StoreDatabase
   readonly #statements
+  /** The last record read of each repository and what it says; used as long as the row is the same, byte for byte. */
+  readonly #read = new Map<string, { readonly row: RepositoryRow; readonly record: DecodedRecord }>()
 
   constructor(database: StoreDatabase) {
     this.#database = database
@@ -82,11 +89,22 @@ export class SqliteRepositoryStore implements RepositoryStore {
 
   find(gun: string): Repository | undefined {
     const row = this.#statements.find.get(gun)
-    return row === undefined ? undefined : this.#read(row)
+    return row === undefined ? undefined : this.#toRepository(row)
   }
 
   list(): readonly Repository[] {
-    return this.#statements.list.all().map((row) => this.#read(row))
+    return this.#statements.list.all().map((row) => this.#toRepository(row))
+  }
+
+  #decoded(row: RepositoryRow): DecodedRecord {
+    const known = this.#read.get(row.gun)
+    if (known !== undefined && known.row.record === row.record && isSameBlob(known.row.root, row.root)) {
+      return known.record
+    }
+    const record = decodeRow(row)
+    if (this.#read.size >= MAX_ROWS_REMEMBERED) this.#read.clear()
+    this.#read.set(row.gun, { row, record })
+    return record
   }
 
   #saveFirstFiles({ gun, firstFiles }: Repository): void {
@@ -94,19 +112,27 @@ export class SqliteRepositoryStore implements RepositoryStore {
     for (const [name, bytes] of firstFiles ?? []) this.#statements.insertFile.run(gun, name, bytes)
   }
 
-  #read(row: RepositoryRow): Repository {
-    const { rootSha256, ...record } = decode(recordSchema, row.record)
+  #toRepository(row: RepositoryRow): Repository {
     const files = this.#statements.findFiles.all(row.gun)
     return {
-      ...record,
+      ...this.#decoded(row),
       gun: parseGun(row.gun),
       revision: row.revision,
-      ...(row.root === null || rootSha256 === undefined ? {} : { root: checkedRoot(row.root, rootSha256) }),
       ...(files.length === 0 ? {} : { firstFiles: new Map(files.map(({ name, bytes }) => [name, bytes])) }),
       createdAt: new Date(row.created_at),
       createdBy: row.created_by,
     }
   }
+}
+
+function decodeRow(row: RepositoryRow): DecodedRecord {
+  const { rootSha256, ...record } = decode(recordSchema, row.record)
+  if (row.root === null || rootSha256 === undefined) return record
+  return { ...record, root: checkedRoot(row.root, rootSha256) }
+}
+
+function isSameBlob(one: Buffer | null, other: Buffer | null): boolean {
+  return one === null || other === null ? one === other : one.equals(other)
 }
 
 /** A copy that does not have its own hash is no pin. */

@@ -11,6 +11,7 @@ import type {
 } from '../domain/ports.ts'
 import type { Publication } from '../domain/publication.ts'
 import {
+  type ImageStatus,
   isFinal,
   requestStatus,
   type RequestImage,
@@ -146,8 +147,8 @@ export class SqliteRequestStore implements RequestStore {
         touched.add(request)
       }
       for (const id of touched) {
-        const request = this.find(id)
-        if (request !== undefined) this.#statements.updateStatus.run(requestStatus(request.images), id)
+        const statuses = this.#statements.findStatuses.all(id).map(({ status }) => ({ record: { status } }))
+        this.#statements.updateStatus.run(requestStatus(statuses), id)
       }
     })
   }
@@ -234,6 +235,9 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
     ),
     findImages: sqlite.prepare<[number], ImageRow>(
       'SELECT record, revision FROM images WHERE request = ? ORDER BY position',
+    ),
+    findStatuses: sqlite.prepare<[string], { status: ImageStatus }>(
+      'SELECT i.status FROM images i JOIN requests r ON r.sequence = i.request WHERE r.id = ?',
     ),
     list: sqlite.prepare<[object], RequestRow>(
       `SELECT ${request} FROM requests r

@@ -163,6 +163,7 @@ const ATTACKS: readonly Attack[] = [
     act: async (hostile, server) => {
       const before = current(server, RELEASES)
       await hostile.sign('mix-targets')
+      await hostile.forgetFiles()
       server.serve(app, hashed(server, RELEASES), before)
       return server.state()
     },
@@ -174,6 +175,7 @@ const ATTACKS: readonly Attack[] = [
     act: async (hostile, server) => {
       const before = current(server, SNAPSHOT)
       await hostile.sign('mix-snapshot')
+      await hostile.forgetFiles()
       server.serve(app, hashed(server, SNAPSHOT), before)
       return server.state()
     },
@@ -201,8 +203,10 @@ const ATTACKS: readonly Attack[] = [
     row: 'Mix-and-match',
     name: 'a file that the snapshot names and nobody has',
     code: 'FILE_MISSING',
-    act: (_, server) => {
+    act: async (hostile, server) => {
+      await hostile.forgetFiles()
       server.serve(app, hashed(server, TARGETS), undefined)
+      return server.state()
     },
   },
   // Wrong lengths and hashes

@@ -68,6 +68,7 @@ describe('servers that do not keep to the protocol', () => {
     })
 
     it('a delegation that never ends', async () => {
+      await hostile.forgetFiles()
       const counter = { bytes: 0 }
       hostile.notary.interfere = ({ url }, response) => {
         const isDelegation = /targets\/releases\.[0-9a-f]{64}\.json$/.test(url)

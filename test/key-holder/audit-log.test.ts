@@ -24,6 +24,7 @@ describe('the audit log', () => {
       origin: 'test.example.com/audit',
       database,
       step: () => undefined,
+      onFailure: () => undefined,
       ...keys,
     })
   }
@@ -111,6 +112,7 @@ describe('the audit log', () => {
       origin: 'test.example.com/audit',
       database: otherDatabase,
       step: () => undefined,
+      onFailure: () => undefined,
       ...keys,
     })
     rewritten.open()
@@ -129,6 +131,7 @@ describe('the audit log', () => {
       origin: 'test.example.com/audit',
       database,
       step: () => undefined,
+      onFailure: () => undefined,
       ...generateKeyPairSync('ed25519'),
     })
     expectCode('AUDIT_LOG_DAMAGED', () => verifyAuditLog(join(top, 'log'), { verifierKey: other.verifierKey }))

@@ -28,7 +28,7 @@ describe('outages', () => {
   /** The daemon's clock; that of the servers stays right. */
   function shiftClock(milliseconds: number): void {
     const now = (): Date => new Date(world.time.now().getTime() + milliseconds)
-    Object.assign(world.dependencies, { clock: { now } })
+    Object.assign(world.dependencies.clock, { now })
   }
 
   const OUTAGES: readonly (readonly [method: string, error: () => Error])[] = [

@@ -138,6 +138,11 @@ export class HostileWorld {
     return outcomeOf(await this.world.sign(`${app}:${tag}`))
   }
 
+  /** The daemon is started again: whatever it read under a hash before, it asks for once more. */
+  forgetFiles(): Promise<void> {
+    return this.world.restart()
+  }
+
   /** How many versions of targets roles the key holder recorded before signing them. */
   signatures(gun: Gun = app): number {
     return this.changes(gun).length

@@ -209,7 +209,7 @@ export class RepositoryBuilder {
     const keys = new Map((role.signers ?? signers ?? role.keys).map((key) => [key.publicKey.tufKeyId, key]))
     const made = [...keys.values()].map((key) => signWith(key, message))
     const signatures = role.editSignatures?.(made) ?? made
-    const bytes = attachSignatures({ role: name, version: role.version, signed, message }, signatures)
+    const bytes = attachSignatures({ message }, signatures)
     return role.mangle?.(bytes) ?? bytes
   }
 

@@ -46,7 +46,7 @@ function next(
   alter(signed)
   const message = encodeCanonical(signed)
   const signatures = alterSignatures(keys.map((key) => signWith(key, message)))
-  return attachSignatures({ ...made, signed, message }, signatures)
+  return attachSignatures({ message }, signatures)
 }
 
 function withSha512(content: string): JsonObject {

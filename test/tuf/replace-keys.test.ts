@@ -44,7 +44,7 @@ function signed(made: UnsignedMetadata, keys: readonly TestKey[], alter: (conten
   alter(content)
   const message = encodeCanonical(content)
   return attachSignatures(
-    { ...made, signed: content, message },
+    { message },
     keys.map((key) => signWith(key, message)),
   )
 }

@@ -80,8 +80,7 @@ describe('metadata of the samples', () => {
       ]
       for (const file of files) {
         verifyNormalFormFile(file)
-        const { signed, message, signatures } = file
-        const again = attachSignatures({ role: ROOT, version: 1, signed, message }, signatures)
+        const again = attachSignatures(file, file.signatures)
         expect(Buffer.from(again).equals(file.bytes)).to.equal(true)
       }
     })
@@ -204,7 +203,7 @@ describe('the envelope', () => {
   })
 
   it('answers any bytes with a value or a code', () => {
-    const bytes = attachSignatures({ role: RELEASES, version: 7, signed, message }, [])
+    const bytes = attachSignatures({ message }, [])
     fc.assert(
       fc.property(fc.nat(bytes.length - 1), fc.nat(255), fc.nat(bytes.length), (at, value, end) => {
         const changed = Buffer.from(bytes)

@@ -36,11 +36,13 @@ export interface DockerRegistryOptions {
   readonly ca?: TestCa
   readonly host?: PeerHost
   readonly auth?: 'htpasswd' | TokenServer
+  /** As the configuration that comes with the registry has it: blob descriptors cached in memory, no second line for each request. */
+  readonly isTuned?: boolean
 }
 
 /** A docker-registry that answers, until the scope closes. */
 export async function startDockerRegistry(scope: Scope, options: DockerRegistryOptions = {}): Promise<DockerRegistry> {
-  const { ca, host = LOOPBACK, auth } = options
+  const { ca, host = LOOPBACK, auth, isTuned = false } = options
   const folder = scope.folder('registry')
   const data = join(folder, 'data')
   mkdirSync(data)
@@ -48,8 +50,12 @@ export async function startDockerRegistry(scope: Scope, options: DockerRegistryO
   const tls = ca === undefined ? undefined : writeTls(folder, ca, host)
   const config = {
     version: 0.1,
-    log: { level: 'info', accesslog: { disabled: false } },
-    storage: { filesystem: { rootdirectory: data }, delete: { enabled: true } },
+    log: { level: 'info', accesslog: { disabled: isTuned } },
+    storage: {
+      filesystem: { rootdirectory: data },
+      delete: { enabled: true },
+      ...(isTuned ? { cache: { blobdescriptor: 'inmemory' } } : {}),
+    },
     http: { addr: `${host.address}:${port}`, ...(tls === undefined ? {} : { tls: tls.config }) },
     ...(auth === undefined ? {} : { auth: authConfig(folder, auth) }),
   }
