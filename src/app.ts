@@ -7,6 +7,7 @@ import { Health } from './app/health.ts'
 import { observe, queueSources } from './app/observation.ts'
 import { connectRegistries, connectTrustServers, readPublicFile } from './app/remotes.ts'
 import { systemClock, systemPause, systemRandom, timeSortedIdentifiers } from './app/system.ts'
+import type { TrustServerProbe } from './app/trust-server-probe.ts'
 import { readSecretBytes } from './config/secret-file.ts'
 import type { Config } from './config/schema.ts'
 import { grantsPolicy } from './domain/policy.ts'
@@ -29,6 +30,8 @@ export interface AppOptions {
   readonly database: StoreDatabase
   /** Where the first administrator's token is written, where there is no token at all. */
   readonly firstTokenFile: string
+  /** The embedded trust server; the app closes it. Absent where there is none. */
+  readonly trustServer?: TrustServerProbe
   /** Tells a person at the terminal; never a secret. */
   readonly tell: (line: string) => void
   /** For tests: hears each step of a publication when it is done. */
@@ -63,7 +66,13 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     repositories: new SqliteRepositoryStore(database),
     tokens: new SqliteTokenStore(database),
   }
-  const health = new Health({ keyHolder, database, clock: systemClock, log })
+  const health = new Health({
+    keyHolder,
+    database,
+    clock: systemClock,
+    log,
+    ...(o.trustServer !== undefined && { trustServer: o.trustServer }),
+  })
   const metrics = new Metrics(programVersion(), {
     ...queueSources(stores.requests, systemClock),
     isKeyHolderUp: async () => (await health.keyHolder()) === 'ok',
@@ -126,7 +135,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       await finished
       await background
       keyHolder.close()
-      await Promise.all([trustServers.close(), registries.close()])
+      await Promise.all([trustServers.close(), registries.close(), o.trustServer?.close()])
       database.close()
       log.info({}, 'stopped')
     }),
@@ -155,6 +164,10 @@ async function bringUp(o: AppOptions, services: Services, health: Health, stoppi
     await pause(FIRST_TOKEN_EVERY_MS, stopping)
   }
   health.started()
+  o.log.info(
+    { keyHolder: await health.keyHolder(), trustServer: await health.trustServer?.(), database: health.database() },
+    'started',
+  )
 }
 
 function isEmptyFile(path: string): boolean {

@@ -1,12 +1,13 @@
-// Whether requests can be signed now, for probes and metrics. Answers of the key holder are kept for a moment: probes need no token,
-// and must not be a way to keep it busy.
+// Whether requests can be signed now, for probes and metrics. Answers of other processes are kept for a moment: probes need no
+// token, and must not be a way to keep them busy.
 import { CodedError } from '@countersign/tuf'
 import type { Clock, KeyHolder } from '../domain/ports.ts'
 import type { HealthProbes } from '../http/health.ts'
 import type { Log } from '../log.ts'
 import type { StoreDatabase } from '../store/database.ts'
+import type { TrustServerHealth, TrustServerProbe } from './trust-server-probe.ts'
 
-/** How long an answer of the key holder counts, in milliseconds. */
+/** How long an answer counts, in milliseconds. */
 const FRESH_MS = 1_000
 
 type KeyHolderHealth = Awaited<ReturnType<HealthProbes['keyHolder']>>
@@ -14,21 +15,25 @@ type KeyHolderHealth = Awaited<ReturnType<HealthProbes['keyHolder']>>
 export class Health implements HealthProbes {
   readonly #keyHolder: Pick<KeyHolder, 'status'>
   readonly #database: StoreDatabase
-  readonly #clock: Clock
   readonly #log: Log
+  readonly #askKeyHolder: () => Promise<KeyHolderHealth>
+  readonly trustServer?: () => Promise<TrustServerHealth>
   #isStarted = false
-  #last: { readonly at: number; readonly health: Promise<KeyHolderHealth> } | undefined
 
   constructor(o: {
     readonly keyHolder: Pick<KeyHolder, 'status'>
+    /** Absent: there is no embedded one. */
+    readonly trustServer?: Pick<TrustServerProbe, 'ask'>
     readonly database: StoreDatabase
     readonly clock: Clock
     readonly log: Log
   }) {
     this.#keyHolder = o.keyHolder
     this.#database = o.database
-    this.#clock = o.clock
     this.#log = o.log
+    this.#askKeyHolder = kept(o.clock, () => this.#ask())
+    const { trustServer } = o
+    if (trustServer !== undefined) this.trustServer = kept(o.clock, () => trustServer.ask())
   }
 
   /** To be called once everything that a first start makes is there. */
@@ -41,11 +46,7 @@ export class Health implements HealthProbes {
   }
 
   keyHolder(): Promise<KeyHolderHealth> {
-    const now = this.#clock.now().getTime()
-    if (this.#last === undefined || now < this.#last.at || now - this.#last.at >= FRESH_MS) {
-      this.#last = { at: now, health: this.#ask() }
-    }
-    return this.#last.health
+    return this.#askKeyHolder()
   }
 
   database(): 'ok' | 'unwritable' {
@@ -65,5 +66,15 @@ export class Health implements HealthProbes {
       if (!(error instanceof CodedError)) throw error
       return error.code === 'KEY_HOLDER_SEALED' ? 'sealed' : 'unreachable'
     }
+  }
+}
+
+/** Asks anew only where the last answer is too old; however many wait, one question. */
+function kept<T>(clock: Clock, ask: () => Promise<T>): () => Promise<T> {
+  let last: { readonly at: number; readonly answer: Promise<T> } | undefined
+  return () => {
+    const now = clock.now().getTime()
+    if (last === undefined || now < last.at || now - last.at >= FRESH_MS) last = { at: now, answer: ask() }
+    return last.answer
   }
 }

@@ -2,7 +2,12 @@
 import { readFileSync } from 'node:fs'
 import { ConfigError } from '../config/errors.ts'
 import { readSecretBytes, readSecretFile } from '../config/secret-file.ts'
-import type { CredentialsConfig, RegistryConfig, TrustServerConfig } from '../config/schema.ts'
+import {
+  registrySchema,
+  type CredentialsConfig,
+  type RegistryConfig,
+  type TrustServerConfig,
+} from '../config/schema.ts'
 import { parsePattern } from '../domain/pattern.ts'
 import type { RemoteOptions } from '../net/authenticated-client.ts'
 import { ANONYMOUS, type CredentialSource, passwordSource } from '../net/credentials.ts'
@@ -10,7 +15,7 @@ import { defaultDockerConfigFile, dockerConfigSource } from '../net/docker-confi
 import { NotaryClient } from '../notary/client.ts'
 import { TrustServers } from '../notary/trust-servers.ts'
 import { RegistryClient } from '../registry/client.ts'
-import { Registries, wellKnownRegistry } from '../registry/registries.ts'
+import { Registries, unconfiguredRegistryUrl, wellKnownRegistry } from '../registry/registries.ts'
 
 type RemoteConfig = Pick<
   TrustServerConfig,
@@ -27,18 +32,24 @@ export function connectTrustServers(servers: readonly TrustServerConfig[]): Trus
   )
 }
 
-/** @throws ConfigError where a file cannot be used */
+/**
+ * With an empty list every registry is reached where its name says, and without credentials: nothing is asked of it but for repositories
+ * that an administrator registered.
+ * @throws ConfigError where a file cannot be used
+ */
 export function connectRegistries(registries: readonly RegistryConfig[]): Registries {
-  return new Registries(
-    registries.map((registry) => {
-      const known = wellKnownRegistry(registry.host)
-      const options = remoteOptions(registry, registry.url ?? known.url, known.tokenRealms)
-      return {
-        host: registry.host,
-        client: new RegistryClient({ ...options, host: registry.host, maxManifestBytes: registry.limits.manifest }),
-      }
-    }),
-  )
+  const connected = registries.map((registry) => ({ host: registry.host, client: registryClient(registry) }))
+  if (registries.length > 0) return new Registries(connected)
+  return new Registries([], (host) => {
+    const registry = registrySchema.safeParse({ host, url: unconfiguredRegistryUrl(host) })
+    return registry.success ? registryClient(registry.data) : undefined
+  })
+}
+
+function registryClient(registry: RegistryConfig): RegistryClient {
+  const known = wellKnownRegistry(registry.host)
+  const options = remoteOptions(registry, registry.url ?? known.url, known.tokenRealms)
+  return new RegistryClient({ ...options, host: registry.host, maxManifestBytes: registry.limits.manifest })
 }
 
 function remoteOptions(config: RemoteConfig, url: string, realms: readonly string[]): RemoteOptions {

@@ -2,20 +2,22 @@
 // Their code is loaded only when they run, so that the other commands start quickly and never touch it.
 import type { Command } from 'commander'
 import { loadDaemonConfig, readKeyHolderConfig, readTrustServerConfig } from './config-commands.ts'
-import { EXIT, type ExitStatus } from './errors.ts'
+import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import type { Perform, Session } from './session.ts'
 
 export function addDaemonCommands(program: Command, perform: Perform): void {
   program
     .command('serve')
-    .summary('run the daemon')
+    .summary('run the service')
     .description(
-      'Runs the daemon, and as configured the key holder as its child. Without a configuration: a first try on loopback.',
+      'Runs the daemon, and as its children the key holder and the trust server where the configuration names no others.',
     )
     .option('--config <file>', 'configuration (COUNTERSIGN_CONFIG); without it the environment and the defaults')
     .addHelpText(
       'after',
       `
+Without a configuration everything is made in ./countersign-data, and listens on loopback.
+
 Examples:
   $ countersign serve
   $ countersign serve --config /etc/countersign/countersign.yaml
@@ -64,11 +66,13 @@ Exit status: 0 stopped by a signal; 1 otherwise.`,
 async function runServe({ terminal, output }: Session, file: string | undefined): Promise<ExitStatus> {
   const loaded = loadDaemonConfig(file, terminal)
   const { startServe } = await import('../supervisor.ts')
-  const running = await startServe(loaded, {
-    tell: (line) => {
-      output.progress(line)
-    },
-  })
+  const running = await named(
+    startServe(loaded, {
+      tell: (line) => {
+        output.progress(line)
+      },
+    }),
+  )
   await untilAborted(terminal.interrupted)
   await running.stop()
   return EXIT.done
@@ -86,11 +90,26 @@ async function runKeyHolder({ terminal }: Session, file: string): Promise<ExitSt
 async function runTrustServer({ terminal, output }: Session, file: string): Promise<ExitStatus> {
   const config = await readTrustServerConfig(file, terminal)
   const { startTrustServer } = await import('../trust-server/main.ts')
-  const running = await startTrustServer(config)
+  const running = await named(startTrustServer(config))
   output.progress(`The trust server listens on ${running.url}`)
   await untilAborted(terminal.interrupted)
   await running.stop()
   return EXIT.done
+}
+
+/** Node's own error for the most usual reason why a server does not start, as one of ours. @throws CliError ADDRESS_TAKEN */
+async function named<T>(start: Promise<T>): Promise<T> {
+  return start.catch((error: unknown) => {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EADDRINUSE')) throw error
+    throw new CliError('ADDRESS_TAKEN', 'Another process listens on the address that is configured.', {
+      facts: {
+        address: 'address' in error ? String(error.address) : '',
+        port: 'port' in error ? Number(error.port) : 0,
+      },
+      next: 'Choose another http.listen, or stop that process.',
+      cause: error,
+    })
+  })
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

@@ -28,6 +28,8 @@ export const CLI_ERROR_CODES = [
   'SERVER_REDIRECTED',
   'SERVER_ANSWER_MALFORMED',
   'SERVER_ANSWER_TOO_LARGE',
+  // what a process of the service needs: exit status 1
+  'ADDRESS_TAKEN',
   // outcomes
   'REQUEST_NOT_FINISHED',
   'REQUEST_DENIED',

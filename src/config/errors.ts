@@ -10,6 +10,7 @@ export const CONFIG_ERROR_CODES = [
   'FIRST_START_REFUSED',
   'DATA_FOLDER_EXPOSED',
   'KEY_HOLDER_NOT_STARTED',
+  'TRUST_SERVER_NOT_STARTED',
 ] as const
 
 export type ConfigErrorCode = (typeof CONFIG_ERROR_CODES)[number]

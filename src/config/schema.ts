@@ -73,7 +73,7 @@ const clientCertificate = {
   message: 'clientCertFile and clientKeyFile belong together',
 }
 
-const trustServer = z
+export const trustServerSchema = z
   .strictObject({
     url: serverUrl.meta({ description: 'The Notary v1 server.' }),
     guns: z
@@ -85,7 +85,7 @@ const trustServer = z
   })
   .refine(clientCertificate.test, clientCertificate.message)
 
-const registry = z
+export const registrySchema = z
   .strictObject({
     host: host.meta({ description: 'The host as it stands in image references; docker.io for Docker Hub.' }),
     url: serverUrl.optional().meta({ description: 'Where it is reached. Default: https://HOST.' }),
@@ -133,6 +133,13 @@ const http = z
     error: 'is reachable from other machines, so it needs http.tls',
   })
 
+const userId = z.int().min(1).max(4_294_967_294)
+
+const ownUser = {
+  test: (o: { uid?: number | undefined; gid?: number | undefined }) => (o.uid === undefined) === (o.gid === undefined),
+  message: 'uid and gid belong together',
+}
+
 const keyHolder = z.strictObject({
   serviceSocket: socketPath.optional().meta({
     description:
@@ -144,20 +151,10 @@ const keyHolder = z.strictObject({
       configFile: path.optional().meta({
         description: 'Configuration of the key holder. Default: made at first start, in key-holder in the data folder.',
       }),
-      uid: z
-        .int()
-        .min(1)
-        .max(4_294_967_294)
-        .optional()
-        .meta({ description: 'A user id of its own for the key holder. Needs root.' }),
-      gid: z
-        .int()
-        .min(1)
-        .max(4_294_967_294)
-        .optional()
-        .meta({ description: 'A group id for the key holder. Needs root.' }),
+      uid: userId.optional().meta({ description: 'A user id of its own for the key holder. Needs root.' }),
+      gid: userId.optional().meta({ description: 'A group id for the key holder. Needs root.' }),
     })
-    .refine((o) => (o.uid === undefined) === (o.gid === undefined), 'uid and gid belong together')
+    .refine(ownUser.test, ownUser.message)
     .optional()
     .meta({
       description: 'Start the key holder as a child of `serve`. This is so, too, where no serviceSocket is named.',
@@ -175,16 +172,22 @@ export const configSchema = z
       .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, 'must be a signer name: a-z, 0-9, _ and -')
       .default('countersign')
       .meta({ description: 'The delegation of this service: targets/NAME.' }),
-    trustServers: z
-      .array(trustServer)
-      .max(64)
-      .default([])
-      .meta({ description: 'Which Notary server holds the metadata of which repositories.' }),
-    registries: z
-      .array(registry)
-      .max(256)
-      .default([])
-      .meta({ description: 'The registries that images are resolved in.' }),
+    trustServers: z.array(trustServerSchema).max(64).default([]).meta({
+      description:
+        'Which Notary server holds the metadata of which repositories. None: `serve` starts one beside its own key holder.',
+    }),
+    embeddedTrustServer: z
+      .strictObject({
+        uid: userId.optional().meta({ description: 'A user id of its own for the trust server. Needs root.' }),
+        gid: userId.optional().meta({ description: 'A group id for the trust server. Needs root.' }),
+      })
+      .refine(ownUser.test, ownUser.message)
+      .prefault({})
+      .meta({ description: 'The trust server that `serve` starts where trustServers names none.' }),
+    registries: z.array(registrySchema).max(256).default([]).meta({
+      description:
+        'The registries that images are resolved in. None: those of the registered repositories, without credentials.',
+    }),
     requests: z
       .strictObject({
         wait: duration('1s', '5m')

@@ -20,6 +20,10 @@ const START_PROBLEMS = {
   ],
   DATA_FOLDER_EXPOSED: ['Others can write the data folder', 'chmod 700 FOLDER, and check its owner.'],
   KEY_HOLDER_NOT_STARTED: ['The supervised key holder does not come up', 'Its own lines in the log say why.'],
+  TRUST_SERVER_NOT_STARTED: [
+    'The supervised trust server does not come up',
+    'Its own lines in the log say why. Where its port is taken: TRUST_SERVER_HTTP__LISTEN=127.0.0.1:PORT.',
+  ],
 } as const satisfies Record<ConfigErrorCode, readonly [title: string, next: string]>
 
 const INTRODUCTION = `# Errors

@@ -1,6 +1,7 @@
-// Which registry is which host. A host that is not configured is never connected to.
+// Which registry is which host. Where any is configured, a host that is not is never connected to.
 import type { ImageReference } from '../domain/image-reference.ts'
 import type { ImageResolver, ResolvedImage } from '../domain/ports.ts'
+import { isLoopbackHost } from '../net/loopback.ts'
 import { RegistryError } from './errors.ts'
 
 export interface Registry {
@@ -10,20 +11,26 @@ export interface Registry {
 }
 
 export class Registries implements ImageResolver {
-  readonly #clients: ReadonlyMap<string, Registry['client']>
+  readonly #clients: Map<string, Registry['client']>
+  readonly #connect: ((host: string) => Registry['client'] | undefined) | undefined
 
-  constructor(registries: readonly Registry[]) {
+  /** @param connect makes a client for a host that is not in the list; without it such a host is refused */
+  constructor(registries: readonly Registry[], connect?: (host: string) => Registry['client'] | undefined) {
     this.#clients = new Map(registries.map(({ host, client }) => [host, client]))
+    this.#connect = connect
   }
 
   async resolve(image: ImageReference): Promise<ResolvedImage> {
-    const client = this.#clients.get(image.registry)
+    return this.#clientOf(image.registry).resolve(image)
+  }
+
+  #clientOf(host: string): Registry['client'] {
+    const client = this.#clients.get(host) ?? this.#connect?.(host)
     if (client === undefined) {
-      throw new RegistryError('REGISTRY_NOT_CONFIGURED', 'This registry is not configured.', {
-        registry: image.registry,
-      })
+      throw new RegistryError('REGISTRY_NOT_CONFIGURED', 'This registry is not configured.', { registry: host })
     }
-    return client.resolve(image)
+    this.#clients.set(host, client)
+    return client
   }
 
   async close(): Promise<void> {
@@ -36,4 +43,10 @@ export function wellKnownRegistry(host: string): { readonly url: string; readonl
   return host === 'docker.io'
     ? { url: 'https://registry-1.docker.io', tokenRealms: ['https://auth.docker.io/token'] }
     : { url: `https://${host}`, tokenRealms: [] }
+}
+
+/** A registry on this machine speaks plain HTTP, as Docker expects of one that nobody configured. */
+export function unconfiguredRegistryUrl(host: string): string {
+  const { hostname } = new URL(`http://${host}`)
+  return isLoopbackHost(hostname) ? `http://${host}` : wellKnownRegistry(host).url
 }

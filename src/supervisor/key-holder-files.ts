@@ -1,27 +1,25 @@
 // What a key holder of our own needs, made at the first start: its folder, unlock key, limits and configuration.
 // Nothing is ever overwritten: what is there was made before, or by an operator.
-import { chownSync, existsSync, lstatSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { createUnlockKeyFile } from '../key-holder/main.ts'
-
-/** The user of a key holder that does not share the daemon's. */
-export interface Owner {
-  readonly uid: number
-  readonly gid: number
-}
+import { makeFile, makeFolder, own, type Owner } from './private-files.ts'
 
 export interface KeyHolderFilesOptions {
   /** The folder that holds everything of the key holder. */
   readonly folder: string
   readonly serviceSocket: string
-  readonly owner?: Owner | undefined
+  readonly owner: Owner | undefined
+  /** The user of the trust server, where it has one of its own. */
+  readonly trustServerOwner: Owner | undefined
 }
 
-const LIMITS = `# What the daemon may ask the key holder for. First match wins; no match is refused. Only the owner of this file can change it.
-# Made at the first start, with everything allowed. Documented in config/limits.example.yaml. Read when the key holder starts.
+const LIMITS = `# What the daemon and the trust server may ask the key holder for. First match wins; no match is refused. Only the owner of this file
+# can change it. Made at the first start, with everything allowed. Documented in config/limits.example.yaml. Read when the key holder starts.
 repositories:
   - gun: '*'
     initialize: true
+    serve: true
 `
 
 const CONFIG_COMMENT = '# Made at the first start. Documented in config/key-holder.example.yaml.'
@@ -33,6 +31,9 @@ export function prepareKeyHolderFiles(o: KeyHolderFilesOptions): string {
   makeFolder(folder, 0o700, o.owner)
   makeFolder(at('state'), 0o700, o.owner)
   makeFolder(dirname(resolve(o.serviceSocket)), 0o700, o.owner)
+  const trustServerSocket = at('serve/trust.sock')
+  makeFolder(dirname(trustServerSocket), 0o700, o.owner)
+  if (o.trustServerOwner !== undefined) letIn(folder, dirname(trustServerSocket), o.owner, o.trustServerOwner)
   if (!existsSync(at('unlock.key'))) {
     createUnlockKeyFile(at('unlock.key'))
     own(at('unlock.key'), o.owner)
@@ -42,7 +43,9 @@ export function prepareKeyHolderFiles(o: KeyHolderFilesOptions): string {
     ['folder', at('state')],
     ['serviceSocket', resolve(o.serviceSocket)],
     ['operatorSocket', join(dirname(resolve(o.serviceSocket)), 'operator.sock')],
-    ['socketMode', '0600'],
+    ['trustServerSocket', trustServerSocket],
+    // Also with a group, the folder of each socket lets in whom it is for, and nobody else.
+    ['socketMode', o.trustServerOwner === undefined ? '0600' : '0660'],
     ['limitsFile', at('limits.yaml')],
   ] as const
   // JSON strings are YAML strings.
@@ -53,22 +56,12 @@ export function prepareKeyHolderFiles(o: KeyHolderFilesOptions): string {
   return at('key-holder.yaml')
 }
 
-function makeFolder(path: string, mode: number, owner: Owner | undefined): void {
-  if (existsSync(path)) return
-  mkdirSync(path, { recursive: true, mode })
-  own(path, owner)
-}
-
-/** The file is there whole or not at all. */
-function makeFile(path: string, content: string, owner: Owner | undefined): void {
-  if (existsSync(path)) return
-  const partial = `${path}.new`
-  writeFileSync(partial, content, { mode: 0o600, flush: true })
-  own(partial, owner)
-  renameSync(partial, path)
-}
-
-function own(path: string, owner: Owner | undefined): void {
-  if (owner === undefined || lstatSync(path).uid === owner.uid) return
-  chownSync(path, owner.uid, owner.gid)
+/**
+ * Lets the trust server's group walk to its own socket and see nothing else. The folder hands its group on (setgid) to the socket
+ * that the key holder makes in it.
+ */
+function letIn(folder: string, socketFolder: string, owner: Owner | undefined, { gid }: Owner): void {
+  chmodSync(folder, 0o711)
+  chownSync(socketFolder, owner?.uid ?? process.getuid?.() ?? 0, gid)
+  chmodSync(socketFolder, 0o2710)
 }

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { ConfigError } from '../config/errors.ts'
 import { readSecretBytes } from '../config/secret-file.ts'
+import { openDatabaseFolder } from '../data-folder.ts'
 import { parsePattern } from '../domain/pattern.ts'
 import { createLog, type Log } from '../log.ts'
 import type { SqliteDatabase } from '../sqlite/database.ts'
@@ -10,7 +11,6 @@ import { Access, type AccessOptions } from './access.ts'
 import { buildApplication } from './application.ts'
 import type { TrustServerConfig } from './config.ts'
 import { CredentialList } from './credential-list.ts'
-import { openTrustServerFolder } from './data-folder.ts'
 import { HolderSigner } from './holder-signer.ts'
 import { listen, type ListenerSettings } from './listener.ts'
 import { MemoryBudget } from './memory-budget.ts'
@@ -20,9 +20,12 @@ import { OwnTokens } from './own-tokens.ts'
 import { Publications, type PublicationStep } from './publications.ts'
 import { RegistryTokens } from './registry-tokens.ts'
 import { Renewals } from './renewals.ts'
+import { SCHEMA } from './schema.ts'
 import type { ServerSigner } from './signer.ts'
 
 export { parseTrustServerConfig, type TrustServerConfig } from './config.ts'
+
+const DATABASE_FILE = 'trust-server.db'
 
 /** For tests: a clock, another key holder, a look at each step, a log. */
 export interface TrustServerOptions {
@@ -49,7 +52,8 @@ export async function startTrustServer(
   const now = options.now ?? (() => new Date())
   const access = new Access(accessOptions(config, now))
   const listener = listenerSettings(config)
-  const database = options.database ?? openTrustServerFolder(resolve(config.dataFolder))
+  const database =
+    options.database ?? openDatabaseFolder(resolve(config.dataFolder), { database: DATABASE_FILE, schema: SCHEMA })
   const signer = options.signer ?? new HolderSigner(config.keyHolderSocket, config.keyHolderTimeout)
   const store = new MetadataStore(database, now)
   const publications = new Publications({

@@ -87,7 +87,7 @@ describe('connections as they are configured', () => {
   })
 
   it('are made to nobody who is not configured', async () => {
-    const registries = connectRegistries(config('').registries)
+    const registries = connectRegistries(config('registries: [{ host: registry.example.com }]').registries)
     const servers = connectTrustServers(
       config(`trustServers: [{ url: "http://${host}", guns: ["registry.example.com/*"] }]`).trustServers,
     )
@@ -100,6 +100,17 @@ describe('connections as they are configured', () => {
       await Promise.all([registries.close(), servers.close()])
     }
     expect(requests).to.deep.equal([])
+  })
+
+  it('go to the registry that an image names where none is configured, without credentials', async () => {
+    const registries = connectRegistries(config('').registries)
+    try {
+      // This one wants credentials: it is asked once, over plain HTTP since it is on this machine, and gets none.
+      await expectCodeAsync('REGISTRY_UNAUTHORIZED', () => registries.resolve(parseImageReference(`${host}/a:1`)))
+    } finally {
+      await registries.close()
+    }
+    expect(requests.map(({ headers }) => headers.authorization)).to.deep.equal([undefined])
   })
 
   it('keep to the limit on manifests', async () => {

@@ -27,6 +27,7 @@ describe('cli with a daemon', function () {
         PATH: process.env['PATH'] ?? '',
         COUNTERSIGN_DATA_FOLDER: place.path('data'),
         COUNTERSIGN_HTTP__LISTEN: server.slice('http://'.length),
+        TRUST_SERVER_HTTP__LISTEN: `127.0.0.1:${await freePort()}`,
       },
       stdio: ['ignore', 'ignore', 'pipe'],
     })

@@ -12,6 +12,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/strict-yaml': [],
   'src/key-holder-protocol': ['tuf'],
   'src/sqlite': ['tuf'],
+  'src/data-folder': ['src/sqlite', 'src/config'],
   'src/key-holder': ['src/key-holder-protocol', 'src/strict-yaml', 'src/sqlite', 'tuf'],
   'src/domain': ['tuf'],
   'src/service': ['src/domain', 'tuf'],
@@ -24,6 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/holder',
     'src/key-holder-protocol',
     'src/sqlite',
+    'src/data-folder',
     'src/config',
     'src/log',
     'src/domain',
@@ -51,6 +53,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/config',
     'src/holder',
     'src/key-holder',
+    'src/trust-server',
+    'src/data-folder',
     'src/log',
     'src/domain',
     'src/store',
@@ -76,7 +80,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 /** Packages that only one part may use, and where. */
 const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   canonicaljson: ['tuf/canonical.ts'],
-  'node-forge': ['tuf/'],
+  'node-forge': ['tuf/', 'src/supervisor/certificates.ts'],
   koa: ['src/http/', 'src/trust-server/'],
   '@fastify/busboy': ['src/trust-server/'],
   'content-disposition': ['src/trust-server/'],

@@ -1,218 +1,131 @@
 import { spawn } from 'node:child_process'
-import {
-  chmodSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
-import { createServer, type Server } from 'node:net'
-import type { AddressInfo } from 'node:net'
-import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect } from 'chai'
-import { loadConfig } from '../../src/config/load.ts'
-import { createLog } from '../../src/log.ts'
-import { type RunningServer, startServe } from '../../src/supervisor.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
-
-const main = resolve(import.meta.dirname, '../../src/main.ts')
-const program = [process.execPath, '--import=tsx', '--conditions=source', main] as const
-
-/** Long enough for a key holder on a busy machine to start. */
-const PATIENCE_MS = 30_000
+import { Scope } from '../support/scope.ts'
+import { ELSEWHERE, HTTP, isAlive, occupy, PROGRAM, Serving } from '../support/serving.ts'
 
 describe('serve', function () {
   this.timeout(60_000)
-  let folder: string
-  let data: string
-  let lines: string[]
-  let told: string[]
-  const running: RunningServer[] = []
+  let scope: Scope
+  let place: Serving
 
   beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), 'cs-serve-'))
-    data = join(folder, 'data')
-    lines = []
-    told = []
+    scope = new Scope()
+    place = new Serving(scope)
   })
-  afterEach(async () => {
-    await Promise.all(running.splice(0).map((server) => server.stop()))
-    rmSync(folder, { recursive: true })
-  })
-
-  async function serve(text = 'http: { listen: "127.0.0.1:0" }'): Promise<RunningServer> {
-    const file = join(folder, 'countersign.yaml')
-    writeFileSync(file, text)
-    const server = await startServe(loadConfig(file, { COUNTERSIGN_DATA_FOLDER: data }), {
-      program,
-      log: createLog('debug', { write: (line) => lines.push(line) }),
-      tell: (line) => told.push(line),
-    })
-    running.push(server)
-    return server
-  }
-
-  async function isReady(server: RunningServer): Promise<boolean> {
-    return (await fetch(`${server.url}/readyz`)).status === 200
-  }
-
-  async function until(what: string, check: () => boolean | Promise<boolean>): Promise<void> {
-    const deadline = Date.now() + PATIENCE_MS
-    while (!(await check())) {
-      if (Date.now() > deadline) throw new Error(`waited in vain until ${what}\n${lines.join('')}`)
-      await new Promise((wake) => setTimeout(wake, 20))
-    }
-  }
-
-  function keyHolderPids(): number[] {
-    return [...lines.join('').matchAll(/"keyHolderPid":(\d+)/g)].map((match) => Number(match[1]))
-  }
-
-  function isAlive(pid: number): boolean {
-    try {
-      process.kill(pid, 0)
-      return true
-    } catch {
-      return false
-    }
-  }
-
-  const modeOf = (name: string) => (statSync(join(data, name)).mode & 0o777).toString(8)
+  afterEach(() => scope.close())
 
   it('starts from nothing: private folders, a key, limits and a token whose path it tells', async () => {
-    const server = await serve()
-    await until('it is ready', () => isReady(server))
-    expect(modeOf('.')).to.equal('700')
-    expect(modeOf('key-holder')).to.equal('700')
-    expect(modeOf('admin.token')).to.equal('600')
-    expect(modeOf('key-holder/unlock.key')).to.equal('600')
-    expect(modeOf('key-holder/limits.yaml')).to.equal('600')
-    expect(statSync(join(data, 'key-holder/unlock.key')).size).to.equal(32)
-    const token = readFileSync(join(data, 'admin.token'), 'utf8').trim()
+    const server = await place.ready()
+    expect(place.modeOf('.')).to.equal('700')
+    expect(place.modeOf('key-holder')).to.equal('700')
+    expect(place.modeOf('admin.token')).to.equal('600')
+    expect(place.modeOf('key-holder/unlock.key')).to.equal('600')
+    expect(place.modeOf('key-holder/limits.yaml')).to.equal('600')
+    expect(statSync(join(place.data, 'key-holder/unlock.key')).size).to.equal(32)
+    const token = place.read('admin.token').trim()
     const answer = await fetch(`${server.url}/v1/tokens`, { headers: { authorization: `Bearer ${token}` } })
     expect(answer.status).to.equal(200)
-    expect(told.join('\n')).to.include(join(data, 'admin.token'))
-    expect(told.join('\n') + lines.join('')).not.to.include(token)
+    expect(place.told.join('\n')).to.include(join(place.data, 'admin.token'))
+    expect(place.told.join('\n') + place.lines.join('')).not.to.include(token)
   })
 
-  it('says that no trust server is configured, and that both processes share a user', async () => {
-    await serve()
-    expect(told.join('\n')).to.include('No trust server is configured')
-    await until('it warns', () =>
-      lines.some((line) => line.includes('keyHolderUid') && line.includes('"level":"warn"')),
+  it('starts no trust server where another is configured, and says that both processes share a user', async () => {
+    await place.start()
+    await place.until('it warns', () =>
+      place.lines.some((line) => line.includes('keyHolderUid') && line.includes('"level":"warn"')),
     )
+    expect(place.pidsOf('trust-server')).to.deep.equal([])
+    expect(existsSync(join(place.data, 'trust-server'))).to.equal(false)
+    expect(existsSync(join(place.data, 'authority'))).to.equal(false)
   })
 
-  it('keeps everything at the second start', async () => {
-    const first = await serve()
-    await until('it is ready', () => isReady(first))
+  it('keeps everything at the second start, and says so where the key holder has no socket for a trust server', async () => {
+    await place.ready()
     const files = ['admin.token', 'key-holder/unlock.key', 'key-holder/key-holder.yaml', 'key-holder/limits.yaml']
-    const before = files.map((name) => readFileSync(join(data, name), 'hex'))
-    await first.stop()
-    writeFileSync(join(data, 'key-holder/limits.yaml'), 'repositories: []\n')
-    const second = await serve()
-    await until('it is ready', () => isReady(second))
-    const after = files.map((name) => readFileSync(join(data, name), 'hex'))
-    expect(after.slice(0, 3)).to.deep.equal(before.slice(0, 3))
-    expect(readFileSync(join(data, 'key-holder/limits.yaml'), 'utf8')).to.equal('repositories: []\n')
+    await place.stop()
+    const config = place.read('key-holder/key-holder.yaml').replace(/^trustServerSocket.*\n/m, '')
+    writeFileSync(join(place.data, 'key-holder/key-holder.yaml'), config)
+    writeFileSync(join(place.data, 'key-holder/limits.yaml'), 'repositories: []\n')
+    const before = files.map((name) => place.read(name))
+    await place.ready(HTTP)
+    expect(files.map((name) => place.read(name))).to.deep.equal(before)
+    expect(place.told.join('\n')).to.include('trustServerSocket')
+    expect(place.pidsOf('trust-server')).to.deep.equal([])
   })
 
   it('starts a key holder that was killed again, and is not ready meanwhile', async () => {
-    const server = await serve()
-    await until('it is ready', () => isReady(server))
+    await place.ready()
     // An answer of the key holder counts for a second, in which the next one may be up already: the last answer has to be old.
     await new Promise((wake) => setTimeout(wake, 1_100))
-    const [pid = 0] = keyHolderPids()
+    const pid = place.pidOf('key-holder')
     process.kill(pid, 'SIGKILL')
-    await until('it is dead', () => !isAlive(pid))
-    await until('it is not ready', async () => !(await isReady(server)))
-    await until('it is ready again', () => isReady(server))
-    expect(keyHolderPids()).to.have.length(2)
+    await place.until('it is dead', () => !isAlive(pid))
+    await place.until('it is not ready', async () => !(await place.isReady()))
+    await place.until('it is ready again', () => place.isReady())
+    expect(place.pidsOf('key-holder')).to.have.length(2)
   })
 
   it('stops the key holder after itself', async () => {
-    const server = await serve()
-    const [pid = 0] = keyHolderPids()
+    await place.start()
+    const pid = place.pidOf('key-holder')
     expect(isAlive(pid)).to.equal(true)
-    await server.stop()
+    await place.stop()
     expect(isAlive(pid)).to.equal(false)
   })
 
   it('uses a key holder that its killed predecessor left, and replaces it when it ends', async () => {
-    const first = await serve()
-    await until('it is ready', () => isReady(first))
-    await first.stop()
-    const config = join(data, 'key-holder/key-holder.yaml')
-    const left = spawn(program[0], [...program.slice(1), 'key-holder', '--config', config], { stdio: 'ignore' })
+    await place.ready()
+    await place.stop()
+    const config = join(place.data, 'key-holder/key-holder.yaml')
+    const left = spawn(PROGRAM[0], [...PROGRAM.slice(1), 'key-holder', '--config', config], { stdio: 'ignore' })
     try {
-      const socket = join(data, 'key-holder/run/service.sock')
-      await until('the other listens', () => existsSync(socket))
-      lines = []
-      const second = await serve()
-      await until('it is ready', () => isReady(second))
-      expect(keyHolderPids()).to.deep.equal([])
+      await place.until('the other listens', () => existsSync(join(place.data, 'key-holder/run/service.sock')))
+      place.lines = []
+      await place.ready()
+      expect(place.pidsOf('key-holder')).to.deep.equal([])
       left.kill('SIGKILL')
-      await until('its own is started', () => keyHolderPids().length === 1)
-      await until('it is ready again', () => isReady(second))
+      await place.until('its own is started', () => place.pidsOf('key-holder').length === 1)
+      await place.until('it is ready again', () => place.isReady())
     } finally {
       left.kill('SIGKILL')
     }
   })
 
   it('refuses a data folder whose database is gone', async () => {
-    const server = await serve()
-    await until('it is ready', () => isReady(server))
-    await server.stop()
-    for (const name of readdirSync(data).filter((entry) => entry.startsWith('countersign.db'))) rmSync(join(data, name))
-    await expectCodeAsync('FIRST_START_REFUSED', () => serve())
-    expect(existsSync(join(data, 'countersign.db'))).to.equal(false)
+    await place.ready()
+    await place.stop()
+    const names = readdirSync(place.data).filter((entry) => entry.startsWith('countersign.db'))
+    for (const name of names) rmSync(join(place.data, name))
+    await expectCodeAsync('FIRST_START_REFUSED', () => place.start())
+    expect(existsSync(join(place.data, 'countersign.db'))).to.equal(false)
   })
 
   it('refuses a data folder that others can write', async () => {
-    mkdirSync(data)
-    chmodSync(data, 0o777)
-    await expectCodeAsync('DATA_FOLDER_EXPOSED', () => serve())
-    expect(readdirSync(data)).to.deep.equal([])
+    mkdirSync(place.data)
+    chmodSync(place.data, 0o777)
+    await expectCodeAsync('DATA_FOLDER_EXPOSED', () => place.start())
+    expect(readdirSync(place.data)).to.deep.equal([])
   })
 
   it('does not start where its key holder does not', async () => {
-    const configFile = join(folder, 'faulty.yaml')
+    const configFile = join(place.folder, 'faulty.yaml')
     writeFileSync(configFile, 'colour: red\n')
     await expectCodeAsync('KEY_HOLDER_NOT_STARTED', () =>
-      serve(`{ http: { listen: "127.0.0.1:0" }, keyHolder: { supervise: { configFile: ${configFile} } } }`),
+      place.start(`${HTTP}, ${ELSEWHERE}, keyHolder: { supervise: { configFile: ${configFile} } }`),
     )
-    const [pid = 0] = keyHolderPids()
-    expect(isAlive(pid)).to.equal(false)
+    expect(isAlive(place.pidOf('key-holder'))).to.equal(false)
   })
 
   it('leaves no key holder behind where its address is taken', async () => {
-    const other = await occupy()
-    try {
-      const { port } = other.address() as AddressInfo
-      let code = ''
-      await serve(`http: { listen: "127.0.0.1:${port}" }`).catch((error: unknown) => {
-        code = (error as NodeJS.ErrnoException).code ?? ''
-      })
-      expect(code).to.equal('EADDRINUSE')
-      const [pid = 0] = keyHolderPids()
-      expect(pid).to.be.greaterThan(0)
-      expect(isAlive(pid)).to.equal(false)
-    } finally {
-      other.close()
-    }
+    let code = ''
+    await place.start(`http: { listen: "127.0.0.1:${await occupy(scope)}" }, ${ELSEWHERE}`).catch((error: unknown) => {
+      code = (error as NodeJS.ErrnoException).code ?? ''
+    })
+    expect(code).to.equal('EADDRINUSE')
+    expect(place.pidOf('key-holder')).to.be.greaterThan(0)
+    expect(isAlive(place.pidOf('key-holder'))).to.equal(false)
   })
 })
-
-function occupy(): Promise<Server> {
-  return new Promise((done) => {
-    const server = createServer()
-    server.listen(0, '127.0.0.1', () => {
-      done(server)
-    })
-  })
-}
