@@ -8,10 +8,17 @@ import { expect } from 'chai'
 import { DIFFERENCES } from '../../src/trust-server/differences.ts'
 import { NotaryClient } from '../support/peers/notary-client.ts'
 import { startNotaryServer } from '../support/peers/notary-server.ts'
-import { startRecordingProxy, type Exchange } from '../support/peers/recording-proxy.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { startTokenServer } from '../support/peers/token-server.ts'
-import { Names, stateOf, type ReadFile } from '../support/peers/transcript.ts'
+import {
+  expectOutcome,
+  expectSame,
+  siteOf,
+  Transcript,
+  type Difference,
+  type Site,
+  type Step,
+} from '../support/peers/transcript.ts'
 import { Scope } from '../support/scope.ts'
 import { testKey } from '../support/test-keys.ts'
 import { createTestCa } from '../support/tls.ts'
@@ -22,27 +29,8 @@ const GUN = 'registry.example.com/team/stock'
 const HASHES = 'ab'.repeat(32)
 const LOGIN = { username: 'bot', password: TOKEN }
 
-interface Step {
-  readonly title: string
-  readonly exit: number
-  readonly output: readonly string[]
-  readonly requests: readonly string[]
-  /** Of the tokens that it asked for. */
-  readonly scopes: readonly string[]
-  readonly state: unknown
-}
-
-interface Outcome {
-  readonly exit: number
-  readonly request: RegExp
-  /** Whether the metadata did. */
-  readonly isChanged: boolean
-}
-
 /** What differs, and the row that explains it. */
-const DIFFERING: Readonly<
-  Record<string, { readonly row: string; readonly ours: Outcome; readonly original: Outcome }>
-> = {
+const DIFFERING: Readonly<Record<string, Difference>> = {
   'publish with none': {
     row: 'D20',
     ours: { exit: 0, request: /^POST .* > 200$/, isChanged: false },
@@ -74,16 +62,6 @@ const FAILING: readonly string[] = [
   'init -p again',
 ]
 
-interface Site {
-  readonly url: string
-  readonly caFile: string
-  readonly host: string
-  readonly take: () => readonly Exchange[]
-  readonly read: ReadFile
-  /** What was asked of a token server elsewhere. */
-  readonly scopes?: () => readonly string[]
-}
-
 describe('the notary client at our trust server', function () {
   this.timeout(240_000)
   const scope = new Scope()
@@ -99,31 +77,15 @@ describe('the notary client at our trust server', function () {
   after(() => scope.close())
 
   async function startOurs(): Promise<Site> {
-    const served = await ServedTrust.start(scope, { ca })
-    return siteOf(served, {})
+    return siteOf(scope, await ServedTrust.start(scope, { ca }))
   }
 
   async function startOriginal(): Promise<Site> {
     const account = { password: TOKEN, actions: () => ['*', 'push', 'pull'] }
     const tokens = await startTokenServer(scope, { ca, accounts: { bot: account }, anonymous: () => ['pull'] })
     const notary = await startNotaryServer(scope, { ca, keys: 'signer', tokens })
-    const site = await siteOf(notary, { authorization: `Bearer ${tokens.tokenFor(`repository:${GUN}:pull`)}` })
-    let seen = 0
-    const scopes = (): string[] => {
-      const found = tokens.requests.slice(seen).flatMap((one) => one.scopes)
-      seen = tokens.requests.length
-      return found
-    }
-    return { ...site, scopes }
-  }
-
-  async function siteOf(
-    { url, caFile }: { url: string; caFile: string },
-    headers: Readonly<Record<string, string>>,
-  ): Promise<Site> {
-    const proxy = await startRecordingProxy(scope, ca, url)
-    const read: ReadFile = (name) => proxy.read(`/v2/${GUN}/_trust/tuf/${name}`, headers)
-    return { url: proxy.url, host: proxy.host, take: () => proxy.take(), caFile, read }
+    const headers = { authorization: `Bearer ${tokens.tokenFor(`repository:${GUN}:pull`)}` }
+    return siteOf(scope, notary, { tokens, headers })
   }
 
   async function script(site: Site): Promise<readonly Step[]> {
@@ -131,9 +93,8 @@ describe('the notary client at our trust server', function () {
     const reader = new NotaryClient(scope, { notary: site })
     const other = new NotaryClient(scope, { notary: site, login: LOGIN })
     const newcomer = new NotaryClient(scope, { notary: site, login: LOGIN })
-    const names = new Names()
-    names.set(site.host, 'HOST')
-    names.set(GUN, 'GUN')
+    const transcript = new Transcript(site, GUN)
+    const { names } = transcript
     for (const { folder } of [owner, reader, other, newcomer]) names.set(folder, 'FOLDER')
     const file = join(owner.folder, 'artifact')
     writeFileSync(file, 'an artifact')
@@ -150,23 +111,8 @@ describe('the notary client at our trust server', function () {
     const id = (name: string): string => testKey(name).publicKey.tufKeyId
     for (const name of ['alice', 'bob']) names.set(id(name), name)
 
-    const steps: Step[] = []
-    let last: Buffer | undefined
     const run = async (title: string, args: readonly string[], client = owner): Promise<void> => {
-      const { status: exit, text } = await client.run(args, 'yes\n')
-      const output = names
-        .in(text)
-        .split('\n')
-        .filter((line) => line.trim() !== '')
-      const exchanges = site.take()
-      const requests = exchanges.filter(({ path }) => !isForToken(path)).map((one) => requestLine(one, names))
-      const scopes = site.scopes?.() ?? exchanges.flatMap(({ path }) => (isForToken(path) ? scopesIn(path) : []))
-      // A change of any file is one of the timestamp.
-      const timestamp = await site.read('timestamp.json')
-      const isChanged = timestamp?.toString() !== last?.toString()
-      last = timestamp
-      const state = isChanged ? await stateOf(site.read, names) : 'as before'
-      steps.push({ title, exit, output, requests, scopes: scopes.map((text) => names.in(text)), state })
+      await transcript.note(title, await client.run(args, 'yes\n'))
     }
     const addhash = (tag: string, ...more: string[]): string[] => [
       'addhash',
@@ -249,46 +195,23 @@ describe('the notary client at our trust server', function () {
     await run('delete --remote', ['delete', GUN, '--remote'])
     await run('list with a cache of what is deleted', ['list', GUN], newcomer)
     await run('init -p again', ['init', GUN, '-p'])
-    return steps
+    return transcript.steps
   }
-
-  const sameIn = (steps: readonly Step[]): Step[] => steps.filter(({ title }) => DIFFERING[title] === undefined)
-  const find = (steps: readonly Step[], title: string): Step | undefined => steps.find((step) => step.title === title)
 
   it('says, asks for and leaves the same at both, but where a row says so', () => {
     expect(ours.length).to.be.greaterThan(60)
-    expect(sameIn(ours)).to.deep.equal(sameIn(original))
+    expectSame(ours, original, DIFFERING)
   })
 
   it('fails where the client is to fail, and nowhere else', () => {
     expect(ours.filter(({ exit }) => exit !== 0).map(({ title }) => title)).to.deep.equal(FAILING)
   })
 
-  for (const [title, { row, ...answers }] of Object.entries(DIFFERING)) {
-    it(`${title}: as row ${row} says`, () => {
-      expect(DIFFERENCES.map(({ id }) => id)).to.include(row)
-      for (const [steps, answer] of [
-        [ours, answers.ours],
-        [original, answers.original],
-      ] as const) {
-        const step = find(steps, title)
-        expect(step?.exit).to.equal(answer.exit)
-        expect(step?.requests.at(-1)).to.match(answer.request)
-        expect(step?.state === 'as before').to.equal(!answer.isChanged)
-      }
+  for (const [title, difference] of Object.entries(DIFFERING)) {
+    it(`${title}: as row ${difference.row} says`, () => {
+      expect(DIFFERENCES.map(({ id }) => id)).to.include(difference.row)
+      expectOutcome(ours, title, difference.ours)
+      expectOutcome(original, title, difference.original)
     })
   }
 })
-
-function isForToken(path: string): boolean {
-  return path.startsWith('/token?')
-}
-
-function scopesIn(path: string): string[] {
-  return new URL(path, 'https://localhost').searchParams.getAll('scope')
-}
-
-function requestLine(o: Exchange, names: Names): string {
-  const { method, path, parts, status, refusal, challenge = '', authorization = '' } = o
-  return names.in([method, path, authorization, ...parts, '->', status, ...refusal, challenge].join(' '))
-}
