@@ -93,6 +93,8 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     settings: {
       signerName: config.signerName,
       attempts: config.requests.attempts,
+      patienceMs: config.requests.patience,
+      contentionMs: config.requests.contention,
       backoffMs: BACKOFF_MS,
       maxImages: config.limits.imagesPerRequest,
       ...(process.getuid !== undefined && { uid: process.getuid() }),

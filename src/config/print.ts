@@ -4,7 +4,8 @@ import { SECRET_MARK } from './secret.ts'
 import type { Config } from './schema.ts'
 import { printDuration, printSize } from './units.ts'
 
-const DURATIONS = /^(connect|headers|total|timeout|headersTimeout|requestTimeout|shutdownTimeout|wait)$/
+const DURATIONS =
+  /^(connect|headers|total|timeout|headersTimeout|requestTimeout|shutdownTimeout|wait|patience|contention)$/
 const SIZES = /^(manifest|maxHeaderSize|bodyBytes)$/
 const SECRETS = /(password|secret|passphrase|token)$/i
 

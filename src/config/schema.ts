@@ -198,7 +198,13 @@ export const configSchema = z
           .min(1)
           .max(20)
           .default(5)
-          .meta({ description: 'Tries when others publish at the same time.' }),
+          .meta({ description: 'Tries in a row before a request waits for a server that is out of reach.' }),
+        patience: duration('1m', '30d')
+          .default(86_400_000)
+          .meta({ description: 'How long a request waits for a server or the key holder; then it fails.' }),
+        contention: duration('1m', '1d')
+          .default(900_000)
+          .meta({ description: 'How long a request is tried again while others publish first; then it fails.' }),
       })
       .prefault({})
       .meta({ description: 'Signing requests.' }),

@@ -61,6 +61,8 @@ interface Decided extends Common {
   readonly decision: Decision
   /** Publications of this image that were given up, for the bound on retries. */
   readonly conflicts: number
+  /** When the first of them was. */
+  readonly contendedSince?: Date
 }
 interface InPublication extends Decided {
   /** Names the publication, whose roles, changes and bytes are stored beside the requests. */
@@ -153,7 +155,7 @@ function move(record: ImageRecord, event: RequestEvent, at: Date): ImageRecord |
     case 'approved': {
       const { decision, conflicts } = record
       if (event.type === 'intent-saved') {
-        return { status: 'intended', subject, at, decision, conflicts, publication: event.publication }
+        return { ...record, status: 'intended', at, publication: event.publication }
       }
       if (event.type === 'found-unchanged') {
         return { status: 'published', subject, at, decision, conflicts, roles: event.roles, unchanged: true }
@@ -194,8 +196,8 @@ function fail(record: ImageRecord, error: Failure, at: Date): ImageRecord {
 }
 
 function reapproved(record: ImageRecord & InPublication, at: Date): ImageRecord {
-  const { subject, decision, conflicts } = record
-  return { status: 'approved', subject, at, decision, conflicts: conflicts + 1 }
+  const { subject, decision, conflicts, contendedSince = at } = record
+  return { status: 'approved', subject, at, decision, conflicts: conflicts + 1, contendedSince }
 }
 
 export function isFinal(status: RequestStatus): boolean {

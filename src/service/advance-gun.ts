@@ -78,7 +78,7 @@ export class GunWorker {
         images.filter((image) => publicationOf(image) === publication),
       )
     }
-    const group = this.#withinAttempts(this.#group(first, images))
+    const group = this.#notWorn(this.#group(first, images))
     if (group.length === 0) return 'ended'
     const conflicts = Math.max(...group.map(conflictsOf))
     if (conflicts > 0) await backOff(this.#dependencies, conflicts)
@@ -115,15 +115,20 @@ export class GunWorker {
     return images.filter((image) => image.kind === first.kind && !this.#alone.has(nameOf(image)))
   }
 
-  #withinAttempts(images: readonly PendingImage[]): readonly PendingImage[] {
-    const { attempts } = this.#dependencies.settings
-    const worn = images.filter((image) => conflictsOf(image) >= attempts)
+  #notWorn(images: readonly PendingImage[]): readonly PendingImage[] {
+    const { settings, clock } = this.#dependencies
+    const now = clock.now().getTime()
+    // By time, so that a rival who publishes all the time is met often enough; by number, so that an outage does not count for tries.
+    const worn = images.filter(({ record }) => {
+      if (!('conflicts' in record) || record.contendedSince === undefined) return false
+      return record.conflicts >= settings.attempts && now - record.contendedSince.getTime() >= settings.contentionMs
+    })
     if (worn.length > 0) {
       this.#images.move(worn, {
         type: 'failed',
         error: {
           code: 'PUBLICATION_CONFLICT',
-          detail: `Given up ${attempts} times: others changed the repository, or a crash interrupted. Nothing was published; ask again.`,
+          detail: `Given up ${Math.max(...worn.map(conflictsOf))} times: others changed the repository, or a crash interrupted. Nothing was published; ask again.`,
         },
       })
     }

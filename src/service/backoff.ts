@@ -2,7 +2,7 @@
 import type { ServiceDependencies } from './dependencies.ts'
 
 /** The longest pause, in milliseconds: people wait for the answer. */
-const MAX_PAUSE_MS = 10_000
+const MAX_PAUSE_MS = 5_000
 
 /** `attempt` counts from 1. Between half and the whole of the doubled pause. */
 export async function backOff(
@@ -14,17 +14,19 @@ export async function backOff(
   await pause.wait(Math.round(full / 2 + (full / 2) * (byte / 255)))
 }
 
-/** Repeats `work` while it fails with an error that `isWorthRetrying`, up to the configured number of attempts. */
+/** Repeats `work` while it fails with an error that `isWorthRetrying`, up to the configured number of attempts; tells each before a pause. */
 export async function retrying<T>(
   dependencies: Pick<ServiceDependencies, 'pause' | 'random' | 'settings'>,
   isWorthRetrying: (error: unknown) => boolean,
   work: () => Promise<T>,
+  tell: (error: unknown) => void = () => undefined,
 ): Promise<T> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await work()
     } catch (error) {
       if (attempt >= dependencies.settings.attempts || !isWorthRetrying(error)) throw error
+      tell(error)
       await backOff(dependencies, attempt)
     }
   }

@@ -20,8 +20,12 @@ import type { PublicationStep } from './steps.ts'
 export interface ServiceSettings {
   /** The delegation of new repositories is `targets/<signerName>`. */
   readonly signerName: string
-  /** How often one step is tried before it is given up: conflicts, and outages before anything was sent. */
+  /** How often somebody is asked in a row before the images wait, and at least how often they are tried against rivals. */
   readonly attempts: number
+  /** How long an image waits for a key holder, trust server or registry that is out of reach, in milliseconds; then it fails. */
+  readonly patienceMs: number
+  /** How long an image is tried again while others publish first, in milliseconds; then it fails. */
+  readonly contentionMs: number
   /** The first pause between two attempts, in milliseconds; it doubles, and half of it is random. */
   readonly backoffMs: number
   readonly maxImages: number

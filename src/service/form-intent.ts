@@ -1,4 +1,4 @@
-// Steps 1 to 4 of a publication: load and verify the base, choose roles, look at the registry again, save the intent.
+// Steps 1 to 4 of a publication: look at the registry again, load and verify the base, choose roles, save the intent.
 // Nothing is signed here, and every way out leaves an image moved: to `intended`, to its end, or left for the next round.
 // The steps are named in steps.ts.
 import {
@@ -38,8 +38,6 @@ interface Candidate {
   readonly roles: readonly RoleName[]
 }
 
-/** How long an image waits for a key holder, trust server or registry that is out of reach, in milliseconds; then it fails. */
-const PATIENCE_MS = 15 * 60_000
 /** Changes of one publication: the key holder takes 1000, and a shorter list keeps a failure small. */
 const MAX_CHANGES = 500
 /** Registry look-ups at the same time. */
@@ -61,26 +59,27 @@ export class IntentFormer {
    * reach, and the images wait as they are.
    */
   async form(gun: Gun, images: readonly PendingImage[]): Promise<Intent | 'ended' | 'later'> {
-    // 1. Load and verify the base. A crash before or after leaves the images approved: the next start begins here again.
+    // 1. The registry must still serve what was decided upon: the tag may have moved while the request waited. First, so that nobody
+    //    else publishes between 2 and the upload while a registry is slow. A crash before or after leaves the images approved, or failed.
+    const { checked, isWaiting } = await this.#recheck(distinctTags(images).slice(0, MAX_CHANGES))
+    const none = isWaiting ? 'later' : 'ended'
+    if (checked.length === 0) return none
+    this.#passed('digests-checked')
+    // 2. Load and verify the base. A crash before or after leaves the images approved: the next start begins at 1 again.
     let loaded: LoadedRepository
     try {
-      loaded = await this.#load(gun)
+      loaded = await this.#load(gun, checked)
     } catch (error) {
-      return this.#refuse(images, error)
+      return this.#refuse(checked, error)
     }
     this.#passed('base-loaded')
-    // 2. Choose the roles; refuse before anything is signed where the publication could not succeed. A crash before or after leaves
-    //    the images approved, or failed with their reason.
-    const candidates = sameRoles(distinctTags(images.flatMap((image) => this.#candidate(loaded, image) ?? [])))
-    const first = candidates[0]
-    if (first === undefined) return 'ended'
+    // 3. Choose the roles; refuse before anything is signed where the publication could not succeed. A crash before or after leaves
+    //    the images approved, or at their end (failed, or published by a version that stands already).
+    const candidates = sameRoles(checked.flatMap((image) => this.#candidate(loaded, image) ?? []))
+    const changing = candidates.filter((candidate) => !this.#isSettled(loaded.trusted, candidate))
+    const [first] = changing
+    if (first === undefined) return none
     this.#passed('roles-chosen')
-    // 3. The registry must still serve what was decided upon: the tag may have moved while the request waited. A crash before or
-    //    after leaves the images approved, or at their end (failed, or published by a version that stands already).
-    const { checked, isWaiting } = await this.#recheck(candidates)
-    const changing = checked.filter((candidate) => !this.#isSettled(loaded.trusted, candidate))
-    if (changing.length === 0) return isWaiting ? 'later' : 'ended'
-    this.#passed('digests-checked')
     // 4. Save the intent. A crash before leaves the images approved; a crash after leaves an intent that nobody acts upon any more:
     //    whether the key holder signed it is not known, so it is given up, and a version it may have signed is burnt by the next.
     try {
@@ -101,11 +100,18 @@ export class IntentFormer {
     this.#dependencies.onStep?.(step)
   }
 
-  async #load(gun: Gun): Promise<LoadedRepository> {
-    return retrying(this.#dependencies, isOutage, async () => {
+  async #load(gun: Gun, images: readonly PendingImage[]): Promise<LoadedRepository> {
+    return this.#retrying(images, async () => {
       const loaded = await loadRepository(this.#dependencies, gun)
       await this.#snapshotKey.require(loaded.trusted)
       return loaded
+    })
+  }
+
+  /** Through short outages; whoever asks is told of them at once. */
+  #retrying<T>(images: readonly PendingImage[], work: () => Promise<T>): Promise<T> {
+    return retrying(this.#dependencies, isOutage, work, (error) => {
+      this.#progress.wait(images, error)
     })
   }
 
@@ -127,8 +133,9 @@ export class IntentFormer {
 
   /** Images wait for an outage to pass, but not for ever: then they fail with its code. */
   #refuse(images: readonly PendingImage[], error: unknown): 'ended' | 'later' {
+    const { patienceMs } = this.#dependencies.settings
     const now = this.#dependencies.clock.now().getTime()
-    const isPatient = ({ record }: PendingImage): boolean => now - record.at.getTime() < PATIENCE_MS
+    const isPatient = ({ record }: PendingImage): boolean => now - record.at.getTime() < patienceMs
     const failing = isOutage(error) ? images.filter((image) => !isPatient(image)) : images
     if (failing.length > 0) this.#progress.move(failing, { type: 'failed', error: failureOf(error) })
     this.#progress.wait(
@@ -139,36 +146,36 @@ export class IntentFormer {
   }
 
   async #recheck(
-    candidates: readonly Candidate[],
-  ): Promise<{ readonly checked: readonly Candidate[]; readonly isWaiting: boolean }> {
-    const checked: Candidate[] = []
+    images: readonly PendingImage[],
+  ): Promise<{ readonly checked: readonly PendingImage[]; readonly isWaiting: boolean }> {
+    const checked: PendingImage[] = []
     let isWaiting = false
-    for (let start = 0; start < candidates.length; start += MAX_PARALLEL_RESOLVES) {
-      const some = candidates.slice(start, start + MAX_PARALLEL_RESOLVES)
-      const results = await Promise.allSettled(some.map((candidate) => this.#resolveAgain(candidate)))
+    for (let start = 0; start < images.length; start += MAX_PARALLEL_RESOLVES) {
+      const some = images.slice(start, start + MAX_PARALLEL_RESOLVES)
+      const results = await Promise.allSettled(some.map((image) => this.#resolveAgain(image)))
       for (const [index, result] of results.entries()) {
-        const candidate = some[index]
-        if (candidate === undefined) continue
-        if (result.status === 'fulfilled') checked.push(candidate)
-        else if (this.#refuse([candidate.image], result.reason) === 'later') isWaiting = true
+        const image = some[index]
+        if (image === undefined) continue
+        if (result.status === 'fulfilled') checked.push(image)
+        else if (this.#refuse([image], result.reason) === 'later') isWaiting = true
       }
     }
     return { checked, isWaiting }
   }
 
-  async #resolveAgain({ change, image }: Candidate): Promise<void> {
-    if (change.kind !== 'put') return
-    const { reference } = image.record.subject
-    const { sha256, length } = await retrying(this.#dependencies, isOutage, () =>
-      this.#dependencies.resolver.resolve(parseImageReference(reference)),
+  async #resolveAgain(image: PendingImage): Promise<void> {
+    if (image.kind === 'unsign') return
+    const { subject } = image.record
+    const { sha256, length } = await this.#retrying([image], () =>
+      this.#dependencies.resolver.resolve(parseImageReference(subject.reference)),
     )
-    if (sha256 === change.sha256 && length === change.length) return
+    if (sha256 === subject.sha256 && length === subject.length) return
     throw new DomainError(
       'DIGEST_MISMATCH',
       'The tag was moved in the registry after the request was made. Ask again.',
       {
-        image: reference,
-        requested: change.sha256,
+        image: subject.reference,
+        requested: subject.sha256 ?? 'none',
         served: sha256,
       },
     )
@@ -226,15 +233,15 @@ function declared({ image, change }: Candidate): DeclaredChange {
 }
 
 /** A second change of the same tag waits for the next version. */
-function distinctTags(candidates: readonly Candidate[]): readonly Candidate[] {
+function distinctTags(images: readonly PendingImage[]): readonly PendingImage[] {
   const seen = new Set<string>()
-  return candidates.filter(({ change }) => !seen.has(change.name) && seen.add(change.name))
+  return images.filter(({ record: { subject } }) => !seen.has(subject.tag) && seen.add(subject.tag))
 }
 
 /** One publication changes the same roles for all its tags; others wait for the next one. */
 function sameRoles(candidates: readonly Candidate[]): readonly Candidate[] {
   const wanted = candidates[0]?.roles.join(' ')
-  return candidates.filter(({ roles }) => roles.join(' ') === wanted).slice(0, MAX_CHANGES)
+  return candidates.filter(({ roles }) => roles.join(' ') === wanted)
 }
 
 /** The roles in which these changes change something. */

@@ -57,7 +57,14 @@ export class PublicationSteps {
       // 5. Have it signed. The key holder records before it signs. A lost answer is asked for again under the same publication id,
       //    which gives the same bytes. A crash before or after leaves the intent; the next start gives it up and begins at 1, and the
       //    version that the key holder may have signed is burnt.
-      const signed = await retrying(this.#dependencies, isAnswerLost, () => this.#changeTargets(intent))
+      const signed = await retrying(
+        this.#dependencies,
+        isAnswerLost,
+        () => this.#changeTargets(intent),
+        (error) => {
+          this.#images.wait(images, error)
+        },
+      )
       this.#passed('signed')
       // 6. Check it before it leaves the house: the difference to the base is exactly what was declared. A crash before or after
       //    leaves the intent, as at 5.
@@ -150,6 +157,7 @@ export class PublicationSteps {
         return this.#giveUp(publication.id, publication, images, codeOf(refusal) ?? 'PUBLICATION_CONFLICT')
       }
       if (attempt >= this.#dependencies.settings.attempts) return this.#undecided(publication, images, sight)
+      if (sight.seen === 'nothing') this.#images.wait(images, sight.error)
       await backOff(this.#dependencies, attempt)
       // The base stands unchanged, so the same bytes may be sent again.
       isSent = sight.seen !== 'base'

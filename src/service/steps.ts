@@ -2,9 +2,9 @@
 // leaves; tests stop the process there.
 
 export const PUBLICATION_STEPS = [
-  'base-loaded', // 1
-  'roles-chosen', // 2
-  'digests-checked', // 3
+  'digests-checked', // 1
+  'base-loaded', // 2
+  'roles-chosen', // 3
   'intent-saved', // 4
   'signed', // 5
   'bytes-checked', // 6

@@ -32,7 +32,7 @@ const decision = z.strictObject({
 const roleVersion = z.strictObject({ role, version: z.number().int(), sha256: hex64 })
 
 const common = { subject, at: time }
-const decided = { ...common, decision, conflicts: z.number().int() }
+const decided = { ...common, decision, conflicts: z.number().int(), contendedSince: time.exactOptional() }
 const inPublication = { ...decided, publication: z.string() }
 
 const imageRecord = z.discriminatedUnion('status', [

@@ -104,6 +104,12 @@ describe('the state machine of an image', () => {
     }
   })
 
+  it('remembers when the first of all conflicts was', () => {
+    const again = advance(records.publishing, { type: 'conflict' }, at)
+    const intended = advance(again, { type: 'intent-saved', publication: 'publication-2' }, later)
+    expect(advance(intended, { type: 'conflict' }, later)).to.deep.include({ contendedSince: at })
+  })
+
   it('keeps its promises on every walk', () => {
     fc.assert(
       fc.property(fc.array(fc.constantFrom(...allEvents), { maxLength: 40 }), (walk) => {

@@ -25,6 +25,8 @@ describe('outages', () => {
   const waitingCode = (id: string): string | undefined =>
     world.services.requests.find(everybody, id).images[0]?.waiting?.code
 
+  const only = (): string => world.services.requests.list(everybody, {}).requests[0]?.id ?? ''
+
   /** The daemon's clock; that of the servers stays right. */
   function shiftClock(milliseconds: number): void {
     const now = (): Date => new Date(world.time.now().getTime() + milliseconds)
@@ -37,6 +39,18 @@ describe('outages', () => {
     ['keyHolder.changeTargets', () => new KeyHolderError('KEY_HOLDER_UNREACHABLE', 'down')],
   ]
   for (const [method, error] of OUTAGES) {
+    it(`${method}: whoever asks is told at the first failure why the request waits`, async () => {
+      world.faults.plan({ method, call: 1, moment: 'before', error })
+      const waits: (string | undefined)[] = []
+      const wait = world.time.wait.bind(world.time)
+      world.time.wait = async (milliseconds) => {
+        waits.push(waitingCode(only()))
+        await wait(milliseconds)
+      }
+      expect((await world.sign(`${app}:1.0`)).images[0]?.record.status).to.equal('published')
+      expect(waits).to.deep.equal([codeOf(error())])
+    })
+
     it(`${method}: whoever asks is told why the request waits, until it moves`, async () => {
       world.faults.plan({ method, call: 'every', moment: 'before', error })
       const request = await world.sign(`${app}:1.0`)
@@ -57,13 +71,15 @@ describe('outages', () => {
   })
 
   it('the registry, after the request: it waits, says so, and is published', async () => {
-    const { request } = await world.services.requests.submit(everybody, { kind: 'sign', images: [`${app}:1.0`] })
-    const error = (): Error => new RegistryError('REGISTRY_UNAVAILABLE', 'down')
-    world.faults.plan({ method: 'resolver.resolve', call: 'every', moment: 'before', error })
-    await world.settled()
+    const resolve = world.registry.resolve.bind(world.registry)
+    world.registry.resolve = (image) => {
+      const isFirst = world.registry.asked.length === 0
+      return isFirst ? resolve(image) : Promise.reject(new RegistryError('REGISTRY_UNAVAILABLE', 'down'))
+    }
+    const request = await world.sign(`${app}:1.0`)
     expect(waitingCode(request.id)).to.equal('REGISTRY_UNAVAILABLE')
     expect(world.keyHolder.highestSigned(app, RELEASES)).to.equal(0)
-    world.faults.plan(undefined)
+    world.registry.resolve = resolve
     expect((await ended(world, request)).images[0]?.record.status).to.equal('published')
   })
 

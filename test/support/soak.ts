@@ -271,7 +271,14 @@ class Soak {
       pause: systemPause(stopping.signal),
       random: systemRandom,
       observer: this.#observer(),
-      settings: { signerName: 'countersign', attempts: 5, backoffMs: PAUSE, maxImages: 20 },
+      settings: {
+        signerName: 'countersign',
+        attempts: 5,
+        backoffMs: PAUSE,
+        patienceMs: 3_600_000,
+        contentionMs: 3_600_000,
+        maxImages: 20,
+      },
     }
   }
 

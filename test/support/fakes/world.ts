@@ -80,7 +80,15 @@ export class World {
       pause: this.time,
       random: new CountingRandom(),
       observer: this.observer,
-      settings: { signerName: 'countersign', attempts: 4, backoffMs: 100, maxImages: 20, ...settings },
+      settings: {
+        signerName: 'countersign',
+        attempts: 4,
+        backoffMs: 100,
+        patienceMs: 900_000,
+        contentionMs: 60_000,
+        maxImages: 20,
+        ...settings,
+      },
     }
     this.services = createServices(this.dependencies)
   }
