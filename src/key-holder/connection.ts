@@ -17,10 +17,14 @@ export interface ConnectionLimits {
   readonly maxFrameBytes: number
   /** Requests under way per connection. */
   readonly maxInFlight: number
+  /** Requests under way on all connections together, in bytes; a single one may be larger. */
+  readonly maxInFlightBytes: number
   /** Time for one frame from its first to its last byte. */
   readonly frameTimeMs: number
   /** Answers that a caller has not read, in bytes. */
   readonly maxUnreadBytes: number
+  /** The same of all callers together. */
+  readonly maxUnreadBytesInAll: number
   /** Incomplete frames of all connections together, in bytes. */
   readonly maxBufferedBytes: number
 }
@@ -28,14 +32,21 @@ export interface ConnectionLimits {
 export const CONNECTION_LIMITS: ConnectionLimits = {
   maxFrameBytes: MAX_FRAME_BYTES,
   maxInFlight: 32,
+  maxInFlightBytes: 3 * MAX_FRAME_BYTES,
   frameTimeMs: 30_000,
   maxUnreadBytes: 2 * MAX_FRAME_BYTES,
+  maxUnreadBytesInAll: 4 * MAX_FRAME_BYTES,
   maxBufferedBytes: 3 * MAX_FRAME_BYTES,
 }
 
-/** Bytes of incomplete frames, over all connections. */
-export interface BufferBudget {
-  used: number
+/** Bytes that all connections together hold. */
+export class BufferBudget {
+  /** Incomplete frames. */
+  incomplete = 0
+  /** Complete requests that are not answered yet. */
+  inFlight = 0
+  /** Answers that callers have not read. */
+  unread = 0
 }
 
 export class Connection {
@@ -93,8 +104,8 @@ export class Connection {
       const before = this.#splitter.buffered
       const bodies = this.#splitter.push(chunk)
       this.#watchFrame(this.#splitter.buffered - before, bodies.length > 0)
-      if (this.#budget.used > this.#limits.maxBufferedBytes) throw busy('too many bytes of incomplete frames')
-      for (const body of bodies) this.#request(decodeRequest(body))
+      if (this.#budget.incomplete > this.#limits.maxBufferedBytes) throw busy('too many bytes of incomplete frames')
+      for (const body of bodies) this.#request(decodeRequest(body), body.byteLength)
     } catch (error) {
       if (!(error instanceof KeyHolderError)) throw error
       this.#fail(error)
@@ -103,7 +114,7 @@ export class Connection {
 
   /** Keeps the time of the frame at hand: it starts with its first byte, and more bytes do not prolong it. */
   #watchFrame(growth: number, isNewFrame = false): void {
-    this.#budget.used += this.#isEnding ? -this.#held : growth
+    this.#budget.incomplete += this.#isEnding ? -this.#held : growth
     this.#held = this.#isEnding ? 0 : this.#held + growth
     if (this.#held > 0 && !isNewFrame && this.#frameTimer !== undefined) return
     clearTimeout(this.#frameTimer)
@@ -116,23 +127,43 @@ export class Connection {
 
   #held = 0
 
-  #request(frame: RequestFrame): void {
-    if (this.#inFlight >= this.#limits.maxInFlight) {
-      this.#write(this.#dispatcher.refuse(this.#name, frame, busy('too many requests under way')))
+  #request(frame: RequestFrame, bytes: number): void {
+    const excess = this.#excess(bytes)
+    if (excess !== undefined) {
+      this.#write(this.#dispatcher.refuse(this.#name, frame, busy(excess)))
       return
     }
     this.#inFlight++
+    this.#budget.inFlight += bytes
     void this.#dispatcher.answer(this.#name, frame).then((answer) => {
       this.#inFlight--
+      this.#budget.inFlight -= bytes
       this.#write(answer)
       if (this.#isEnding && this.#inFlight === 0) this.#socket.end()
     })
   }
 
+  /** What there would be too much of with one more request of this size. The work at hand also counts where its caller has gone. */
+  #excess(bytes: number): string | undefined {
+    const { maxInFlight, maxInFlightBytes } = this.#limits
+    const { inFlight } = this.#budget
+    if (this.#inFlight >= maxInFlight) return 'too many requests under way'
+    if (inFlight > 0 && inFlight + bytes > maxInFlightBytes) return 'too many bytes of requests under way'
+    return undefined
+  }
+
   #write(answer: AnswerFrame): void {
     if (this.#socket.destroyed) return
-    this.#socket.write(encode(answer))
-    if (this.#socket.writableLength > this.#limits.maxUnreadBytes) this.#socket.destroy()
+    const bytes = encode(answer)
+    this.#budget.unread += bytes.byteLength
+    // Called also where the connection ends before they are read.
+    this.#socket.write(bytes, () => {
+      this.#budget.unread -= bytes.byteLength
+    })
+    const { maxUnreadBytes, maxUnreadBytesInAll } = this.#limits
+    const { writableLength } = this.#socket
+    const isOver = writableLength > maxUnreadBytes || this.#budget.unread > maxUnreadBytesInAll
+    if (isOver && writableLength > 0) this.#socket.destroy()
   }
 
   /** After a frame that cannot be read there is no next one: the refusal is recorded and told, and the connection ends. */

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { CodedError, FileCache } from '@countersign/tuf'
 import { AuditLog } from './audit-log.ts'
 import type { KeyHolderConfig } from './config.ts'
-import { CONNECTION_LIMITS, type ConnectionLimits } from './connection.ts'
+import { BufferBudget, CONNECTION_LIMITS, type ConnectionLimits } from './connection.ts'
 import { StateDatabase } from './database.ts'
 import { Dispatcher } from './dispatch.ts'
 import { FileCustodian } from './file-custodian.ts'
@@ -122,11 +122,11 @@ export async function startKeyHolder(
       processLog.error({ error }, 'an operation failed')
     })
     closers.unshift(() => dispatcher.idle())
-    const shared = { dispatcher, limits: { ...CONNECTION_LIMITS, ...options.connectionLimits }, budget: { used: 0 } }
+    const shared = { dispatcher, limits: { ...CONNECTION_LIMITS, ...options.connectionLimits }, budget: new BufferBudget() }
     const { trustServerSocket } = config
     if (trustServerSocket !== undefined) {
       // A budget of its own: whoever has the trust server cannot fill the daemon's.
-      const budget = { used: 0 }
+      const budget = new BufferBudget()
       const mode = config.socketMode
       const server = await SocketServer.listen({
         ...shared,

@@ -8,7 +8,9 @@ import { silentLog } from '../../src/key-holder/holder-log.ts'
 import { createUnlockKeyFile, startKeyHolder } from '../../src/key-holder/main.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { EVIDENCE, initialization, TestKeyHolder } from '../support/key-holder.ts'
+import type { AnswerFrame } from '../../src/key-holder-protocol/frames.ts'
 import { exchange, rawFrame } from '../support/raw-frames.ts'
+import { waitFor } from '../support/polling.ts'
 import { Scope } from '../support/scope.ts'
 
 describe('the sockets of the key holder', () => {
@@ -143,6 +145,48 @@ describe('the sockets of the key holder', () => {
     const frame = rawFrame(JSON.stringify({ id: 3, operation: 'status', request: {}, attachments: [] }))
     const [next] = await exchange(serviceSocket, frame, { count: 1 })
     expect(next?.id).to.equal(3)
+  })
+
+  it('refuse a request where those under way on all connections hold too many bytes', async () => {
+    await holder.start({ connectionLimits: { maxInFlightBytes: 3000 } })
+    const { serviceSocket } = holder.config
+    const frame = (id: number): Buffer => {
+      const request = initialization(`registry.example.com/team/app${id}`)
+      return rawFrame(JSON.stringify({ id, operation: 'initialize-repository', request, attachments: [] }))
+    }
+    // Both have come when the key holder looks, and making keys takes a while.
+    const size = Math.floor(3000 / frame(0).byteLength)
+    const many = (from: number): Buffer =>
+      Buffer.concat(Array.from({ length: size }, (_, index) => frame(from + index)))
+    const answers = (
+      await Promise.all([0, 100].map((from) => exchange(serviceSocket, many(from), { count: size })))
+    ).flat()
+    expect(answers).to.have.length(2 * size)
+    expect(answers.filter(({ error }) => error === undefined)).to.have.length(size)
+    expect(new Set(answers.map(({ error }) => error?.code))).to.deep.equal(new Set([undefined, 'KEY_HOLDER_BUSY']))
+    // One that is alone may be larger; it is looked at.
+    const attachments = [{ name: 'padding', length: 5000 }]
+    const header = JSON.stringify({ id: 1, operation: 'status', request: {}, attachments })
+    const [alone] = await exchange(serviceSocket, rawFrame(header, Buffer.alloc(5000)), { count: 1 })
+    expect(alone?.error?.code).to.equal('OPERATION_MALFORMED')
+  })
+
+  it('end callers who together leave too many answers unread', async () => {
+    await holder.start({ connectionLimits: { maxInFlight: 1000, maxUnreadBytesInAll: 100_000 } })
+    const { serviceSocket } = holder.config
+    await holder.service.call('initialize-repository', initialization('registry.example.com/team/app'))
+    const request = { gun: 'registry.example.com/team/app' }
+    const ask = rawFrame(JSON.stringify({ id: 1, operation: 'repository-status', request, attachments: [] }))
+    // What the system takes off our hands does not count, so it is a lot; none of them reads.
+    const callers = Array.from({ length: 4 }, () => connect(serviceSocket).pause())
+    for (const socket of callers) socket.on('error', () => undefined).write(Buffer.concat(Array<Buffer>(800).fill(ask)))
+    await waitFor('the end of a caller', () => {
+      for (const socket of callers) socket.write(ask)
+      return callers.some(({ destroyed }) => destroyed) || undefined
+    })
+    for (const socket of callers) socket.destroy()
+    const frame = rawFrame(JSON.stringify({ id: 3, operation: 'status', request: {}, attachments: [] }))
+    expect((await exchange(serviceSocket, frame, { count: 1 }))[0]?.id).to.equal(3)
   })
 
   it('answer what is under way before they close', async () => {

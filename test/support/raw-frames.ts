@@ -24,7 +24,7 @@ export async function exchange(
     socket.on('error', reject)
     socket.on('data', (chunk: Buffer) => {
       for (const body of splitter.push(chunk)) answers.push(decodeAnswer(body))
-      if (answers.length === o.count) socket.destroy()
+      if (answers.length >= (o.count ?? Infinity)) socket.destroy()
     })
     socket.on('end', () => socket.destroy())
     socket.on('close', () => {
