@@ -14,6 +14,7 @@ import { BASE_ROLES, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, type RoleName, type Tuf
 import { servedRole, type ServedRole, type ServedState } from './served-state.ts'
 import { baseRoleKeys, isTargetsRole, ServedTree } from './served-tree.ts'
 import { verifyNormalFormFile, type Received } from './signed.ts'
+import { skimTargets } from './skim-targets.ts'
 import { parseSnapshot, type SnapshotMetadata } from './snapshot.ts'
 import { parseTargets, type TargetsMetadata } from './targets.ts'
 import { roleKeys, verifyThreshold, type RoleKeys } from './threshold.ts'
@@ -139,13 +140,14 @@ function acceptTargets(
   const unusable = tree.unusableParent(name)
   if (unusable !== undefined) throw refusal('UPDATE_PARENT_UNUSABLE', unusable, 'SIGNATURE_BELOW_THRESHOLD')
   return refusing('UPDATE_BAD_TARGETS', name, () => {
-    const file = parseTargets(bytes, name)
+    const skimmed = skimTargets(bytes, name)
+    const file = skimmed?.file ?? parseTargets(bytes, name)
     verifyThreshold(file, authority.keys)
     verifyNotExpired(name, file.metadata, now)
     verifyPlausible(name, file.metadata.version)
-    verifyNormalFormFile(file)
+    if (skimmed === undefined) verifyNormalFormFile(file)
     verifyDelegationKeys(file.metadata)
-    verifyPaths(name, file.metadata, authority.paths)
+    verifyPaths(name, skimmed?.names ?? file.metadata.targets.keys(), authority.paths)
     return servedRole(file, authority.keys)
   })
 }
@@ -163,8 +165,9 @@ function verifyDelegationKeys({ delegations }: TargetsMetadata): void {
 }
 
 /** Stricter than the original: clients drop names outside the paths without a word (trap Q37). */
-function verifyPaths(role: RoleName, { targets }: TargetsMetadata, paths: readonly string[]): void {
-  for (const name of targets.keys()) {
+function verifyPaths(role: RoleName, names: Iterable<string>, paths: readonly string[]): void {
+  if (paths.includes('')) return
+  for (const name of names) {
     if (paths.some((path) => name.startsWith(path))) continue
     throw new TufError('TARGET_OUTSIDE_PATHS', 'A name is not one that this role may sign', {
       role,

@@ -91,6 +91,7 @@ export {
   type EntryChange,
   type EntryMove,
 } from './describe.ts'
+export { skimTargets, type SkimmedTargets } from './skim-targets.ts'
 export { acceptUpdate, type AcceptedUpdate, type ServerKeys, type UpdateRules } from './accept-update.ts'
 export {
   deletedState,

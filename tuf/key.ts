@@ -63,6 +63,12 @@ export function parsePublicKey(value: JsonValue): PublicKey {
 
 /** The bare public key of a private or public key object. @throws TufError KEY_TYPE_UNSUPPORTED, KEY_TOO_WEAK */
 export function publicKeyOf(key: KeyObject): PublicKey {
+  const made = publicKeys.get(key) ?? readPublicKeyOf(key)
+  publicKeys.set(key, made)
+  return made
+}
+
+function readPublicKeyOf(key: KeyObject): PublicKey {
   const publicHalf = key.type === 'private' ? createPublicKey(key) : key
   const keyType = bareKeyType(publicHalf)
   const spki = publicHalf.export({ type: 'spki', format: 'der' })
@@ -125,8 +131,28 @@ export function pemKeyObjectOf(key: PublicKey): KeyObject {
 }
 
 const keyObjects = new WeakMap<PublicKey, KeyObject>()
+const publicKeys = new WeakMap<KeyObject, PublicKey>()
+
+/** Keys by type and value, as they were made before: their IDs and key objects follow from these alone, and take long to make. */
+const known = new Map<string, PublicKey>()
+const MAX_KNOWN = 1024
+/** Longer ones, chains of certificates, are made each time. */
+const MAX_KNOWN_LENGTH = 4096
 
 function makePublicKey(keyType: string, publicValue: string): PublicKey {
+  // Neither a type nor base64 has a line break.
+  const name = `${keyType}\n${publicValue}`
+  const found = known.get(name)
+  if (found !== undefined) return found
+  const made = newPublicKey(keyType, publicValue)
+  if (name.length <= MAX_KNOWN_LENGTH) {
+    if (known.size >= MAX_KNOWN) known.clear()
+    known.set(name, made)
+  }
+  return made
+}
+
+function newPublicKey(keyType: string, publicValue: string): PublicKey {
   if (keyType.length > MAX_KEY_TYPE_LENGTH || publicValue.length > MAX_PUBLIC_VALUE_LENGTH) {
     throw new TufError('KEY_MALFORMED', 'A key is too long')
   }

@@ -1,4 +1,5 @@
-// The custodian whose keys lie sealed in the key holder's own database. A key is in the clear only while it signs.
+// The custodian whose keys lie sealed in the key holder's own database. A key is in the clear only while it signs; those of snapshot and
+// timestamp, which sign many times an hour and nothing that was not recorded before, stay open once they were used.
 import { createPrivateKey, generateKeyPair, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
 import {
@@ -13,13 +14,16 @@ import {
 } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { Custodian, KeyRef, SigningPurpose } from './custodian.ts'
-import type { KeyTable, StoredKey } from './key-table.ts'
+import { keyRefOf, type KeyTable, type StoredKey } from './key-table.ts'
 import { seal, unseal } from './sealing.ts'
 
 /** Types of keys that can be made. */
 export type NewKeyType = 'ecdsa' | 'ed25519' | 'rsa'
 
 const generate = promisify(generateKeyPair)
+
+/** Keys of snapshot and timestamp that stay open; the others are opened anew. */
+const MAX_OPEN = 512
 
 /** NIST SP 800-57 part 1 rev. 5, table 2: 128 bits of security. */
 const RSA_BITS = 3072
@@ -28,6 +32,8 @@ export class FileCustodian implements Custodian {
   readonly kind = 'sealed'
   readonly #keys: KeyTable
   readonly #unlockKey: Buffer
+  /** In the order of their last use. */
+  readonly #opened = new Map<string, KeyObject>()
 
   /** Takes over `unlockKey` and zeroes it on close. */
   constructor(keys: KeyTable, unlockKey: Buffer) {
@@ -85,10 +91,22 @@ export class FileCustodian implements Custodian {
   }
 
   close(): void {
+    this.#opened.clear()
     this.#unlockKey.fill(0)
   }
 
   #open(key: StoredKey): KeyObject {
+    if (!isServerRole(key.role)) return this.#unsealKey(key)
+    const name = keyRefOf(key)
+    const opened = this.#opened.get(name) ?? this.#unsealKey(key)
+    this.#opened.delete(name)
+    this.#opened.set(name, opened)
+    const [oldest] = this.#opened.keys()
+    if (this.#opened.size > MAX_OPEN && oldest !== undefined) this.#opened.delete(oldest)
+    return opened
+  }
+
+  #unsealKey(key: StoredKey): KeyObject {
     const der = this.#unsealDer(key)
     try {
       return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
