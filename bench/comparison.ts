@@ -5,10 +5,10 @@ import { summarise, type Summary } from './statistics.ts'
 /** One side of a comparison. */
 export interface Side {
   readonly what: string
-  /** Milliseconds. */
+  /** In the unit of the comparison. */
   readonly summary: Summary
-  /** For one measurement, on average. */
-  readonly servers: ServerShare
+  /** For one measurement, on average. Absent where the servers are all that is measured. */
+  readonly servers?: ServerShare
 }
 
 export interface Comparison {
@@ -16,15 +16,30 @@ export interface Comparison {
   readonly title: string
   readonly native: Side
   readonly ours: Side
+  /** Milliseconds where absent. */
+  readonly unit?: 'MiB'
   /** Our median divided by the native one. */
   readonly ratio: number
-  /** The ratio that must not be exceeded. */
-  readonly target: number
+  /** The ratio that must not be exceeded; absent: stated only. */
+  readonly target?: number
 }
 
 export interface Measured {
   readonly milliseconds: number
   readonly servers: ServerShare
+}
+
+/** Two rows of plain figures. */
+export function compareFigures(
+  facts: Pick<Comparison, 'scenario' | 'title' | 'target' | 'unit'>,
+  native: { readonly what: string; readonly values: readonly number[] },
+  ours: { readonly what: string; readonly values: readonly number[] },
+): Comparison {
+  const side = ({ what, values }: { readonly what: string; readonly values: readonly number[] }): Side => {
+    return { what, summary: summarise(values) }
+  }
+  const [nativeSide, ourSide] = [side(native), side(ours)]
+  return { ...facts, native: nativeSide, ours: ourSide, ratio: ourSide.summary.median / nativeSide.summary.median }
 }
 
 export function compare(

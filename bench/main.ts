@@ -59,7 +59,7 @@ async function run({ scenarios, profileFolder }: Options, scope: Scope): Promise
   const comparisons = []
   for (const scenario of scenarios) {
     tell(`${scenario.name}: ${scenario.about}`)
-    comparisons.push(await scenario.run(stage, tell))
+    comparisons.push(...[await scenario.run(stage, tell)].flat())
     memory.push({ when: `after ${scenario.name}`, ...stage.memory() })
   }
   await delay(IDLE_MS)

@@ -1,11 +1,13 @@
 // The stock notary client as the other side of every comparison: its own keys, cache and repositories, nothing tuned.
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { createRootCertificate, encodePrivateKeyFile, publicKeyOf } from '@countersign/tuf'
+import { createRootCertificate, encodePrivateKeyFile, parsePrivateKeyFile, publicKeyOf } from '@countersign/tuf'
 import { NotaryClient } from '../test/support/peers/notary-client.ts'
+import type { Credentials } from '../test/support/peers/docker-registry.ts'
 import type { NotaryServer } from '../test/support/peers/notary-server.ts'
 import type { Scope } from '../test/support/scope.ts'
+import type { TestKey } from '../test/support/test-keys.ts'
 
 /** As test/support/peers/notary-client.ts gives it for keys of delegations. */
 const PASSPHRASE = 'test passphrase'
@@ -16,8 +18,8 @@ export class NativeClient {
   readonly #client: NotaryClient
   #count = 0
 
-  constructor(scope: Scope, notary: NotaryServer) {
-    this.#client = new NotaryClient(scope, { notary })
+  constructor(scope: Scope, notary: Pick<NotaryServer, 'url' | 'caFile'>, login?: Credentials) {
+    this.#client = new NotaryClient(scope, { notary, ...(login !== undefined && { login }) })
   }
 
   /** A new repository whose snapshot key the server holds, as Countersign makes them; with delegations to one key of this client. */
@@ -40,6 +42,18 @@ export class NativeClient {
       for (const role of roles) writeFileSync(join(folder, changeName(position, role)), changeOf(role, tag))
     }
     await this.#client.must(['publish', gun])
+  }
+
+  /** Its key for targets of a repository. */
+  targetsKey(gun: string): TestKey {
+    const folder = join(this.#client.folder, 'private')
+    for (const name of readdirSync(folder)) {
+      const [file] = parsePrivateKeyFile(readFileSync(join(folder, name)), Buffer.from(PASSPHRASE))
+      if (file?.role === 'targets' && file.gun === gun) {
+        return { privateKey: file.privateKey, publicKey: publicKeyOf(file.privateKey) }
+      }
+    }
+    throw new Error(`The client has no targets key for ${gun}.`)
   }
 
   /** `notary addhash -p` of a new tag. @returns milliseconds, from the start of the command to its end */

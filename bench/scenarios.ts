@@ -4,12 +4,14 @@ import { compare, type Comparison, type Measured } from './comparison.ts'
 import { fill } from './fill.ts'
 import { NativeClient } from './native.ts'
 import { ServerTime } from './server-time.ts'
+import { SERVING_SCENARIOS } from './serving.ts'
 import type { Stage } from './stage.ts'
+import { tagNames } from './tags.ts'
 
 export interface Scenario {
   readonly name: string
   readonly about: string
-  run(stage: Stage, tell: (line: string) => void): Promise<Comparison>
+  run(stage: Stage, tell: (line: string) => void): Promise<Comparison | readonly Comparison[]>
 }
 
 const ONE_ROLE = ['targets'] as const
@@ -28,6 +30,7 @@ export const SCENARIOS: readonly Scenario[] = [
   oneTag({ name: 'large-two-roles', tags: MANY_TAGS, roles: TWO_ROLES, pairs: 15, target: 0.75 }),
   { name: 'burst', about: `${BURST} concurrent requests into one repository`, run: burst },
   { name: 'fleet', about: `${REPOSITORIES * REQUESTS_EACH} requests over ${REPOSITORIES} repositories`, run: fleet },
+  ...SERVING_SCENARIOS,
 ]
 
 /** Measurements that are thrown away: caches fill, code is compiled. */
@@ -172,10 +175,6 @@ async function timed(work: () => Promise<unknown>): Promise<number> {
   const start = performance.now()
   await work()
   return performance.now() - start
-}
-
-function tagNames(prefix: string, count: number): string[] {
-  return Array.from({ length: count }, (_, index) => `${prefix}${String(index).padStart(5, '0')}`)
 }
 
 function last(runs: readonly Measured[]): string {

@@ -7,14 +7,18 @@ import { startNotaryServer, type NotaryServer } from '../test/support/peers/nota
 import type { Scope } from '../test/support/scope.ts'
 import { createTestCa } from '../test/support/tls.ts'
 import { Api } from './api.ts'
+import { startEmbedded, type Embedded } from './embedded.ts'
 import { residentMiB } from './memory.ts'
 
 /** So wide that no limit is what is measured. */
 const MANY = 1_000_000
 const LIMITS = {
-  repositories: [{ gun: '*', initialize: true, maxEntries: MANY, versionsPerHour: MANY, entriesPerHour: MANY }],
+  repositories: [
+    { gun: '*', initialize: true, serve: true, maxEntries: MANY, versionsPerHour: MANY, entriesPerHour: MANY },
+  ],
   recordsPerHour: MANY,
   keysPerHour: MANY,
+  pendingRepositories: MANY,
 }
 
 export interface Memory {
@@ -29,11 +33,15 @@ export class Stage {
   readonly countersign: Countersign
   readonly images: ImageMaker
   readonly api: Api
+  readonly #nodeOptions: readonly string[]
+  #embedded: Promise<Embedded> | undefined
 
   private constructor(
     scope: Scope,
     parts: { registry: DockerRegistry; notary: NotaryServer; countersign: Countersign; images: ImageMaker },
+    nodeOptions: readonly string[],
   ) {
+    this.#nodeOptions = nodeOptions
     this.scope = scope
     this.registry = parts.registry
     this.notary = parts.notary
@@ -47,17 +55,25 @@ export class Stage {
   static async start(scope: Scope, profileFolder?: string): Promise<Stage> {
     const notary = await startNotaryServer(scope, { ca: createTestCa('Countersign bench authority') })
     const registry = await startDockerRegistry(scope, { isTuned: true })
+    const nodeOptions = profileFolder === undefined ? [] : profiling(profileFolder)
     const countersign = await Countersign.start(scope, {
       notary,
       registry,
       limits: LIMITS,
       // As an operator runs it.
       config: { log: { level: 'info' } },
-      ...(profileFolder === undefined ? {} : { nodeOptions: profiling(profileFolder) }),
+      nodeOptions,
     })
     const images = new ImageMaker(registry)
     scope.add(() => images.close())
-    return new Stage(scope, { registry, notary, countersign, images })
+    return new Stage(scope, { registry, notary, countersign, images }, nodeOptions)
+  }
+
+  /** The embedded trust server with its own key holder and daemon; started by whoever needs it first. */
+  embedded(): Promise<Embedded> {
+    const { scope, registry, notary } = this
+    const options = { ca: notary.ca, registry, limits: LIMITS, nodeOptions: this.#nodeOptions }
+    return (this.#embedded ??= startEmbedded(scope, options))
   }
 
   gun(name: string): string {

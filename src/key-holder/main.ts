@@ -122,7 +122,11 @@ export async function startKeyHolder(
       processLog.error({ error }, 'an operation failed')
     })
     closers.unshift(() => dispatcher.idle())
-    const shared = { dispatcher, limits: { ...CONNECTION_LIMITS, ...options.connectionLimits }, budget: new BufferBudget() }
+    const shared = {
+      dispatcher,
+      limits: { ...CONNECTION_LIMITS, ...options.connectionLimits },
+      budget: new BufferBudget(),
+    }
     const { trustServerSocket } = config
     if (trustServerSocket !== undefined) {
       // A budget of its own: whoever has the trust server cannot fill the daemon's.

@@ -27,7 +27,7 @@ export interface RegistryAddress {
 }
 
 export interface CountersignOptions {
-  readonly notary: NotaryServer
+  readonly notary: Omit<NotaryServer, 'process'>
   readonly registry: RegistryAddress
   readonly otherRegistries?: readonly RegistryAddress[]
   /** Credentials for both servers. */
@@ -39,6 +39,8 @@ export interface CountersignOptions {
   readonly limits?: unknown
   /** Options of Node itself for both processes. */
   readonly nodeOptions?: readonly string[]
+  /** Whether the key holder has a socket for a trust server, too. */
+  readonly hasTrustServerSocket?: boolean
 }
 
 export interface SigningRequestJson {
@@ -63,6 +65,7 @@ export class Countersign {
   readonly url: string
   readonly serviceSocket: string
   readonly operatorSocket: string
+  readonly trustServerSocket: string
   readonly keyHolderFolder: string
   readonly dataFolder: string
   readonly unlockKeyFile: string
@@ -81,6 +84,7 @@ export class Countersign {
     chmodSync(this.folder, 0o711)
     this.url = `http://127.0.0.1:${port}`
     this.serviceSocket = join(this.folder, 'run/service.sock')
+    this.trustServerSocket = join(this.folder, 'run/trust-server.sock')
     this.keyHolderFolder = join(this.folder, 'keys')
     this.operatorSocket = join(this.keyHolderFolder, 'operator.sock')
     this.dataFolder = join(this.folder, 'data')
@@ -197,6 +201,7 @@ export class Countersign {
         folder: this.keyHolderFolder,
         serviceSocket: this.serviceSocket,
         operatorSocket: this.operatorSocket,
+        ...(options.hasTrustServerSocket === true && { trustServerSocket: this.trustServerSocket }),
         socketMode: '0660',
         unlock: { keyFile: this.unlockKeyFile },
         limitsFile: join(this.folder, 'etc/limits.yaml'),
