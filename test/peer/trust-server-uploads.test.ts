@@ -82,7 +82,7 @@ describe('uploads that no client sends', function () {
   before(async function () {
     requirePeers(this, 'notary-server')
     const notary = await startNotaryServer(scope, { ca: createTestCa() })
-    original = await published(new HttpCaller(notary.url, notary.ca.certificatePem))
+    original = await published(new HttpCaller(notary.url, { ca: notary.ca.certificatePem }))
     ours = await published((await startTestTrustServer(scope)).http)
   })
   after(() => scope.close())

@@ -14,7 +14,7 @@ export interface TestCertificate {
 export interface TestCa {
   readonly certificatePem: string
   /** A certificate for DNS names and IP addresses, good for servers and for clients. */
-  issue(names: readonly string[]): TestCertificate
+  issue(names: readonly string[], o?: { readonly isExpired?: boolean }): TestCertificate
 }
 
 interface ForgeKey {
@@ -57,9 +57,10 @@ export function createTestCa(commonName = 'Countersign test authority'): TestCa 
   ca.sign(key.privateKey, forge.md.sha256.create())
   return {
     certificatePem: pem(ca),
-    issue: (names) => {
+    issue: (names, { isExpired = false } = {}) => {
       const leafKey = newKey()
       const leaf = newCertificate(names[0] ?? 'localhost', leafKey)
+      if (isExpired) leaf.validity.notAfter = new Date(Date.now() - 60_000)
       leaf.setIssuer(ca.subject.attributes)
       leaf.setExtensions([
         { name: 'basicConstraints', critical: true, cA: false },

@@ -7,13 +7,16 @@ import { expect } from 'chai'
 import { SignJWT, type JWTPayload } from 'jose'
 import { RepositoryBuilder } from '../support/repository-builder.ts'
 import { Scope } from '../support/scope.ts'
-import { createTestCa } from '../support/tls.ts'
+import { testCertificateKey } from '../support/test-keys.ts'
+import { createTestCa, type TestCertificate } from '../support/tls.ts'
 import {
   filesOf,
+  HttpCaller,
   newRepository,
   startTestTrustServer,
   testConfig,
   TOKEN,
+  type Answer,
   type TestTrustServer,
 } from '../support/trust-server/server.ts'
 
@@ -139,6 +142,78 @@ access:
     expect((await call(server, 'GET', '/v2/registry.example.com/nothing/_trust/tuf/root.json')).status).to.equal(401)
   })
 
+  describe('with client certificates', () => {
+    const ca = createTestCa()
+    const clients = createTestCa('Clients')
+    const bot = clients.issue(['bot'])
+    let url: string
+    let tls: { readonly ca: string }
+    before(async () => {
+      const folder = scope.folder('tls')
+      const write = (name: string, text: string): string => {
+        writeFileSync(join(folder, name), text, { mode: 0o600 })
+        return `'${join(folder, name)}'`
+      }
+      const { certificatePem, privateKeyPem } = ca.issue(['127.0.0.1'])
+      const files = `certFile: ${write('tls.crt', certificatePem)}, keyFile: ${write('tls.key', privateKeyPem)}`
+      const config = testConfig(
+        `  clientCertificates: [{ commonName: bot, repositories: ['registry.example.com:5000/team/*'] }]`,
+      ).replace(
+        "listen: '127.0.0.1:0'",
+        `listen: '127.0.0.1:0', tls: { ${files}, clientCaFile: ${write('clients.crt', clients.certificatePem)} }`,
+      )
+      url = (await startTestTrustServer(scope, { config })).running.url
+      tls = { ca: ca.certificatePem }
+    })
+
+    const ask = (
+      path: string,
+      certificate: TestCertificate | undefined,
+      o: { method?: string; headers?: Record<string, string> } = {},
+    ): Promise<Answer> => {
+      const own = certificate && { cert: certificate.certificatePem, key: certificate.privateKeyPem }
+      return new HttpCaller(url, { ...tls, ...own }).call({ path, isAuthorized: false, ...o })
+    }
+
+    it('takes one under its authority that is listed, for what it may', async () => {
+      expect((await ask('/v2/', bot)).status).to.equal(200)
+      expect((await ask(`${BASE}timestamp.key`, bot)).status).to.equal(200)
+      expect((await ask(`${BASE}timestamp.key`, bot, { method: 'POST' })).status).to.equal(401)
+      expect((await ask(BASE, bot, { method: 'DELETE' })).status).to.equal(401)
+      expect((await ask('/v2/registry.example.com/other/_trust/tuf/timestamp.key', bot)).status).to.equal(401)
+      expect((await ask('/v2/_trust/changefeed?records=1', bot)).status).to.equal(401)
+    })
+
+    for (const [name, make] of [
+      ['none', () => undefined],
+      ['one of another authority', () => createTestCa('Others').issue(['bot'])],
+      ['one that signed itself', () => selfSigned('bot')],
+      ['one that is not listed', () => clients.issue(['bot2'])],
+      ['one that has ended', () => clients.issue(['bot'], { isExpired: true })],
+    ] as const) {
+      it(`takes ${name} for nobody’s`, async () => {
+        const certificate = make()
+        expect((await ask(`${BASE}timestamp.key`, certificate)).status).to.equal(401)
+        expect((await ask('/v2/', certificate)).status).to.equal(401)
+        // Who reads needs none, and is not turned away for a wrong one.
+        expect((await ask(`${BASE}root.json`, certificate)).status).to.equal(404)
+      })
+    }
+
+    it('adds what a token may to what the certificate may, and takes no wrong token beside it', async () => {
+      expect((await ask(BASE, bot, { method: 'DELETE', headers: basic(TOKEN) })).status).to.equal(200)
+      expect((await ask(`${BASE}timestamp.key`, bot, { headers: basic('hunter2') })).status).to.equal(401)
+    })
+
+    it('lets a certificate under an authority of the same name disturb nobody else', async () => {
+      const forged = createTestCa('Clients').issue(['bot'])
+      const refused = Array.from({ length: 20 }, () => ask(`${BASE}timestamp.key`, forged).catch(() => undefined))
+      const good = await Promise.all(Array.from({ length: 20 }, () => ask(`${BASE}timestamp.key`, bot)))
+      expect(new Set(good.map(({ status }) => status))).to.deep.equal(new Set([200]))
+      for (const answer of await Promise.all(refused)) expect(answer?.status ?? 401).to.be.oneOf([400, 401])
+    })
+  })
+
   describe('with the registry’s token server', () => {
     const ca = createTestCa()
     const signer = ca.issue(['auth.example.com'])
@@ -221,3 +296,11 @@ access:
     }
   })
 })
+
+function selfSigned(commonName: string): TestCertificate {
+  const { privateKey, publicKey } = testCertificateKey('self', { commonName })
+  return {
+    certificatePem: Buffer.from(publicKey.publicValue, 'base64').toString(),
+    privateKeyPem: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+  }
+}

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runCommand, runToSuccess, type CommandResult } from '../processes.ts'
 import type { Scope } from '../scope.ts'
+import type { TestCertificate } from '../tls.ts'
 import type { DockerEngine } from './docker-engine.ts'
 import type { Credentials } from './docker-registry.ts'
 import type { NotaryServer } from './notary-server.ts'
@@ -16,6 +17,10 @@ export interface DockerClientOptions {
   readonly program?: string
   /** By registry host. */
   readonly logins?: Readonly<Record<string, Credentials>>
+  /** By registry host: what `docker login` keeps in place of a password, for registries that give one out. */
+  readonly identityTokens?: Readonly<Record<string, string>>
+  /** For the trust server. */
+  readonly certificate?: TestCertificate
 }
 
 /** What `docker trust inspect` prints for one image (docker/cli 28.2.2). */
@@ -41,14 +46,19 @@ export class DockerClient {
     if (program === undefined) throw new Error('No docker client with content trust is installed.')
     this.program = program
     this.folder = scope.folder('docker')
-    const { notary, engine, logins = {} } = options
+    const { notary, engine, logins = {}, identityTokens = {}, certificate } = options
     const tls = join(this.folder, 'tls', notary.host)
     mkdirSync(tls, { recursive: true })
     writeFileSync(join(tls, 'ca.crt'), notary.ca.certificatePem)
-    const auths = Object.entries(logins).map(([host, { username, password }]) => [
+    if (certificate !== undefined) {
+      writeFileSync(join(tls, 'client.cert'), certificate.certificatePem)
+      writeFileSync(join(tls, 'client.key'), certificate.privateKeyPem, { mode: 0o600 })
+    }
+    const auths: (readonly [string, object])[] = Object.entries(logins).map(([host, { username, password }]) => [
       host,
       { auth: Buffer.from(`${username}:${password}`).toString('base64') },
     ])
+    for (const [host, identitytoken] of Object.entries(identityTokens)) auths.push([host, { identitytoken }])
     writeFileSync(join(this.folder, 'config.json'), JSON.stringify({ auths: Object.fromEntries(auths) as unknown }))
     chmodSync(join(this.folder, 'config.json'), 0o600)
     this.#env = {

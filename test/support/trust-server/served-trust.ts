@@ -1,12 +1,15 @@
-// Our trust server over TLS on a real key holder, where a test would otherwise start notary-server.
+// Our trust server over TLS on a real key holder, where a test would otherwise start notary-server: in this process, with a clock that can be
+// put ahead, or as the program itself.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { Log } from '../../../src/log.ts'
 import { silentLog } from '../../../src/log.ts'
 import { parseTrustServerConfig } from '../../../src/trust-server/config.ts'
 import { startTrustServer, type RunningTrustServer } from '../../../src/trust-server/main.ts'
+import { builtProgram } from '../countersign-program.ts'
 import { freePort } from '../free-port.ts'
 import { TestKeyHolder } from '../key-holder.ts'
+import { statusOf, waitForServer } from '../peers/readiness.ts'
+import { startProcess, type RunningProcess } from '../processes.ts'
 import type { Scope } from '../scope.ts'
 import type { TestCa } from '../tls.ts'
 import { testConfig } from './server.ts'
@@ -25,7 +28,8 @@ export interface ServedTrustOptions {
   readonly settings?: string
   /** The authority of client certificates. */
   readonly clientCa?: TestCa
-  readonly log?: Log
+  /** True: the built program, in a process of its own; what it writes is in `output`. */
+  readonly isProgram?: boolean
 }
 
 export class ServedTrust {
@@ -38,9 +42,12 @@ export class ServedTrust {
   readonly dataFolder: string
   /** Milliseconds that its clock and its key holder's are ahead. */
   ahead = 0
+  readonly #scope: Scope
   readonly #config: string
-  readonly #log: Log
+  readonly #configFile: string
+  readonly #isProgram: boolean
   #running: RunningTrustServer | undefined
+  #program: RunningProcess | undefined
 
   private constructor(scope: Scope, port: number, o: ServedTrustOptions) {
     const folder = scope.folder('ts')
@@ -50,7 +57,8 @@ export class ServedTrust {
     this.dataFolder = join(folder, 'data')
     mkdirSync(this.dataFolder, { mode: 0o700 })
     this.holder = new TestKeyHolder(scope, LIMITS)
-    this.#log = o.log ?? silentLog
+    this.#scope = scope
+    this.#isProgram = o.isProgram ?? false
     const write = (name: string, text: string): string => {
       writeFileSync(join(folder, name), text, { mode: 0o600 })
       return join(folder, name)
@@ -64,9 +72,10 @@ export class ServedTrust {
       "listen: '127.0.0.1:0'",
       `listen: '127.0.0.1:${port}', tls: { ${tls.join(', ')} }`,
     )
+    this.#configFile = write('trust-server.yaml', this.#config)
   }
 
-  /** Both processes' parts, in this process, until the scope closes. */
+  /** Key holder and trust server, until the scope closes. */
   static async start(scope: Scope, options: ServedTrustOptions): Promise<ServedTrust> {
     const served = new ServedTrust(scope, await freePort(), options)
     await served.startHolder()
@@ -75,16 +84,34 @@ export class ServedTrust {
     return served
   }
 
+  /** What the program has written so far. */
+  get output(): string {
+    return this.#program?.output() ?? ''
+  }
+
   async startHolder(): Promise<void> {
     await this.holder.start({ now: () => this.#now() })
   }
 
   async start(): Promise<void> {
-    const options = { log: this.#log, now: () => this.#now() }
+    if (this.#isProgram) {
+      const args = [builtProgram(), 'trust-server', '--config', this.#configFile]
+      const program = startProcess(this.#scope, process.execPath, args)
+      this.#program = program
+      const health = `${this.url}/_notary_server/health`
+      await waitForServer(
+        'the trust server',
+        program,
+        async () => (await statusOf(health, this.ca.certificatePem)) === 200,
+      )
+      return
+    }
+    const options = { log: silentLog, now: () => this.#now() }
     this.#running = await startTrustServer(parseTrustServerConfig(this.#config), options)
   }
 
   async stop(): Promise<void> {
+    await this.#program?.stop()
     await this.#running?.stop()
     this.#running = undefined
   }

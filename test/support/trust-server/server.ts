@@ -82,12 +82,12 @@ export interface Call {
 
 export class HttpCaller {
   readonly #url: URL
-  readonly #ca: string | undefined
+  readonly #tls: { readonly ca?: string; readonly cert?: string; readonly key?: string }
 
-  /** @param ca the authority (PEM) of a server over TLS */
-  constructor(url: string, ca?: string) {
+  /** @param tls the authority of a server over TLS, and a client certificate (PEM) */
+  constructor(url: string, tls: { readonly ca?: string; readonly cert?: string; readonly key?: string } = {}) {
     this.#url = new URL(url)
-    this.#ca = ca
+    this.#tls = tls
   }
 
   /** Sends the path as it is. */
@@ -102,7 +102,7 @@ export class HttpCaller {
           method,
           path,
           agent: false,
-          ...(this.#ca !== undefined && { ca: this.#ca }),
+          ...this.#tls,
           headers: { ...(isAuthorized && { authorization }), ...headers },
         },
         (response) => {
