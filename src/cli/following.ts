@@ -128,8 +128,8 @@ class Journal {
   }
 }
 
-function keyOf(image: { readonly gun: string; readonly tag: string }): string {
-  return `${image.gun}:${image.tag}`
+function keyOf(image: { readonly gun: string; readonly tag?: string | undefined }): string {
+  return `${image.gun}:${image.tag ?? ''}`
 }
 
 function stateOf({ status, waiting }: ImageResource): string {

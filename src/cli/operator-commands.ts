@@ -1,26 +1,16 @@
 // `repo adopt`, `freeze` and `unfreeze`: what an operator does on the key holder's host, through its operator socket.
 // What may reach that socket is decided by its file permissions, not here.
-import { randomUUID } from 'node:crypto'
-import { userInfo } from 'node:os'
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { CodedError, parseTufKeyId, type Gun, type TrustedRepository, type TufKeyId } from '@countersign/tuf'
-import { connectKeyHolder, type KeyHolderConnection } from '../holder/client.ts'
 import type { OperationResponse } from '../key-holder-protocol/operations.ts'
 import { readAuthorities } from './client-config.ts'
 import { ApiProblem, CliError, EXIT, type ExitStatus } from './errors.ts'
-import { readFileIfPresent, writeNewFile } from './files.ts'
 import { repositoryArgument } from './image-list.ts'
+import { keepPublicKey, ownerCommand } from './public-key-file.ts'
+import { evidenceOf, socketOption, withOperator, type SocketOptions } from './operator-socket.ts'
 import { dockerMetadataFolder, fromFolder, fromTrustServer, verifyPublished } from './published-metadata.ts'
 import { repositoryReportSchema, type RepositoryReportResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
-
-/** As the key holder's own default. */
-const DEFAULT_SOCKET = '/run/countersign/operator.sock'
-const MAX_KEY_FILE_BYTES = 64 * 1024
-
-interface SocketOptions {
-  readonly operatorSocket?: string
-}
 
 interface AdoptOptions extends SocketOptions {
   readonly pin: readonly TufKeyId[]
@@ -105,11 +95,18 @@ async function adopt(session: Session, gun: Gun, options: AdoptOptions): Promise
   const file = options.keyOut ?? `${options.signer}.pem`
   await keepPublicKey(file, pem)
   const repository = await register(session, gun)
-  const ownerCommand = `docker trust signer add --key ${shellWord(file)} ${options.signer} ${gun}`
-  output.document({ gun, signer: options.signer, publicKeyPem: pem, publicKeyFile: file, ownerCommand, repository })
+  const command = ownerCommand(file, options.signer, gun)
+  output.document({
+    gun,
+    signer: options.signer,
+    publicKeyPem: pem,
+    publicKeyFile: file,
+    ownerCommand: command,
+    repository,
+  })
   output.block(pem)
   output.line(`The public key is in ${file}. Ask the owner of the repository to run:`)
-  output.line(`  ${ownerCommand}`)
+  output.line(`  ${command}`)
   return EXIT.done
 }
 
@@ -173,41 +170,6 @@ async function register(session: Session, gun: Gun): Promise<RepositoryReportRes
   }
 }
 
-/** An earlier run's file with the same key is as good; any other file is left alone. @throws CliError FILE_EXISTS */
-async function keepPublicKey(file: string, pem: string): Promise<void> {
-  const present = await readFileIfPresent(file, MAX_KEY_FILE_BYTES)
-  if (present?.toString('utf8') !== pem) await writeNewFile(file, pem, 0o644)
-}
-
-async function withOperator<T>(
-  session: Session,
-  options: SocketOptions,
-  work: (operator: KeyHolderConnection) => Promise<T>,
-): Promise<T> {
-  const fromEnvironment = session.terminal.env['COUNTERSIGN_OPERATOR_SOCKET'] ?? ''
-  const operator = connectKeyHolder(
-    options.operatorSocket ?? (fromEnvironment === '' ? DEFAULT_SOCKET : fromEnvironment),
-  )
-  try {
-    return await work(operator)
-  } finally {
-    operator.close()
-  }
-}
-
-/** Who asks, as far as the key holder's host can tell; the socket's permissions are what counts. */
-function evidenceOf(what: string): { request: string; principal: string } {
-  const { uid, username } = userInfo()
-  return { request: `${what}-${randomUUID()}`, principal: `operator ${username} (uid ${uid})` }
-}
-
-function socketOption(): Option {
-  return new Option(
-    '--operator-socket <path>',
-    `the key holder's operator socket (COUNTERSIGN_OPERATOR_SOCKET, else ${DEFAULT_SOCKET})`,
-  )
-}
-
 function addPin(text: string, previous: readonly TufKeyId[] = []): readonly TufKeyId[] {
   if (!/^[0-9a-f]{64}$/.test(text)) throw new InvalidArgumentError('A key ID is 64 hex digits in lower case.')
   return [...previous, parseTufKeyId(text)]
@@ -217,9 +179,4 @@ function addPin(text: string, previous: readonly TufKeyId[] = []): readonly TufK
 function signerOption(text: string): string {
   if (/^[a-z0-9][a-z0-9_-]{0,63}$/.test(text) && text !== 'releases') return text
   throw new InvalidArgumentError('A signer has lower-case letters, digits, _ and -, and is not "releases".')
-}
-
-/** A word that a POSIX shell takes as it is. */
-function shellWord(text: string): string {
-  return /^[\w./:@%+,=-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`
 }

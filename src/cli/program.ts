@@ -6,6 +6,7 @@ import { addDaemonCommands } from './daemon-commands.ts'
 import { pluginMetadata, withoutPluginName } from './docker-plugin.ts'
 import { EXIT, exitStatusOf, type ExitStatus } from './errors.ts'
 import { addExportCommand } from './export-command.ts'
+import { addKeyCommands } from './key-commands.ts'
 import { addOperatorCommands } from './operator-commands.ts'
 import { Output } from './output.ts'
 import { addRepositoryCommands } from './repository-commands.ts'
@@ -84,6 +85,7 @@ export function buildProgram(terminal: Terminal, perform: Perform): Command {
   addRepositoryCommands(repositories, perform)
   addExportCommand(repositories, perform)
   addOperatorCommands(repositories, perform)
+  addKeyCommands(program, perform)
   addRootCommands(program, perform)
   addTokenCommands(program, perform)
   addConfigCommands(program, perform)

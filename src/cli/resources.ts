@@ -8,7 +8,8 @@ const failure = z.looseObject({ code: text, detail: text.optional() })
 export const imageSchema = z.looseObject({
   reference: text,
   gun: text,
-  tag: text,
+  /** Absent where the request is about the repository as a whole. */
+  tag: text.optional(),
   digest: text.nullish(),
   status: text,
   roles: z.array(z.looseObject({ role: text, version: z.number() })).optional(),
@@ -104,6 +105,26 @@ export const repositoryReportSchema = repositorySchema.extend({
   trouble: failure.optional(),
 })
 export type RepositoryReportResource = z.infer<typeof repositoryReportSchema>
+
+/** A repository's report, for its keys. */
+export const keyReportSchema = repositoryReportSchema.extend({
+  custody: z.looseObject({
+    rootCustody: text,
+    keys: z.array(
+      z.looseObject({
+        role: text,
+        keyType: text,
+        canonicalKeyId: text,
+        custody: text,
+        createdAt: text,
+        state: text,
+        signs: z.array(text).optional(),
+        replaces: text.optional(),
+      }),
+    ),
+  }),
+})
+export type KeyReportResource = z.infer<typeof keyReportSchema>
 
 export const tokenSchema = z.looseObject({
   id: text,

@@ -8,7 +8,7 @@ import type { RequestKind } from './signing-request.ts'
 
 /** Everything a policy may know of one change, fetched and checked beforehand. */
 export interface PolicyFacts {
-  readonly kind: RequestKind
+  readonly kind: Exclude<RequestKind, 'rotate'>
   readonly principal: Principal
   readonly gun: Gun
   readonly tag: TargetName
@@ -58,6 +58,15 @@ const GRANTS_RULES: readonly Rule[] = [
       policy === undefined || policy === 'grants' ? undefined : { outcome: 'deny', code: 'POLICY_UNKNOWN' },
   },
 ]
+
+/** Whoever asks holds the grant `operator`, and an operator has staged the keys at the key holder, which checks it again. */
+const ROTATION_POLICY = 'countersign built-in policy rotation, version 1'
+
+/** @param subjects the keys, one text each */
+export function rotationDecision(subjects: readonly string[], at: Date): Decision {
+  const reasons = subjects.map((subject) => ({ rule: 'staged-by-operator', code: 'KEY_STAGED', subject }))
+  return { outcome: 'allow', reasons, policyDigest: createHash('sha256').update(ROTATION_POLICY).digest('hex'), at }
+}
 
 /** Whoever holds the grant `submit` on the repository may sign and unsign in it. */
 export const grantsPolicy: Policy = {

@@ -67,6 +67,9 @@ export interface RepositoryCustody {
     readonly canonicalKeyId: string
     readonly custody: string
     readonly createdAt: string
+    readonly state: 'active' | 'staged' | 'replaced' | 'retired'
+    /** Canonical ID of the key that it was made to replace. */
+    readonly replaces?: string
   }[]
   readonly roles: readonly {
     readonly role: RoleName
@@ -129,6 +132,13 @@ export interface KeyHolder {
     gun: Gun
     roles: readonly RoleName[]
     changes: readonly DeclaredChange[]
+    base: ReadonlyMap<string, Uint8Array>
+  }): Promise<readonly SignedRole[]>
+  /** Puts the staged keys in the place of their predecessors; the key holder knows which. */
+  replaceKeys(o: {
+    publication: string
+    gun: Gun
+    evidence: Evidence
     base: ReadonlyMap<string, Uint8Array>
   }): Promise<readonly SignedRole[]>
   observeRepository(gun: Gun, files: ReadonlyMap<string, Uint8Array>): Promise<void>

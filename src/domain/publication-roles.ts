@@ -99,7 +99,7 @@ function obstacle(
   // Building on a role whose content cannot be read would drop the entries of others.
   const unusable = unusableReason(repository, role)
   if (unusable !== undefined) return `it is not valid now (${unusable})`
-  const held = new Set(keys.map(({ canonicalKeyId }) => canonicalKeyId))
+  const held = new Set(keys.filter(canSign).map(({ canonicalKeyId }) => canonicalKeyId))
   const ours = new Set(signing.keys.map(({ canonicalKeyId }) => canonicalKeyId).filter((id) => held.has(id)))
   if (ours.size === 0) return 'none of its keys is held here'
   if (ours.size < signing.threshold) return `it needs ${signing.threshold} signatures and ${ours.size} can be made here`
@@ -107,6 +107,11 @@ function obstacle(
   if (tag !== undefined && !signing.paths.some((prefix) => tag.startsWith(prefix)))
     return 'its paths do not cover this tag'
   return undefined
+}
+
+/** A staged key signs once it is listed; one that was replaced never again. */
+function canSign({ state }: RepositoryCustody['keys'][number]): boolean {
+  return state === 'active' || state === 'staged'
 }
 
 function unavailable(role: RoleName, why: string): DomainError {

@@ -1,5 +1,5 @@
 // One new version of one or more roles of one repository: what it declares, and the bytes once they are signed. Pure.
-import type { Gun, RoleName, TargetsChange } from '@countersign/tuf'
+import type { Gun, RoleName, TargetsChange, TufKeyId } from '@countersign/tuf'
 import type { RequestKind, RoleVersion } from './signing-request.ts'
 
 export interface Evidence {
@@ -12,6 +12,12 @@ export interface Evidence {
 export interface DeclaredChange {
   readonly change: TargetsChange
   readonly evidence: Evidence
+}
+
+/** One key that gives its place to another: canonical IDs. */
+export interface KeyChange {
+  readonly from: TufKeyId
+  readonly to: TufKeyId
 }
 
 export interface SignedRole {
@@ -29,6 +35,8 @@ export interface Publication {
   readonly kind: RequestKind
   readonly roles: readonly RoleName[]
   readonly changes: readonly DeclaredChange[]
+  /** Of a rotation, which changes no entry. */
+  readonly keys?: { readonly changes: readonly KeyChange[]; readonly evidence: Evidence }
   /** Version and hash of each targets role in the repository that this was built upon; a role not yet published is absent. */
   readonly base: readonly RoleVersion[]
   readonly createdAt: Date

@@ -4,7 +4,8 @@ import type { Gun, RoleName, TargetName } from '@countersign/tuf'
 import type { Decision } from './decision.ts'
 import { DomainError } from './errors.ts'
 
-export type RequestKind = 'sign' | 'unsign'
+/** `rotate`: staged keys take the place of their predecessors; it names a repository and no image. */
+export type RequestKind = 'sign' | 'unsign' | 'rotate'
 
 /** Characters of a request's description, so that records stay small. */
 export const MAX_DESCRIPTION = 1000
@@ -41,6 +42,20 @@ export interface ImageSubject {
   readonly mediaType?: string
 }
 
+/** What was asked for a repository as a whole. */
+export interface RepositorySubject {
+  /** The GUN. */
+  readonly reference: string
+  readonly gun: Gun
+}
+
+export type Subject = ImageSubject | RepositorySubject
+
+/** The image that a record is about; undefined where it is about a repository. */
+export function imageOf({ subject }: { readonly subject: Subject }): ImageSubject | undefined {
+  return 'tag' in subject ? subject : undefined
+}
+
 export interface RoleVersion {
   readonly role: RoleName
   readonly version: number
@@ -54,7 +69,7 @@ export interface Failure {
 }
 
 interface Common {
-  readonly subject: ImageSubject
+  readonly subject: Subject
   readonly at: Date
 }
 interface Decided extends Common {
@@ -180,7 +195,7 @@ function move(record: ImageRecord, event: RequestEvent, at: Date): ImageRecord |
   }
 }
 
-function decided(subject: ImageSubject, decision: Decision, at: Date): ImageRecord {
+function decided(subject: Subject, decision: Decision, at: Date): ImageRecord {
   if (decision.outcome === 'deny') return { status: 'denied', subject, at, decision }
   return { status: 'approved', subject, at, decision, conflicts: 0 }
 }

@@ -84,15 +84,14 @@ export class KeyHolderClient implements KeyHolder {
       files: [...base.keys()],
     }
     const { response, attachments } = await this.#connection.call('change-targets', request, base)
-    const files = listed(
-      response.roles.map(({ role }) => role),
-      attachments,
-    )
-    return response.roles.map(({ role, version, sha256 }) => {
-      const bytes = files.get(role)
-      if (bytes === undefined || sha256Hex(bytes) !== sha256) throw malformed('a signed file is not the one announced')
-      return { role: parseRoleName(role), version, sha256, bytes }
-    })
+    return signedRoles(response.roles, attachments)
+  }
+
+  async replaceKeys(o: Parameters<KeyHolder['replaceKeys']>[0]): Promise<readonly SignedRole[]> {
+    const { publication, gun, evidence, base } = o
+    const request = { publication, gun, evidence: { ...evidence }, files: [...base.keys()] }
+    const { response, attachments } = await this.#connection.call('replace-keys', request, base)
+    return signedRoles(response.roles, attachments)
   }
 
   async observeRepository(gun: Gun, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
@@ -102,6 +101,21 @@ export class KeyHolderClient implements KeyHolder {
   async appendRecord(kind: string, facts: Readonly<Record<string, string | number | boolean>>): Promise<number> {
     return (await this.#connection.call('append-record', { kind, facts: { ...facts } })).response.index
   }
+}
+
+function signedRoles(
+  roles: OperationResponse<'change-targets'>['roles'],
+  attachments: ReadonlyMap<string, Uint8Array>,
+): readonly SignedRole[] {
+  const files = listed(
+    roles.map(({ role }) => role),
+    attachments,
+  )
+  return roles.map(({ role, version, sha256 }) => {
+    const bytes = files.get(role)
+    if (bytes === undefined || sha256Hex(bytes) !== sha256) throw malformed('a signed file is not the one announced')
+    return { role: parseRoleName(role), version, sha256, bytes }
+  })
 }
 
 function toWireChange({ change, evidence }: DeclaredChange): OperationInput<'change-targets'>['changes'][number] {
@@ -128,7 +142,11 @@ function toCustody(gun: Gun, response: OperationResponse<'repository-status'>): 
     rootCustody,
     ...(frozenBecause !== undefined && { frozenBecause }),
     ...(pinnedRoot !== undefined && { pinnedRoot }),
-    keys: response.keys.map((key) => ({ ...key, role: parseRoleName(key.role) })),
+    keys: response.keys.map(({ role, replaces, ...key }) => ({
+      ...key,
+      role: parseRoleName(role),
+      ...(replaces !== undefined && { replaces }),
+    })),
     roles: response.roles.map(({ role, highestSeen, highestSigned }) => ({
       role: parseRoleName(role),
       ...(highestSeen !== undefined && { highestSeen }),

@@ -32,6 +32,12 @@ const custodyShape = z.strictObject({
       canonicalKeyId: z.string(),
       custody: z.string(),
       createdAt: z.string(),
+      state: z.enum(['active', 'staged', 'replaced', 'retired']),
+      signs: z
+        .array(z.string())
+        .optional()
+        .meta({ description: 'The roles that list the key now; absent where the metadata could not be loaded.' }),
+      replaces: z.string().optional().meta({ description: 'Canonical ID of the key that it was made to replace.' }),
     }),
   ),
   roles: z.array(
@@ -95,7 +101,10 @@ export function repositoryReportView(report: RepositoryReport): z.output<typeof 
       ...(custody.pinnedRoot !== undefined && {
         pinnedRoot: { ...custody.pinnedRoot, certificateKeyIds: [...custody.pinnedRoot.certificateKeyIds] },
       }),
-      keys: custody.keys.map((key) => ({ ...key })),
+      keys: custody.keys.map((key) => {
+        const signs = report.keyRoles.get(key.canonicalKeyId)
+        return { ...key, ...(signs !== undefined && { signs: [...signs] }) }
+      }),
       roles: custody.roles.map((role) => ({ ...role })),
     },
     roles: report.roles.map((role) => ({ ...role, expiresAt: role.expiresAt.toISOString() })),

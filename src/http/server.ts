@@ -11,6 +11,7 @@ import { MAX_HEADERS } from './guard.ts'
 import { type HealthProbes, healthRoutes } from './health.ts'
 import { inspectionRoutes } from './inspections.ts'
 import type { Metrics } from './metrics.ts'
+import { keyRotationRoutes } from './key-rotations.ts'
 import { metricsRoutes } from './metrics-route.ts'
 import { withOpenApi } from './openapi-route.ts'
 import { publishedMetadataRoutes } from './published-metadata.ts'
@@ -46,6 +47,7 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
     [
       ...signingRequestRoutes({ requests: services.requests, maxWaitMs: settings.requests.wait, maxImages }),
       ...repositoryRoutes(services.repositories),
+      ...keyRotationRoutes(services.requests),
       ...verificationRoutes(services.verifications, maxImages),
       ...inspectionRoutes(services.verifications),
       ...publishedMetadataRoutes(services.verifications),

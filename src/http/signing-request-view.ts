@@ -2,6 +2,7 @@
 import { z } from 'zod'
 import {
   IMAGE_STATUSES,
+  imageOf,
   isFinal,
   type RequestImage,
   requestStatus,
@@ -23,7 +24,7 @@ const decisionShape = z.strictObject({
 const imageShape = z.strictObject({
   reference: z.string(),
   gun: z.string(),
-  tag: z.string(),
+  tag: z.string().optional().meta({ description: 'Absent where the request is about the repository as a whole.' }),
   digest: digestText.optional(),
   length: z.int().optional().meta({ description: 'Bytes of the manifest or index.' }),
   mediaType: z.string().optional(),
@@ -43,7 +44,7 @@ const imageShape = z.strictObject({
 export const signingRequestShape = z
   .strictObject({
     id: z.string(),
-    kind: z.enum(['sign', 'unsign']),
+    kind: z.enum(['sign', 'unsign', 'rotate']),
     status: requestStatusShape,
     isFinal: z.boolean(),
     createdAt: dateText,
@@ -74,11 +75,12 @@ export function signingRequestView(request: SigningRequest): SigningRequestView 
 }
 
 function imageView({ record, waiting }: RequestImage): SigningRequestView['images'][number] {
-  const { reference, gun, tag, sha256, length, mediaType } = record.subject
+  const { reference, gun } = record.subject
+  const { tag, sha256, length, mediaType } = imageOf(record) ?? {}
   return {
     reference,
     gun,
-    tag,
+    ...(tag !== undefined && { tag }),
     ...(sha256 !== undefined && { digest: printDigest(sha256) }),
     ...(length !== undefined && { length }),
     ...(mediaType !== undefined && { mediaType }),

@@ -14,11 +14,12 @@ import {
 import { DomainError } from '../domain/errors.ts'
 import { parseImageReference } from '../domain/image-reference.ts'
 import { failureOf, isOutage } from '../domain/port-faults.ts'
-import type { DeclaredChange, PendingImage } from '../domain/ports.ts'
-import type { Publication } from '../domain/publication.ts'
+import { isRotated, rolesToRotate, stagedKeys } from '../domain/key-rotation.ts'
+import type { DeclaredChange, Evidence, PendingImage, RepositoryCustody } from '../domain/ports.ts'
+import type { KeyChange, Publication } from '../domain/publication.ts'
 import { rolesToSign, rolesToUnsign } from '../domain/publication-roles.ts'
 import { signedDigest } from '../domain/signed-entry.ts'
-import type { RoleVersion } from '../domain/signing-request.ts'
+import { imageOf, type ImageSubject, type RoleVersion } from '../domain/signing-request.ts'
 import { retrying } from './backoff.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { ImageProgress } from './image-progress.ts'
@@ -34,7 +35,10 @@ export interface Intent {
 
 interface Candidate {
   readonly image: PendingImage
-  readonly change: TargetsChange
+  /** Of a tag; absent for a rotation. */
+  readonly change?: TargetsChange
+  /** Of a rotation. */
+  readonly keys?: readonly KeyChange[]
   readonly roles: readonly RoleName[]
 }
 
@@ -116,8 +120,9 @@ export class IntentFormer {
   }
 
   #candidate({ trusted, custody, repository }: LoadedRepository, image: PendingImage): Candidate | undefined {
-    const { tag, sha256, length } = image.record.subject
     try {
+      if (image.kind === 'rotate') return this.#rotation(trusted, custody, image)
+      const { tag, sha256, length } = requireImage(image)
       if (image.kind === 'unsign') {
         requireSignedDigest(trusted, image)
         return { image, change: { kind: 'drop', name: tag }, roles: rolesToUnsign(trusted, custody, tag) }
@@ -129,6 +134,15 @@ export class IntentFormer {
       this.#progress.move([image], { type: 'failed', error: failureOf(error) })
       return undefined
     }
+  }
+
+  /** The keys are those that the key holder has staged. Undefined: it stands there already, by a lost answer or the owner's hand. */
+  #rotation(base: TrustedRepository, custody: RepositoryCustody, image: PendingImage): Candidate | undefined {
+    const keys = stagedKeys(custody).map(({ from, to }) => ({ from, to }))
+    const roles = rolesToRotate(base, keys)
+    if (!isRotated(base, keys)) return { image, keys, roles }
+    this.#progress.move([image], { type: 'found-unchanged', roles: roleVersions(base, roles) })
+    return undefined
   }
 
   /** Images wait for an outage to pass, but not for ever: then they fail with its code. */
@@ -164,8 +178,8 @@ export class IntentFormer {
   }
 
   async #resolveAgain(image: PendingImage): Promise<void> {
-    if (image.kind === 'unsign') return
-    const { subject } = image.record
+    if (image.kind !== 'sign') return
+    const subject = requireImage(image)
     const { sha256, length } = await this.#retrying([image], () =>
       this.#dependencies.resolver.resolve(parseImageReference(subject.reference)),
     )
@@ -183,6 +197,7 @@ export class IntentFormer {
 
   /** The repository may say so already (asked twice, or published by a version whose answer was lost): nothing is signed then. */
   #isSettled(base: TrustedRepository, { image, change, roles }: Candidate): boolean {
+    if (change === undefined) return false
     try {
       if (roles.some((role) => changesTargets(base, role, [change]))) return false
     } catch (error) {
@@ -198,13 +213,15 @@ export class IntentFormer {
     if (first === undefined) return 'ended'
     const { clock, identifiers } = this.#dependencies
     const now = clock.now()
-    const changes = candidates.map(({ change }) => change)
+    const changes = candidates.flatMap(({ change }) => change ?? [])
+    const { keys } = first
     const publication: Publication = {
       id: identifiers.next('publication'),
       gun: base.gun,
       kind: first.image.kind,
-      roles: changedRoles(base, roles, changes, now),
-      changes: candidates.map(declared),
+      roles: keys === undefined ? changedRoles(base, roles, changes, now) : roles,
+      changes: candidates.flatMap((candidate) => declared(candidate) ?? []),
+      ...(keys !== undefined && { keys: { changes: keys, evidence: evidenceOf(first.image) } }),
       base: roleVersions(base, roles),
       createdAt: now,
       files: [],
@@ -218,24 +235,33 @@ export class IntentFormer {
   }
 }
 
-function declared({ image, change }: Candidate): DeclaredChange {
-  const { request, submitter, origin, record } = image
+function declared({ image, change }: Candidate): DeclaredChange | undefined {
+  return change && { change, evidence: evidenceOf(image) }
+}
+
+function evidenceOf({ request, submitter, origin, record }: PendingImage): Evidence {
   const decision = 'decision' in record ? record.decision : undefined
   return {
-    change,
-    evidence: {
-      request,
-      principal: submitter,
-      ...(decision === undefined ? {} : { decision: `${decision.outcome} by policy ${decision.policyDigest}` }),
-      ...(origin === undefined ? {} : { origin }),
-    },
+    request,
+    principal: submitter,
+    ...(decision === undefined ? {} : { decision: `${decision.outcome} by policy ${decision.policyDigest}` }),
+    ...(origin === undefined ? {} : { origin }),
   }
+}
+
+function requireImage({ record }: PendingImage): ImageSubject {
+  const image = imageOf(record)
+  if (image === undefined) throw new Error('A request for an image names its tag.')
+  return image
 }
 
 /** A second change of the same tag waits for the next version. */
 function distinctTags(images: readonly PendingImage[]): readonly PendingImage[] {
   const seen = new Set<string>()
-  return images.filter(({ record: { subject } }) => !seen.has(subject.tag) && seen.add(subject.tag))
+  return images.filter(({ record }) => {
+    const tag = imageOf(record)?.tag
+    return tag === undefined || (!seen.has(tag) && seen.add(tag))
+  })
 }
 
 /** One publication changes the same roles for all its tags; others wait for the next one. */
@@ -268,8 +294,8 @@ export function roleVersions(repository: TrustedRepository, roles: readonly Role
 }
 
 /** A digest named with an unsign request must be the one that is signed. */
-function requireSignedDigest(base: TrustedRepository, { record }: PendingImage): void {
-  const { sha256, tag, reference } = record.subject
+function requireSignedDigest(base: TrustedRepository, image: PendingImage): void {
+  const { sha256, tag, reference } = requireImage(image)
   if (sha256 === undefined) return
   const signed = signedDigest(base, tag)
   if (signed === undefined || signed === sha256) return

@@ -1,6 +1,7 @@
 // Registered repositories as the outer layers see them: initialize, adopt, list, report. Work on one GUN is serial.
-import { CodedError, type Gun, METADATA_LIMITS, RELEASES, sha256Hex, TARGETS } from '@countersign/tuf'
+import { CodedError, type Gun, METADATA_LIMITS, parseTufKeyId, RELEASES, sha256Hex, TARGETS } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
+import { rolesOfKey } from '../domain/key-rotation.ts'
 import { failureOf } from '../domain/port-faults.ts'
 import type { RepositoryCustody } from '../domain/ports.ts'
 import { isGranted, notPermitted, type Principal, requireGrant } from '../domain/principal.ts'
@@ -73,10 +74,12 @@ export class Repositories implements RepositoryService {
       const { trusted } = await loadRepository(this.#dependencies, gun)
       const isSnapshotKeyOnServer = await this.#snapshotKey.isHeldByServer(trusted)
       const warnings = [...ofCustody, ...repositoryWarnings(trusted, clock.now(), isSnapshotKeyOnServer)]
-      return { repository, custody, roles: roleReports(trusted), warnings }
+      const ids = custody.keys.map(({ canonicalKeyId }) => parseTufKeyId(canonicalKeyId))
+      const keyRoles = new Map(ids.map((id) => [id, rolesOfKey(trusted, id)]))
+      return { repository, custody, keyRoles, roles: roleReports(trusted), warnings }
     } catch (error) {
       if (!(error instanceof CodedError)) throw error
-      return { repository, custody, roles: [], warnings: ofCustody, trouble: failureOf(error) }
+      return { repository, custody, keyRoles: new Map(), roles: [], warnings: ofCustody, trouble: failureOf(error) }
     }
   }
 

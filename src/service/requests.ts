@@ -8,6 +8,7 @@ import type { ServiceDependencies } from './dependencies.ts'
 import type { Progress } from './progress.ts'
 import type { RequestService, Submission } from './services.ts'
 import { submit, type Submitted } from './submit.ts'
+import { submitRotation } from './submit-rotation.ts'
 
 const DEFAULT_PAGE = 50
 const MAX_PAGE = 200
@@ -24,7 +25,14 @@ export class Requests implements RequestService {
   }
 
   async submit(principal: Principal, submission: Submission): Promise<Submitted> {
-    const submitted = await submit(this.#dependencies, principal, submission)
+    return this.#accept(await submit(this.#dependencies, principal, submission))
+  }
+
+  async rotate(principal: Principal, gun: Gun, origin?: string): Promise<Submitted> {
+    return this.#accept(await submitRotation(this.#dependencies, principal, gun, origin))
+  }
+
+  #accept(submitted: Submitted): Submitted {
     const { id, kind, images } = submitted.request
     if (!submitted.isRepeated) {
       for (const [position, { record }] of images.entries()) {

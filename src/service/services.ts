@@ -15,7 +15,7 @@ export interface Services {
 }
 
 export interface Submission {
-  readonly kind: RequestKind
+  readonly kind: Exclude<RequestKind, 'rotate'>
   /** Image references as they were written. */
   readonly images: readonly string[]
   readonly policy?: string
@@ -35,6 +35,15 @@ export interface RequestService {
   submit(
     principal: Principal,
     submission: Submission,
+  ): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
+  /**
+   * Asks that the staged keys of a repository take the place of their predecessors. Grant `operator`.
+   * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, ROTATION_NOT_STAGED; KeyHolderError, StoreError
+   */
+  rotate(
+    principal: Principal,
+    gun: Gun,
+    origin?: string,
   ): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
   /** @throws DomainError REQUEST_NOT_FOUND, also where the principal may not see it */
   find(principal: Principal, id: string): SigningRequest
@@ -74,6 +83,8 @@ export interface RootSignature {
 export interface RepositoryReport {
   readonly repository: Repository
   readonly custody: RepositoryCustody
+  /** The roles that list each key of ours, by canonical ID; a key may have none. Empty where `trouble` says why. */
+  readonly keyRoles: ReadonlyMap<string, readonly RoleName[]>
   /** Absent where the repository could not be loaded; `trouble` says why. */
   readonly roles: readonly RoleReport[]
   readonly warnings: readonly RepositoryWarning[]

@@ -6,12 +6,16 @@ import {
   CodedError,
   type FileCache,
   type Gun,
+  parseTargets,
+  TARGETS,
   TufError,
   targetsOf,
   type TrustedRepository,
+  verifyKeyReplacement,
   verifyNextVersion,
 } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
+import { isRotated } from '../domain/key-rotation.ts'
 import { codeOf, failureOf, isFault, isOutage } from '../domain/port-faults.ts'
 import type { PendingImage, SignedRole } from '../domain/ports.ts'
 import type { Publication } from '../domain/publication.ts'
@@ -60,7 +64,7 @@ export class PublicationSteps {
       const signed = await retrying(
         this.#dependencies,
         isAnswerLost,
-        () => this.#changeTargets(intent),
+        () => this.#haveSigned(intent),
         (error) => {
           this.#images.wait(images, error)
         },
@@ -101,8 +105,12 @@ export class PublicationSteps {
     this.#dependencies.onStep?.(step)
   }
 
-  #changeTargets({ publication, base }: Intent): Promise<readonly SignedRole[]> {
-    const { id, gun, roles, changes } = publication
+  #haveSigned({ publication, base }: Intent): Promise<readonly SignedRole[]> {
+    const { id, gun, roles, changes, keys } = publication
+    if (keys !== undefined) {
+      const { evidence } = keys
+      return this.#dependencies.keyHolder.replaceKeys({ publication: id, gun, evidence, base: base.files })
+    }
     return this.#dependencies.keyHolder.changeTargets({ publication: id, gun, roles, changes, base: base.files })
   }
 
@@ -200,12 +208,13 @@ export class PublicationSteps {
     }
   }
 
-  #compare({ files, roles, changes, base }: Publication, trusted: TrustedRepository): Sight {
+  #compare(publication: Publication, trusted: TrustedRepository): Sight {
+    const { files, roles, base } = publication
     const isOurs = files.every((file) => {
       const present = targetsOf(trusted, file.role)
       if (present?.sha256 === file.sha256) return true
       // Somebody published after us: ours is below it in the history if the change still stands.
-      return (present?.metadata.version ?? 0) > file.version && holdsChanges(trusted, file, changes)
+      return (present?.metadata.version ?? 0) > file.version && holdsChanges(trusted, file, publication)
     })
     if (isOurs) return { seen: 'ours', roles: roleVersions(trusted, roles) }
     return isSameBase(base, roleVersions(trusted, roles)) ? { seen: 'base' } : { seen: 'moved' }
@@ -253,13 +262,32 @@ function verifySigned(
   const received = signed.map(({ role }) => role).sort()
   if (expected.join(' ') !== received.join(' ')) throw unexpected(publication.gun, 'roles')
   const changes = publication.changes.map(({ change }) => change)
+  const files = publication.keys === undefined ? undefined : verifyRotation(publication, base, signed)
   for (const { role, version, sha256, bytes } of signed) {
-    const verified = verifyNextVersion(base, role, bytes, changes)
-    if (verified.sha256 !== sha256 || verified.metadata.version !== version) throw unexpected(publication.gun, role)
+    const verified = files === undefined ? verifyNextVersion(base, role, bytes, changes) : files.get(role)
+    if (verified?.sha256 !== sha256 || verified.metadata.version !== version) throw unexpected(publication.gun, role)
     // Read back, it need not be parsed once more.
     cache?.add(role, verified)
   }
   return signed
+}
+
+/** Which keys were to be replaced is the intent's word; the successors are read from the files, by the IDs that it names. */
+function verifyRotation(
+  { gun, keys }: Publication,
+  base: TrustedRepository,
+  signed: readonly SignedRole[],
+): ReturnType<typeof verifyKeyReplacement> {
+  const files = new Map(signed.map(({ role, bytes }) => [role, bytes]))
+  const targets = files.get(TARGETS)
+  if (targets === undefined) throw unexpected(gun, TARGETS)
+  const listed = [...parseTargets(targets, TARGETS).metadata.delegations.keys.values()]
+  const replacements = (keys?.changes ?? []).map(({ from, to }) => {
+    const key = listed.find(({ canonicalKeyId }) => canonicalKeyId === to)
+    if (key === undefined) throw unexpected(gun, to)
+    return { from, to: key }
+  })
+  return verifyKeyReplacement(base, files, replacements)
 }
 
 function unexpected(gun: Gun, what: string): DomainError {
@@ -269,7 +297,8 @@ function unexpected(gun: Gun, what: string): DomainError {
   })
 }
 
-function holdsChanges(trusted: TrustedRepository, { role }: SignedRole, changes: Publication['changes']): boolean {
+function holdsChanges(trusted: TrustedRepository, { role }: SignedRole, { changes, keys }: Publication): boolean {
+  if (keys !== undefined) return isRotated(trusted, keys.changes)
   const wanted = changes.map(({ change }) => change)
   return !changesTargets(trusted, role, wanted)
 }

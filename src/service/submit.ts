@@ -1,6 +1,7 @@
 // Takes a submission: permission first, then digests, policy, record, store, acknowledgement. All images or none.
 // Until permission is established for every image, no port that reaches outside is called.
 import { createHash } from 'node:crypto'
+import type { Gun } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import {
   type ImageReference,
@@ -10,9 +11,10 @@ import {
 } from '../domain/image-reference.ts'
 import type { IdempotencyKey, RepositoryStore } from '../domain/ports.ts'
 import type { Decision } from '../domain/decision.ts'
-import { notPermitted, type Principal, requireGrant } from '../domain/principal.ts'
+import { type GrantKind, notPermitted, type Principal, requireGrant } from '../domain/principal.ts'
 import {
   advance,
+  imageOf,
   type ImageSubject,
   MAX_DESCRIPTION,
   requestStatus,
@@ -49,7 +51,7 @@ export async function submit(
   const subjects = await resolveSubjects(dependencies, submission, images)
   const request = decided(dependencies, principal, submission, subjects)
   // Record before act. A crash after this line leaves a record of a request that nobody was told of.
-  await appendRecord(dependencies, request)
+  await recordSubmission(dependencies, request)
   return dependencies.requests.create(request, idempotency)
 }
 
@@ -84,11 +86,15 @@ function requireDistinct(images: readonly TaggedReference[]): void {
   }
 }
 
-/** Registered, and granted: one refusal for both. */
-export function requireSubmit(repositories: RepositoryStore, principal: Principal, { gun }: ImageReference): void {
-  requireGrant(principal, 'submit', gun)
+function requireSubmit(repositories: RepositoryStore, principal: Principal, { gun }: ImageReference): void {
+  requireReady(repositories, principal, 'submit', gun)
+}
+
+/** Registered, and granted: one refusal for both. @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY */
+export function requireReady(repositories: RepositoryStore, principal: Principal, grant: GrantKind, gun: Gun): void {
+  requireGrant(principal, grant, gun)
   const repository = repositories.find(gun)
-  if (repository === undefined) throw notPermitted('submit', gun)
+  if (repository === undefined) throw notPermitted(grant, gun)
   if (repository.state !== 'ready') {
     throw new DomainError('REPOSITORY_NOT_READY', 'The repository is registered, but not initialized yet.', {
       gun,
@@ -193,18 +199,19 @@ function joint(own: Decision | undefined, denial: Decision | undefined): Decisio
   return { ...own, outcome: 'deny', reasons: [...own.reasons, ...denial.reasons] }
 }
 
-/** One record for each image: the auditor asks by tag. */
-async function appendRecord({ keyHolder }: ServiceDependencies, request: SigningRequest): Promise<void> {
+/** One record for each image: the auditor asks by tag. @throws KeyHolderError */
+export async function recordSubmission({ keyHolder }: ServiceDependencies, request: SigningRequest): Promise<void> {
   const isDenied = requestStatus(request.images) === 'denied'
   for (const { record } of request.images) {
-    const { gun, tag, sha256 } = record.subject
+    const { gun } = record.subject
+    const { tag, sha256 } = imageOf(record) ?? {}
     const decision = 'decision' in record ? record.decision : undefined
     await keyHolder.appendRecord(isDenied ? 'request-denied' : 'request-submitted', {
       request: request.id,
       kind: request.kind,
       principal: request.submitter.id,
       gun,
-      tag,
+      ...(tag === undefined ? {} : { tag }),
       ...(sha256 === undefined ? {} : { sha256 }),
       ...(decision === undefined ? {} : { policyDigest: decision.policyDigest }),
       ...(request.description === undefined ? {} : { description: request.description }),

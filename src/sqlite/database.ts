@@ -82,8 +82,10 @@ function prepare(path: string, schema: Schema, identify: (sqlite: Connection) =>
       // the acknowledgement of a request and the order "record before act" rest on.
       sqlite.pragma('journal_mode = WAL')
       sqlite.pragma('synchronous = FULL')
-      sqlite.pragma('foreign_keys = ON')
+      // A table that others refer to can be made anew only without their keeping watch; each migration ends with a look.
+      sqlite.pragma('foreign_keys = OFF')
       migrate(sqlite, path, schema.migrations)
+      sqlite.pragma('foreign_keys = ON')
     } catch (error) {
       sqlite.close()
       throw error
@@ -110,6 +112,9 @@ function migrate(sqlite: Connection, path: string, migrations: readonly string[]
     if (index < applied) continue
     sqlite.transaction(() => {
       sqlite.exec(migration)
+      if (sqlite.pragma('foreign_key_check') !== undefined) {
+        throw new StoreError('STORE_DAMAGED', 'Rows of the database refer to rows that are not there.', { path })
+      }
       sqlite.pragma(`user_version = ${index + 1}`)
     })
   }

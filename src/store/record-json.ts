@@ -1,6 +1,14 @@
 // Records as JSON text in the database, and back. Reading checks every shape: a damaged row is an error, never a guess.
 import { Buffer } from 'node:buffer'
-import { type Gun, parseGun, parseRoleName, parseTag, type RoleName, type TargetName } from '@countersign/tuf'
+import {
+  type Gun,
+  parseGun,
+  parseRoleName,
+  parseTag,
+  parseTufKeyId,
+  type RoleName,
+  type TargetName,
+} from '@countersign/tuf'
 import { z } from 'zod'
 import { parsePattern } from '../domain/pattern.ts'
 import type { Grant } from '../domain/principal.ts'
@@ -23,6 +31,7 @@ const subject = z.strictObject({
   length: z.number().int().exactOptional(),
   mediaType: z.string().exactOptional(),
 })
+const repositorySubject = z.strictObject({ reference: z.string(), gun })
 const decision = z.strictObject({
   outcome: z.enum(['allow', 'deny']),
   reasons: z.array(z.strictObject({ rule: z.string(), code: z.string(), subject: z.string() })),
@@ -31,7 +40,7 @@ const decision = z.strictObject({
 })
 const roleVersion = z.strictObject({ role, version: z.number().int(), sha256: hex64 })
 
-const common = { subject, at: time }
+const common = { subject: z.union([subject, repositorySubject]), at: time }
 const decided = { ...common, decision, conflicts: z.number().int(), contendedSince: time.exactOptional() }
 const inPublication = { ...decided, publication: z.string() }
 
@@ -68,10 +77,12 @@ const change = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('put'), name: tag, sha256: hex64, length: z.number().int() }),
   z.strictObject({ kind: z.literal('drop'), name: tag }),
 ])
+const keyId = hex64.transform((text) => parseTufKeyId(text))
 const publication = z.strictObject({
-  kind: z.enum(['sign', 'unsign']),
+  kind: z.enum(['sign', 'unsign', 'rotate']),
   roles: z.array(role),
   changes: z.array(z.strictObject({ change, evidence })),
+  keys: z.strictObject({ changes: z.array(z.strictObject({ from: keyId, to: keyId })), evidence }).exactOptional(),
   base: z.array(roleVersion),
 })
 
@@ -91,7 +102,7 @@ export function decodeImageRecord(text: string): ImageRecord {
   return decode(imageRecord, text)
 }
 
-export function decodePublication(text: string): Pick<Publication, 'kind' | 'roles' | 'changes' | 'base'> {
+export function decodePublication(text: string): Pick<Publication, 'kind' | 'roles' | 'changes' | 'keys' | 'base'> {
   return decode(publication, text)
 }
 

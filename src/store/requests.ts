@@ -12,6 +12,7 @@ import type {
 import type { Publication } from '../domain/publication.ts'
 import {
   type ImageStatus,
+  imageOf,
   isFinal,
   requestStatus,
   type RequestImage,
@@ -72,7 +73,8 @@ export class SqliteRequestStore implements RequestStore {
         createdAt: request.createdAt.toISOString(),
       })
       for (const [position, { record }] of request.images.entries()) {
-        const { gun, tag } = record.subject
+        const { gun } = record.subject
+        const tag = imageOf(record)?.tag ?? ''
         sql.insertImage.run({ ...imageColumns(record), sequence, position, gun, tag })
       }
       if (idempotency !== undefined) sql.insertKey.run({ ...idempotency, sequence })
@@ -167,12 +169,12 @@ export class SqliteRequestStore implements RequestStore {
   }
 
   #savePublication({ id, gun, createdAt, files, ...record }: Publication): void {
-    const { kind, roles, changes, base } = record
+    const { kind, roles, changes, keys, base } = record
     this.#statements.savePublication.run({
       id,
       gun,
       createdAt: createdAt.toISOString(),
-      record: encodeRecord({ kind, roles, changes, base }),
+      record: encodeRecord({ kind, roles, changes, ...(keys !== undefined && { keys }), base }),
     })
     for (const { role, version, sha256, bytes } of files) {
       this.#statements.insertFile.run({ publication: id, role, version, sha256, bytes })

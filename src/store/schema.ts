@@ -86,6 +86,25 @@ const MIGRATIONS: readonly string[] = [
     revoked_at TEXT
   ) STRICT;
   `,
+  // 2: requests of further kinds. An image without a tag stands for its repository.
+  `
+  CREATE TABLE requests_of_all_kinds (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    submitter_id TEXT NOT NULL,
+    submitter_name TEXT NOT NULL,
+    description TEXT,
+    policy TEXT,
+    origin TEXT,
+    status TEXT NOT NULL,
+    created_at TEXT NOT NULL
+  ) STRICT;
+  INSERT INTO requests_of_all_kinds SELECT * FROM requests;
+  DROP TABLE requests;
+  ALTER TABLE requests_of_all_kinds RENAME TO requests;
+  CREATE INDEX requests_by_status ON requests (status, sequence);
+  `,
 ]
 
 export const SCHEMA: Schema = {

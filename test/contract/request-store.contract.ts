@@ -4,6 +4,7 @@ import { expect } from 'chai'
 import type { ImageUpdate, PendingImage, RequestStore } from '../../src/domain/ports.ts'
 import type { Publication } from '../../src/domain/publication.ts'
 import {
+  imageOf,
   advance,
   type ImageRecord,
   type RequestEvent,
@@ -203,7 +204,7 @@ export function requestStoreContract(open: () => RequestStore): void {
         ['request-b', 1],
         ['request-a', 0],
       ])
-      expect(store.unfinished(app).map(({ record }) => record.subject.tag)).to.deep.equal(['1', '3'])
+      expect(store.unfinished(app).map(({ record }) => imageOf(record)?.tag)).to.deep.equal(['1', '3'])
       store.save(updates(store.unfinished(other), { type: 'withdrawn' }))
       expect(store.unfinished(other)).to.deep.equal([])
     })

@@ -13,7 +13,15 @@ const OURS = 'targets/countersign'
 function holding(...names: string[]) {
   const keys = names.map((name) => {
     const { keyType, tufKeyId, canonicalKeyId } = testKey(name).publicKey
-    return { role: TARGETS, keyType, tufKeyId, canonicalKeyId, custody: 'sealed', createdAt: '2026-01-01T00:00:00Z' }
+    return {
+      role: TARGETS,
+      keyType,
+      tufKeyId,
+      canonicalKeyId,
+      custody: 'sealed',
+      createdAt: '2026-01-01T00:00:00Z',
+      state: 'active' as const,
+    }
   })
   return { keys }
 }

@@ -2,7 +2,7 @@
 // what was stored. Real clients over sockets; the services and the key holder behind them.
 import type { ServerResponse } from 'node:http'
 import { expect } from 'chai'
-import { requestStatus } from '../../src/domain/signing-request.ts'
+import { imageOf, requestStatus } from '../../src/domain/signing-request.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { NETWORK_FAULTS, startFaultProxy, type FaultProxy } from '../support/fault-proxy.ts'
 import { app, everybody } from '../support/fakes/world.ts'
@@ -176,7 +176,8 @@ describe('servers that do not keep to the protocol', () => {
         /^(failed DIGEST_MISMATCH|published)$/,
       )
       const found = await world.found('moving')
-      const subject = request.images[0]?.record.subject
+      const [image] = request.images
+      const subject = image && imageOf(image.record)
       // Taken up before the push: the digest of the request. After it: nothing.
       expect([undefined, subject?.sha256]).to.include(found?.sha256)
       expect(hostile.signatures() - signatures).to.equal(found === undefined ? 0 : 1)
@@ -312,9 +313,9 @@ describe('a network that loses, cuts and repeats', () => {
     for (const id of ids) {
       const { images } = world.services.requests.find(everybody, id)
       const [record] = images.map((image) => image.record)
-      const found = await world.found(record!.subject.tag)
+      const found = await world.found(imageOf(record!)!.tag)
       expect(['published', 'failed']).to.include(requestStatus(images))
-      expect(found?.sha256).to.equal(record?.status === 'published' ? record.subject.sha256 : undefined)
+      expect(found?.sha256).to.equal(record?.status === 'published' ? imageOf(record)?.sha256 : undefined)
     }
     expect(world.observer.troubles).to.deep.equal([])
   })

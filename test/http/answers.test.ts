@@ -36,6 +36,7 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
     call: 'addRootSignatures',
   },
   adoptRepository: { method: 'POST', path: `/v1/repositories/${encodedGun}/adoption`, status: 201, call: 'adopt' },
+  rotateKeys: { method: 'POST', path: `/v1/repositories/${encodedGun}/key-rotations`, status: 201, call: 'rotate' },
   verifyImages: {
     method: 'POST',
     path: '/v1/verifications',

@@ -78,6 +78,16 @@ export const repository: Repository = {
   revision: 1,
 }
 
+const rotation: SigningRequest = {
+  id: 'request_2',
+  kind: 'rotate',
+  submitter: { id: 'tok_1', name: 'operator' },
+  createdAt: at,
+  images: [
+    { revision: 1, record: { status: 'approved', subject: { reference: gun, gun }, at, decision, conflicts: 0 } },
+  ],
+}
+
 const report = {
   repository,
   custody: {
@@ -93,10 +103,12 @@ const report = {
         canonicalKeyId: hex('k'),
         custody: 'file',
         createdAt: at.toISOString(),
+        state: 'active' as const,
       },
     ],
     roles: [{ role: parseRoleName('targets'), highestSeen: { version: 2, sha256: hex('t') } }],
   },
+  keyRoles: new Map([[hex('k'), [parseRoleName('targets')]]]),
   roles: [{ role: parseRoleName('targets'), version: 2, expiresAt: at, sha256: hex('t'), entries: 3 }],
   warnings: [{ code: 'ROLE_EXPIRES_SOON' as const, detail: 'soon', role: parseRoleName('targets') }],
 }
@@ -122,6 +134,7 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
   return {
     requests: {
       submit: () => Promise.resolve(note('submit', { request: signingRequest, isRepeated: false })),
+      rotate: () => Promise.resolve(note('rotate', { request: rotation, isRepeated: false })),
       find: () => note('find', signingRequest),
       list: () => note('list', { requests: [signingRequest], nextCursor: 'next' }),
       waitFor: () => Promise.resolve(note('waitFor', signingRequest)),

@@ -2,7 +2,7 @@
 // the promises are checked: published once and proven, or not published and said so.
 import { CodedError, RELEASES } from '@countersign/tuf'
 import { expect } from 'chai'
-import { isFinal, requestStatus, type SigningRequest } from '../../src/domain/signing-request.ts'
+import { imageOf, isFinal, requestStatus, type SigningRequest } from '../../src/domain/signing-request.ts'
 import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { NotaryError } from '../../src/notary/errors.ts'
 import { RegistryError } from '../../src/registry/errors.ts'
@@ -53,7 +53,7 @@ async function finish(world: World): Promise<void> {
 
 async function checkPromises(world: World, acknowledged: SigningRequest | undefined): Promise<void> {
   const stored = world.dependencies.requests.list({ limit: 10, isVisible: () => true }).requests
-  const request = stored.find(({ images }) => images[0]?.record.subject.tag === '1.0')
+  const request = stored.find(({ images }) => imageOf(images[0]!.record)?.tag === '1.0')
   if (acknowledged !== undefined) expect(request?.id, 'what was acknowledged is durable').to.equal(acknowledged.id)
   const found = await world.found('1.0')
   const record = request?.images[0]?.record

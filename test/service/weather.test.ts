@@ -1,6 +1,6 @@
 // The services in bad weather: whatever strikes, each request ends published once, or failed and not published.
 import { expect } from 'chai'
-import { isFinal } from '../../src/domain/signing-request.ts'
+import { imageOf, isFinal } from '../../src/domain/signing-request.ts'
 import { WEATHER_RATE, Weather } from '../support/weather.ts'
 import { app, everybody, World } from '../support/fakes/world.ts'
 
@@ -27,8 +27,8 @@ describe('the services in bad weather', () => {
       for (const id of ids) {
         for (const { record } of world.services.requests.find(everybody, id).images) {
           expect(isFinal(record.status), record.status).to.equal(true)
-          const found = await world.found(record.subject.tag)
-          expect(found?.sha256).to.equal(record.status === 'published' ? record.subject.sha256 : undefined)
+          const found = await world.found(imageOf(record)!.tag)
+          expect(found?.sha256).to.equal(record.status === 'published' ? imageOf(record)?.sha256 : undefined)
         }
       }
       expect(world.observer.troubles).to.deep.equal([])

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { Connection } from '../../src/sqlite/connection.ts'
+import { createDatabase as createSqliteDatabase } from '../../src/sqlite/database.ts'
 import { createDatabase, openDatabase, type StoreDatabase } from '../../src/store/database.ts'
 import { SCHEMA } from '../../src/store/schema.ts'
 import { SqliteTokenStore } from '../../src/store/tokens.ts'
@@ -61,6 +62,29 @@ describe('the database', () => {
     new SqliteTokenStore(first).create(token)
     first.close()
     expect(new SqliteTokenStore(keep(openDatabase(path))).find('t')).to.deep.equal(token)
+  })
+
+  it('of the first schema is brought up to date, with its requests and what belongs to them', () => {
+    const first = createSqliteDatabase(path, { ...SCHEMA, migrations: SCHEMA.migrations.slice(0, 1) })
+    first.sqlite.exec(
+      `INSERT INTO requests VALUES (7, 'request_1', 'sign', 'tok_1', 'bot', NULL, NULL, NULL, 'withdrawn', '2026-05-01T00:00:00.000Z');
+       INSERT INTO images VALUES (7, 0, 'registry.example.com/app', '1.0', 'withdrawn', 1, NULL, '{}', 1);
+       INSERT INTO idempotency_keys VALUES ('tok_1', 'once', '${'a'.repeat(64)}', 7);`,
+    )
+    first.close()
+    const { sqlite } = keep(openDatabase(path))
+    const all = (sql: string): unknown[] => sqlite.prepare(sql).pluck().all()
+    expect(all('SELECT id FROM requests')).to.deep.equal(['request_1'])
+    expect(all('SELECT r.id FROM images i JOIN requests r ON r.sequence = i.request')).to.deep.equal(['request_1'])
+    expect(all('PRAGMA foreign_key_check')).to.deep.equal([])
+    sqlite.exec(
+      `INSERT INTO requests (id, kind, submitter_id, submitter_name, status, created_at)
+       VALUES ('request_2', 'rotate', 'tok_1', 'operator', 'approved', '2026-05-02T00:00:00.000Z')`,
+    )
+    expect(all("SELECT sequence FROM requests WHERE id = 'request_2'")).to.deep.equal([8])
+    expect(() => {
+      sqlite.exec("INSERT INTO images VALUES (99, 0, 'g', 't', 's', 1, NULL, '{}', 1)")
+    }).to.throw()
   })
 
   it('refuses the schema of a newer Countersign', () => {

@@ -89,6 +89,11 @@ export const DOMAIN_PROBLEMS = {
     'The tag stands in a role that we cannot sign',
     'Whoever holds the key of that role must remove the tag there.',
   ),
+  ROTATION_NOT_STAGED: refuse(
+    409,
+    'No key waits to replace another one',
+    'Start a rotation on the key holder with: countersign key rotate.',
+  ),
   TAG_NOT_SIGNED: refuse(404, 'The tag is not signed', 'Check the tag; nothing needs to be done to unsign it.'),
   SIGNED_ROLES_UNEXPECTED: refuse(
     502,

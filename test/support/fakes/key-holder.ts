@@ -147,6 +147,13 @@ export class FakeKeyHolder implements KeyHolder {
     })
   }
 
+  replaceKeys(): Promise<readonly SignedRole[]> {
+    throw new KeyHolderError(
+      'KEY_NOT_STAGED',
+      'Nobody stages keys here; the tests of rotation use the real key holder.',
+    )
+  }
+
   observeRepository(gun: Gun, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
     return settle(() => {
       const managed = this.#managed(gun)
@@ -299,6 +306,7 @@ export class FakeKeyHolder implements KeyHolder {
         canonicalKeyId: publicKey.canonicalKeyId,
         custody: 'memory',
         createdAt: this.#clock.now().toISOString(),
+        state: 'active' as const,
       })),
       roles: [...roles].map((role) => {
         const [highestSeen, highestSigned] = [seen.get(role), signed.get(role)]

@@ -9,6 +9,7 @@ import type { SigningRequest } from '../../../src/domain/signing-request.ts'
 import { createServices } from '../../../src/service/create-services.ts'
 import type { ServiceDependencies, ServiceSettings } from '../../../src/service/dependencies.ts'
 import type { Services } from '../../../src/service/services.ts'
+import type { PublicationStep } from '../../../src/service/steps.ts'
 import { createDatabase } from '../../../src/store/database.ts'
 import { SqliteRepositoryStore } from '../../../src/store/repositories.ts'
 import { SqliteRequestStore } from '../../../src/store/requests.ts'
@@ -57,6 +58,9 @@ export class World {
    * @param realKeyHolder stands in for the fake one
    * @param remotes stand in for trust server and registry in memory, as clients of the same two over HTTP
    */
+  /** What tests do when a step of a publication is done. */
+  onStep: (step: PublicationStep) => void = () => undefined
+
   constructor(
     settings: Partial<ServiceSettings> = {},
     policy: Policy = grantsPolicy,
@@ -80,6 +84,9 @@ export class World {
       pause: this.time,
       random: new CountingRandom(),
       observer: this.observer,
+      onStep: (step) => {
+        this.onStep(step)
+      },
       settings: {
         signerName: 'countersign',
         attempts: 4,
