@@ -99,7 +99,7 @@ describe('the docker client at our trust server', function () {
         ...(program !== undefined && { program }),
         logins: { [registry.host]: { username, password: PASSWORD } },
       })
-    // Newer clients do not remove signers (trap Q27 of the client): the owner has the oldest one, the others have the newest.
+    // Newer clients do not remove signers: the owner has the oldest one, the others have the newest.
     const [owner, bob, dave, reader] = [
       client('carol', programs.at(-1)),
       client('carol'),
