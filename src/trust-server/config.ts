@@ -119,6 +119,21 @@ export const trustServerSchema = z
       })
       .prefault({})
       .meta({ description: 'Signing again before expiry.' }),
+    retention: z
+      .strictObject({
+        versions: z
+          .int()
+          .min(1)
+          .max(1_000_000)
+          .optional()
+          .meta({ description: 'Versions of each role that stay; roots always do.' }),
+        age: duration('1d', '3650d')
+          .optional()
+          .meta({ description: 'How long a version stays after it was replaced.' }),
+        every: duration('1s', '1d').default(3_600_000).meta({ description: 'How often that is looked for.' }),
+      })
+      .prefault({})
+      .meta({ description: 'Which old versions may go. With neither versions nor age, none.' }),
     caching: z
       .strictObject({
         current: duration('0ms', '30d').default(300_000).meta({ description: 'How long caches keep current files.' }),

@@ -21,6 +21,7 @@ import { Publications, type PublicationStep } from './publications.ts'
 import { RegistryTokens } from './registry-tokens.ts'
 import { Renewals } from './renewals.ts'
 import { SCHEMA } from './schema.ts'
+import { Retention, type RetentionSettings } from './retention.ts'
 import type { ServerSigner } from './signer.ts'
 
 export { parseTrustServerConfig, type TrustServerConfig } from './config.ts'
@@ -65,6 +66,20 @@ export async function startTrustServer(
   const { timestampBefore, snapshotBefore, every } = config.renewal
   const settings = { timestampBeforeMs: timestampBefore, snapshotBeforeMs: snapshotBefore, everyMs: every }
   const renewals = new Renewals({ store, publications, settings, log, now })
+  const metrics = new Metrics(programVersion(), {
+    repositories: () => store.count(),
+    isKeyHolderUp: async () => (await signer.fault()) === undefined,
+    uploadBytes: () => budget.used,
+  })
+  const retention = new Retention({
+    store,
+    settings: retentionSettings(config),
+    log,
+    now,
+    removed: (removal) => {
+      metrics.removed(removal)
+    },
+  })
   const budget = new MemoryBudget(config.limits.memory)
   const app = buildApplication({
     store,
@@ -73,11 +88,7 @@ export async function startTrustServer(
     signer,
     access,
     budget,
-    metrics: new Metrics(programVersion(), {
-      repositories: () => store.count(),
-      isKeyHolderUp: async () => (await signer.fault()) === undefined,
-      uploadBytes: () => budget.used,
-    }),
+    metrics,
     log,
     limits: { fileBytes: config.limits.fileBytes, bodyBytes: config.limits.updateBytes, parts: config.limits.parts },
     maxAge: { current: seconds(config.caching.current), fixed: seconds(config.caching.fixed) },
@@ -95,7 +106,7 @@ export async function startTrustServer(
     },
   )
   const stopping = new AbortController()
-  const background = renewals.run(stopping.signal)
+  const background = Promise.all([renewals.run(stopping.signal), retention.run(stopping.signal)])
   log.info({ url: server.url, version: programVersion() }, 'the trust server listens')
   return {
     url: server.url,
@@ -171,6 +182,10 @@ function readPublicFile(path: string): Buffer {
       cause,
     })
   }
+}
+
+function retentionSettings({ retention: { versions, age, every } }: TrustServerConfig): RetentionSettings {
+  return { everyMs: every, ...(versions !== undefined && { versions }), ...(age !== undefined && { ageMs: age }) }
 }
 
 function seconds(milliseconds: number): number {

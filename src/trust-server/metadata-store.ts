@@ -36,6 +36,28 @@ export interface Publication {
   readonly snapshotExpiresAt: Date
 }
 
+/** Which versions may go. */
+export interface Superseded {
+  /** The newest of each role, which stay. */
+  readonly keptVersions: number
+  /** Those replaced later stay. */
+  readonly replacedBefore: Date
+  /** Those that a timestamp leads to which ends later stay. */
+  readonly endedBefore: Date
+  /** How much at once, in files and in bytes; one file may be larger. */
+  readonly files: number
+  readonly bytes: number
+}
+
+/** What has gone. */
+export interface Removal {
+  readonly gun: string
+  readonly files: number
+  readonly bytes: number
+  /** The highest version of each role among them. */
+  readonly upTo: Readonly<Record<string, number>>
+}
+
 export interface Change {
   readonly id: number
   readonly gun: string
@@ -58,6 +80,13 @@ interface FileRow {
   readonly version: number
   readonly sha256: string
   readonly created_at: string
+}
+
+interface RemovableRow {
+  readonly id: number
+  readonly role: string
+  readonly version: number
+  readonly length: number
 }
 
 type Value = string | number | Uint8Array
@@ -171,12 +200,16 @@ export class MetadataStore {
       // Of a client's snapshot there is only its upload.
       const newest = signed.map(({ role, sha256 }) => [role, sha256] as const)
       const pointed = new Map([...listed, ...newest])
+      const before = this.#currentFiles(repository)
       for (const [role, sha256] of pointed) this.#point(repository, role, sha256)
       this.#unlist(repository, pointed)
+      this.#supersede(repository, before, now)
       this.#run(
-        'UPDATE repositories SET is_deleted = 0, timestamp_expires_at = ?, snapshot_expires_at = ? WHERE id = ?',
+        `UPDATE repositories SET is_deleted = 0, timestamp_expires_at = ?, snapshot_expires_at = ?,
+         served_until = max(coalesce(served_until, ''), ?) WHERE id = ?`,
         timestampExpiresAt.toISOString(),
         snapshotExpiresAt.toISOString(),
+        timestampExpiresAt.toISOString(),
         repository,
       )
       const timestamp = signed.find(({ role }) => role === TIMESTAMP)
@@ -201,6 +234,51 @@ export class MetadataStore {
     })
   }
 
+  /** The next repository after this ID, or the first after 0; its ID. */
+  repositoryAfter(id: number): number | undefined {
+    return this.#all<{ id: number }>('SELECT id FROM repositories WHERE id > ? ORDER BY id LIMIT 1', id)[0]?.id
+  }
+
+  /**
+   * Removes versions that were replaced, the longest ago first, and notes that they were there. Never a root, and never what is
+   * current. undefined: there are none.
+   */
+  removeSuperseded(repository: number, which: Superseded): Removal | undefined {
+    return this.#database.transaction(() => {
+      const chosen = withinBytes(this.#removable(repository, which), which.bytes)
+      const [row] = this.#all<{ gun: string }>('SELECT gun FROM repositories WHERE id = ?', repository)
+      if (chosen.length === 0 || row === undefined) return undefined
+      const sql = `INSERT INTO removals (repository, role, files, bytes, highest_version, last_at) VALUES (?, ?, 1, ?, ?, ?)
+        ON CONFLICT DO UPDATE SET files = files + 1, bytes = bytes + excluded.bytes, last_at = excluded.last_at,
+          highest_version = max(highest_version, excluded.highest_version)`
+      const upTo = new Map<string, number>()
+      for (const { id, role, version, length } of chosen) {
+        this.#run('DELETE FROM files WHERE id = ?', id)
+        this.#run(sql, repository, role, length, version, this.#now().toISOString())
+        upTo.set(role, Math.max(version, upTo.get(role) ?? 0))
+      }
+      const bytes = chosen.reduce((sum, { length }) => sum + length, 0)
+      return { gun: row.gun, files: chosen.length, bytes, upTo: Object.fromEntries(upTo) }
+    })
+  }
+
+  #removable(repository: number, { keptVersions, replacedBefore, endedBefore, files }: Superseded): RemovableRow[] {
+    return this.#all<RemovableRow>(
+      `SELECT f.id, f.role, f.version, length(f.bytes) AS length FROM superseded s JOIN files f ON f.id = s.file
+       WHERE s.repository = ? AND s.since <= ? AND s.needed_until < ? AND f.role <> ?
+         AND f.id NOT IN (SELECT file FROM current WHERE repository = s.repository)
+         AND f.version < (SELECT version FROM files g WHERE g.repository = f.repository AND g.role = f.role
+           AND g.version IS NOT NULL ORDER BY g.version DESC LIMIT 1 OFFSET ?)
+       ORDER BY s.since LIMIT ?`,
+      repository,
+      replacedBefore.toISOString(),
+      endedBefore.toISOString(),
+      ROOT,
+      keptVersions - 1,
+      files,
+    )
+  }
+
   /** When the newest timestamp and snapshot end. */
   expiry(gun: Gun): { readonly timestamp: Date; readonly snapshot: Date } | undefined {
     const [row] = this.#all<{ timestamp_expires_at: string; snapshot_expires_at: string }>(
@@ -213,8 +291,11 @@ export class MetadataStore {
   /** Repositories whose timestamp or snapshot ends before these moments. */
   expiring(timestampBefore: Date, snapshotBefore: Date): readonly Gun[] {
     return this.#all<{ gun: string }>(
-      `SELECT gun FROM repositories WHERE is_deleted = 0 AND timestamp_expires_at < ?
-       UNION SELECT gun FROM repositories WHERE is_deleted = 0 AND snapshot_expires_at < ?`,
+      // Left to itself, SQLite walks through all repositories in the order of their names.
+      `SELECT gun FROM repositories INDEXED BY repositories_by_timestamp_expiry
+       WHERE is_deleted = 0 AND timestamp_expires_at < ?
+       UNION SELECT gun FROM repositories INDEXED BY repositories_by_snapshot_expiry
+       WHERE is_deleted = 0 AND snapshot_expires_at < ?`,
       timestampBefore.toISOString(),
       snapshotBefore.toISOString(),
     ).map(({ gun }) => parseGun(gun))
@@ -288,6 +369,20 @@ export class MetadataStore {
     }
   }
 
+  #currentFiles(repository: number): ReadonlySet<number> {
+    const rows = this.#all<{ file: number }>('SELECT file FROM current WHERE repository = ?', repository)
+    return new Set(rows.map(({ file }) => file))
+  }
+
+  /** Notes which files have ceased to be current. Timestamps that lead to them were served until now. */
+  #supersede(repository: number, before: ReadonlySet<number>, now: string): void {
+    const after = this.#currentFiles(repository)
+    const sql = `INSERT INTO superseded (file, repository, since, needed_until)
+      SELECT ?, id, ?, coalesce(served_until, '') FROM repositories WHERE id = ?`
+    for (const file of before) if (!after.has(file)) this.#run(sql, file, now, repository)
+    for (const file of after) if (!before.has(file)) this.#run('DELETE FROM superseded WHERE file = ?', file)
+  }
+
   #unstage(repository: number): void {
     this.#run('DELETE FROM files WHERE repository = ? AND version IS NULL', repository)
     this.#run('DELETE FROM staged WHERE repository = ?', repository)
@@ -311,6 +406,12 @@ export class MetadataStore {
   #run(sql: string, ...values: Value[]): void {
     this.#database.sqlite.prepare(sql).run(...values)
   }
+}
+
+/** The first of them that together have no more bytes than this; at least one. */
+function withinBytes(rows: readonly RemovableRow[], maxBytes: number): readonly RemovableRow[] {
+  let bytes = 0
+  return rows.filter(({ length }, index) => (bytes += length) <= maxBytes || index === 0)
 }
 
 function toFile([row]: readonly FileRow[]): StoredFile | undefined {

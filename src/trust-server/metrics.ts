@@ -13,6 +13,8 @@ export class Metrics {
   readonly #registry = new Registry()
   readonly #requests: Histogram<'route' | 'status'>
   readonly #refusals: Counter<'code'>
+  readonly #removedFiles: Counter
+  readonly #removedBytes: Counter
 
   constructor(version: string, sources: MetricSources) {
     const registers = [this.#registry]
@@ -27,6 +29,16 @@ export class Metrics {
       name: 'countersign_trust_server_refusals_total',
       help: 'Requests that were refused, by the code of the protocol.',
       labelNames: ['code'],
+      registers,
+    })
+    this.#removedFiles = new Counter({
+      name: 'countersign_trust_server_removed_files_total',
+      help: 'Old versions that retention removed.',
+      registers,
+    })
+    this.#removedBytes = new Counter({
+      name: 'countersign_trust_server_removed_bytes_total',
+      help: 'Their bytes.',
       registers,
     })
     new Gauge({ name: 'countersign_info', help: 'The version.', labelNames: ['version'], registers }).set(
@@ -69,6 +81,11 @@ export class Metrics {
 
   answered(route: string, status: number, seconds: number): void {
     this.#requests.observe({ route, status: String(status) }, seconds)
+  }
+
+  removed({ files, bytes }: { readonly files: number; readonly bytes: number }): void {
+    this.#removedFiles.inc(files)
+    this.#removedBytes.inc(bytes)
   }
 
   refused(code: string): void {

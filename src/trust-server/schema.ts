@@ -60,5 +60,36 @@ export const SCHEMA: Schema = {
       principal TEXT NOT NULL
     ) STRICT;
     `,
+    // 2: when versions were replaced, and until when somebody may still ask for them. Beside the files and not in their rows, whose last
+    // column may have megabytes. Of what was replaced before, the moment of this migration is as good as any: later than the true one.
+    `
+    ALTER TABLE repositories ADD COLUMN served_until TEXT;
+    UPDATE repositories SET served_until = timestamp_expires_at;
+
+    CREATE TABLE superseded (
+      file INTEGER PRIMARY KEY REFERENCES files (id) ON DELETE CASCADE,
+      repository INTEGER NOT NULL REFERENCES repositories (id),
+      since TEXT NOT NULL,
+      needed_until TEXT NOT NULL
+    ) STRICT;
+    CREATE INDEX superseded_by_age ON superseded (repository, since);
+    -- Without it, the removal of a file looks through the current files of all repositories for it.
+    CREATE INDEX current_by_file ON current (file);
+    INSERT INTO superseded (file, repository, since, needed_until)
+      SELECT f.id, f.repository, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'), coalesce(r.served_until, '')
+      FROM files f JOIN repositories r ON r.id = f.repository
+      WHERE f.version IS NOT NULL AND f.id NOT IN (SELECT file FROM current);
+
+    -- What retention has removed, so that a missing version can be told from a lost one.
+    CREATE TABLE removals (
+      repository INTEGER NOT NULL REFERENCES repositories (id),
+      role TEXT NOT NULL,
+      files INTEGER NOT NULL,
+      bytes INTEGER NOT NULL,
+      highest_version INTEGER NOT NULL,
+      last_at TEXT NOT NULL,
+      PRIMARY KEY (repository, role)
+    ) STRICT, WITHOUT ROWID;
+    `,
   ],
 }
