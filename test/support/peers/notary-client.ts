@@ -70,15 +70,8 @@ export class NotaryClient {
   /** `notary list GUN`: one row for each name, from whichever role is found first. With a role: the entries of that role itself. */
   async list(gun: string, role?: string): Promise<NotaryTarget[]> {
     const { stdout } = await this.must(['list', gun, ...(role === undefined ? [] : ['--roles', role])])
-    return (
-      rows(stdout)
-        .map(([name = '', sha256 = '', length = '', foundIn = '']) => {
-          return { name, sha256, length: Number(length), role: foundIn }
-        })
-        .filter(({ sha256 }) => /^[0-9a-f]{64}$/.test(sha256))
-        // The client also lists what the role's own delegations hold.
-        .filter((target) => role === undefined || target.role === role)
-    )
+    // The client also lists what the role's own delegations hold.
+    return targetsIn(stdout).filter((target) => role === undefined || target.role === role)
   }
 
   /** `notary delegation list GUN`, in its order. */
@@ -97,6 +90,13 @@ export class NotaryClient {
     }
     return found
   }
+}
+
+/** What `notary list` printed. */
+export function targetsIn(stdout: string): NotaryTarget[] {
+  return rows(stdout)
+    .map(([name = '', sha256 = '', length = '', role = '']) => ({ name, sha256, length: Number(length), role }))
+    .filter(({ sha256 }) => /^[0-9a-f]{64}$/.test(sha256))
 }
 
 function rows(text: string): string[][] {
