@@ -136,13 +136,15 @@ export class Countersign {
   /** Runs `countersign ARGS` as an administrator, or with the token of a file. */
   run(args: readonly string[], o: { tokenFile?: string; timeoutMs?: number } = {}): Promise<CommandResult> {
     return runCommand(process.execPath, [this.program, ...args], {
-      env: {
-        ...this.clientEnvironment,
-        COUNTERSIGN_CLIENT_CONFIG: join(this.folder, 'cli/config.yaml'),
-        ...(o.tokenFile === undefined ? {} : { COUNTERSIGN_TOKEN_FILE: o.tokenFile }),
-      },
+      env: this.#commandEnvironment(o.tokenFile),
       ...(o.timeoutMs === undefined ? {} : { timeoutMs: o.timeoutMs }),
     })
+  }
+
+  /** Begins `countersign ARGS` as an administrator, for tests that read along. */
+  begin(args: readonly string[]): RunningProcess {
+    const env = this.#commandEnvironment()
+    return startProcess(this.#scope, process.execPath, [this.program, ...args], { env })
   }
 
   /** Like `run`, for steps that must succeed. @throws Error with what was printed and both logs */
@@ -170,6 +172,14 @@ export class Countersign {
   /** What both processes wrote so far; shown where a test fails. */
   logs(): string {
     return `--- key holder\n${this.keyHolder.output()}\n--- daemon\n${this.#daemon?.output() ?? ''}`
+  }
+
+  #commandEnvironment(tokenFile?: string): Readonly<Record<string, string>> {
+    return {
+      ...this.clientEnvironment,
+      COUNTERSIGN_CLIENT_CONFIG: join(this.folder, 'cli/config.yaml'),
+      ...(tokenFile === undefined ? {} : { COUNTERSIGN_TOKEN_FILE: tokenFile }),
+    }
   }
 
   #start(command: string, config: string, uid: number): RunningProcess {

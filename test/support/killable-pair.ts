@@ -20,6 +20,12 @@ import type { Scope } from './scope.ts'
 const HOST = 'registry.example.com'
 const LIMITS = `repositories: [{ gun: '*', initialize: true, versionsPerHour: 100000 }]`
 
+/** As the configuration names it. */
+export interface TrustServerSettings {
+  readonly url: string
+  readonly caFile?: string
+}
+
 export interface Answer {
   readonly status: number
   readonly body: unknown
@@ -45,13 +51,19 @@ export class KillablePair {
     this.#script = compileKillable(scope)
   }
 
-  /** Both running, with an administrator's token; until the scope closes. `prepare` may mount something on their folders. */
-  static async start(scope: Scope, prepare: (folder: string) => void = () => undefined): Promise<KillablePair> {
+  /**
+   * Both running, with an administrator's token; until the scope closes. `prepare` may mount something on their folders; a real trust server may take the
+   * place of the simulated one.
+   */
+  static async start(
+    scope: Scope,
+    o: { readonly prepare?: (folder: string) => void; readonly trustServer?: TrustServerSettings } = {},
+  ): Promise<KillablePair> {
     const pair = new KillablePair(scope, await freePort())
-    const notary = await serveNotary(scope, pair.server)
+    const trustServer = o.trustServer ?? (await serveNotary(scope, pair.server))
     const registry = await serveRegistry(scope, pair.registry, HOST)
-    pair.#writeFiles(notary.url, registry.url)
-    prepare(pair.folder)
+    pair.#writeFiles(trustServer, registry.url)
+    o.prepare?.(pair.folder)
     await pair.startAgain('key-holder')
     await pair.startAgain('daemon')
     await waitFor('the first token', () => (pair.#token() === '' ? undefined : true))
@@ -183,7 +195,7 @@ export class KillablePair {
     }
   }
 
-  #writeFiles(notaryUrl: string, registryUrl: string): void {
+  #writeFiles({ url, caFile }: TrustServerSettings, registryUrl: string): void {
     const at = (name: string): string => join(this.folder, name)
     const write = (name: string, content: unknown): void => {
       const text = typeof content === 'string' ? content : JSON.stringify(content)
@@ -205,7 +217,7 @@ export class KillablePair {
       dataFolder: at('data'),
       http: { listen: `127.0.0.1:${this.#port}` },
       keyHolder: { serviceSocket: at('run/s.sock') },
-      trustServers: [{ url: notaryUrl, guns: [`${HOST}/*`] }],
+      trustServers: [{ url, guns: [`${HOST}/*`], ...(caFile === undefined ? {} : { caFile }) }],
       registries: [{ host: HOST, url: registryUrl }],
     })
   }

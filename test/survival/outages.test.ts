@@ -60,12 +60,14 @@ describe('outages of the machine', function () {
           process.stderr.write('      skipped: a small disk needs the right to mount (run as root)\n')
           this.skip()
         }
-        pair = await KillablePair.start(scope, (parent) => {
-          folder = join(parent, name)
-          execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m,mode=0700', 'none', folder])
-          scope.add(() => {
-            execFileSync('umount', ['-l', folder])
-          })
+        pair = await KillablePair.start(scope, {
+          prepare: (parent) => {
+            folder = join(parent, name)
+            execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=2m,mode=0700', 'none', folder])
+            scope.add(() => {
+              execFileSync('umount', ['-l', folder])
+            })
+          },
         })
         await pair.initialize(gun)
         expect(await pair.sign(gun, 'before')).to.equal('published')
