@@ -1,15 +1,15 @@
 // Puts or drops tags: check, verify the base, plan, record, publish the log, sign, store, answer. In this order, and only so.
 import { parseGun, parseTag, sha256Hex, verifyNextVersion } from '@countersign/tuf'
 import type { Gun, TargetsChange } from '@countersign/tuf'
-import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
-import { recordsOf, rememberBase, verifyBase, type Base } from './base.ts'
+import { recordsOf, verifyBase, type Base } from './base.ts'
 import { parseTargetsRoles, payloadOf, planChange, type PlannedRole } from './change-plan.ts'
 import { checkLocks, checkRates, checkTags, countRates, rememberTags } from './change-rules.ts'
 import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
 import { chunkRecord } from './record-chunks.ts'
-import { signPayloads, type SignedFile } from './signing.ts'
+import { recordPublication, repeatedAnswer, signedAnswer } from './recorded-publication.ts'
+import { signPayloads } from './signing.ts'
 
 type ChangeRequest = OperationRequest<'change-targets'>
 
@@ -22,18 +22,9 @@ export async function changeTargets(
   const gun = parseGun(request.gun)
   const { pinnedRoot } = holder.repositories.getSignable(gun)
   const limits = limitsFor(holder.limits, gun)
-  const publication = `change:${request.publication}`
-  const requestDigest = digestOf(request, attachments)
-  const repeated = holder.payloads.publication(publication)
-  if (repeated !== undefined) {
-    if (repeated.requestDigest !== requestDigest) {
-      throw new KeyHolderError('PUBLICATION_REPLAYED', 'This publication was used for another request.', {
-        gun,
-        publication: request.publication,
-      })
-    }
-    return signedAnswer(await signPayloads(holder, holder.payloads.ofPublication(gun, publication)))
-  }
+  const name = { gun, id: `change:${request.publication}`, requestDigest: digestOf(request, attachments) }
+  const repeated = await repeatedAnswer(holder, name)
+  if (repeated !== undefined) return repeated
   const roles = parseTargetsRoles(request.roles, gun)
   const changes = request.changes.map(toChange)
   checkTags(limits, gun, changes)
@@ -47,19 +38,14 @@ export async function changeTargets(
   checkLocks(holder, limits, base.repository, changes)
   const planned = planChange(holder, limits, base.repository, roles, changes)
   checkRates(holder, limits, gun, planned.length, changes.length)
-  const payloads = planned.map((role) => payloadOf(gun, publication, role))
+  const payloads = planned.map((role) => payloadOf(gun, name.id, role))
   holder.step('planned')
 
   // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns
   //    these versions unless the same request comes again; nothing has been signed. A crash between 4 and 5 leaves a log that the
   //    next start publishes.
   commit(holder, recordsOfChange(request, gun, base, planned), () => {
-    rememberBase(holder, gun, base)
-    holder.payloads.insertPublication(publication, gun, requestDigest, roles)
-    for (const payload of payloads) {
-      holder.payloads.insert(payload, JSON.stringify(request.changes), holder.now())
-      holder.versions.raiseSigned(gun, payload.role, { version: payload.version, sha256: payload.messageSha256 })
-    }
+    recordPublication(holder, name, { base, roles, payloads, reason: request.changes })
     rememberTags(holder, base.repository, changes)
     countRates(holder, gun, planned.length, changes.length)
   })
@@ -72,19 +58,6 @@ export async function changeTargets(
     holder.cache.add(role, verified)
   })
   return signedAnswer(files)
-}
-
-interface SignedAnswer {
-  readonly response: { readonly roles: { role: string; version: number; sha256: string }[] }
-  readonly attachments: ReadonlyMap<string, Uint8Array>
-}
-
-/** Signed files as `change-targets` and `replace-keys` answer them. */
-export function signedAnswer(files: readonly SignedFile[]): SignedAnswer {
-  return {
-    response: { roles: files.map(({ role, version, sha256 }) => ({ role, version, sha256 })) },
-    attachments: new Map(files.map(({ role, bytes }) => [role, bytes])),
-  }
 }
 
 function toChange(change: ChangeRequest['changes'][number]): TargetsChange {

@@ -18,12 +18,12 @@ import {
 } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
-import { recordsOf, rememberBase, verifyBase, verifyState, type Base } from './base.ts'
+import { recordsOf, verifyBase, verifyState, type Base } from './base.ts'
 import { nextVersion, notSignable, ourKeys, payloadOf, type PlannedRole } from './change-plan.ts'
 import { checkRates, countRates } from './change-rules.ts'
-import { signedAnswer } from './change-targets.ts'
 import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
+import { recordPublication, repeatedAnswer, signedAnswer } from './recorded-publication.ts'
 import { signPayloads } from './signing.ts'
 import { stagedKeys } from './staged-keys.ts'
 
@@ -38,18 +38,9 @@ export async function replaceKeys(
   const gun = parseGun(request.gun)
   const { pinnedRoot } = holder.repositories.getSignable(gun)
   const limits = limitsFor(holder.limits, gun)
-  const publication = `keys:${request.publication}`
-  const requestDigest = digestOf(request, attachments)
-  const repeated = holder.payloads.publication(publication)
-  if (repeated !== undefined) {
-    if (repeated.requestDigest !== requestDigest) {
-      throw new KeyHolderError('PUBLICATION_REPLAYED', 'This publication was used for another request.', {
-        gun,
-        publication: request.publication,
-      })
-    }
-    return signedAnswer(await signPayloads(holder, holder.payloads.ofPublication(gun, publication)))
-  }
+  const name = { gun, id: `keys:${request.publication}`, requestDigest: digestOf(request, attachments) }
+  const repeated = await repeatedAnswer(holder, name)
+  if (repeated !== undefined) return repeated
   holder.step('checked')
 
   // 2. The base, from our own pinned root and against all that we know; it may show that a staged key is listed already. A crash
@@ -66,19 +57,14 @@ export async function replaceKeys(
     }))
   const planned = planReplacement(holder, base.repository, replacements)
   checkRates(holder, limits, gun, planned.length, 0)
-  const payloads = planned.map((role) => payloadOf(gun, publication, role))
+  const payloads = planned.map((role) => payloadOf(gun, name.id, role))
   holder.step('planned')
 
   // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns
   //    these versions unless the same request comes again; nothing has been signed.
   commit(holder, recordsOfReplacement(request, gun, base, replacements, planned), () => {
-    rememberBase(holder, gun, base)
     const roles = payloads.map(({ role }) => role)
-    holder.payloads.insertPublication(publication, gun, requestDigest, roles)
-    for (const payload of payloads) {
-      holder.payloads.insert(payload, JSON.stringify(request.evidence), holder.now())
-      holder.versions.raiseSigned(gun, payload.role, { version: payload.version, sha256: payload.messageSha256 })
-    }
+    recordPublication(holder, name, { base, roles, payloads, reason: request.evidence })
     countRates(holder, gun, planned.length, 0)
   })
 
@@ -87,7 +73,10 @@ export async function replaceKeys(
   const made = new Map<RoleName, Uint8Array>()
   const files = await signPayloads(holder, payloads, ({ role, bytes }) => {
     made.set(role, bytes)
-    if (made.size === payloads.length) verifyKeyReplacement(base.repository, made, replacements)
+    if (made.size < payloads.length) return
+    for (const [verifiedRole, file] of verifyKeyReplacement(base.repository, made, replacements)) {
+      holder.cache.add(verifiedRole, file)
+    }
   })
   return signedAnswer(files)
 }

@@ -1,0 +1,66 @@
+// What changes of tags and of keys share: a publication is recorded once, and asked for again it gives the same bytes.
+import type { Gun, RoleName } from '@countersign/tuf'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { rememberBase, type Base } from './base.ts'
+import type { Holder } from './holder.ts'
+import type { Payload } from './payloads.ts'
+import { signPayloads, type SignedFile } from './signing.ts'
+
+export interface PublicationName {
+  readonly gun: Gun
+  /** The caller's idempotency key behind the name of the operation, so that two operations never meet. */
+  readonly id: string
+  /** What makes two calls the same. */
+  readonly requestDigest: string
+}
+
+/** Signed files as `change-targets` and `replace-keys` answer them. */
+export interface SignedAnswer {
+  readonly response: { readonly roles: { role: string; version: number; sha256: string }[] }
+  readonly attachments: ReadonlyMap<string, Uint8Array>
+}
+
+export function signedAnswer(files: readonly SignedFile[]): SignedAnswer {
+  return {
+    response: { roles: files.map(({ role, version, sha256 }) => ({ role, version, sha256 })) },
+    attachments: new Map(files.map(({ role, bytes }) => [role, bytes])),
+  }
+}
+
+/**
+ * The answer to a publication that was recorded before; undefined for a new one.
+ * @throws KeyHolderError PUBLICATION_REPLAYED where another request had this name
+ */
+export async function repeatedAnswer(
+  holder: Holder,
+  { gun, id, requestDigest }: PublicationName,
+): Promise<SignedAnswer | undefined> {
+  const repeated = holder.payloads.publication(id)
+  if (repeated === undefined) return undefined
+  if (repeated.requestDigest !== requestDigest) {
+    throw new KeyHolderError('PUBLICATION_REPLAYED', 'This publication was used for another request.', {
+      gun,
+      publication: id,
+    })
+  }
+  return signedAnswer(await signPayloads(holder, holder.payloads.ofPublication(gun, id)))
+}
+
+/** Exact bytes and reason of every version, and what the base teaches; call inside the transaction that records them. */
+export function recordPublication(
+  holder: Holder,
+  { gun, id, requestDigest }: PublicationName,
+  o: {
+    readonly base: Base
+    readonly roles: readonly RoleName[]
+    readonly payloads: readonly Payload[]
+    readonly reason: unknown
+  },
+): void {
+  rememberBase(holder, gun, o.base)
+  holder.payloads.insertPublication(id, gun, requestDigest, o.roles)
+  for (const payload of o.payloads) {
+    holder.payloads.insert(payload, JSON.stringify(o.reason), holder.now())
+    holder.versions.raiseSigned(gun, payload.role, { version: payload.version, sha256: payload.messageSha256 })
+  }
+}
