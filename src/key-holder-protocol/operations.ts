@@ -334,7 +334,7 @@ export const OPERATIONS = {
   /**
    * Lets a deleted repository begin again, once, with a root that the old root's keys did not sign. `go-on`: every version above
    * the old ones all the same. `start-again`: root and targets roles may begin with any version, as stock clients do; whoever has
-   * the old state in a cache must remove it. Snapshot and timestamp never start again.
+   * the old state in a cache must remove it, and files that were published before are refused. Snapshot and timestamp never start again.
    */
   'permit-recreation': {
     sockets: ['operator'],

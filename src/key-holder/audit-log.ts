@@ -59,6 +59,21 @@ export class AuditLog {
     )
   }
 
+  /** Entries that hold this text, oldest first, a few at a time: reads through all of the log, and is for rare work. */
+  *entriesWith(text: string): Generator<string> {
+    for (let from = 0; ;) {
+      const rows = this.#database.all<{ position: number; entry: Buffer }>(
+        'SELECT position, entry FROM log_entries WHERE position >= ? AND instr(entry, ?) > 0 ORDER BY position LIMIT 256',
+        from,
+        Buffer.from(text),
+      )
+      for (const { entry } of rows) yield entry.toString('utf8')
+      const last = rows.at(-1)
+      if (last === undefined) return
+      from = last.position + 1
+    }
+  }
+
   /** The newest signed checkpoint on disk. */
   get checkpoint(): { readonly note: string; readonly size: number; readonly rootHash: string } {
     return {

@@ -149,4 +149,12 @@ export const MIGRATIONS: readonly string[] = [
   -- canonical key ID of the key that it was made to replace
   ALTER TABLE keys ADD COLUMN replaces TEXT;
   `,
+  `
+  -- Every file that was published in an earlier life of a repository whose versions start again: none of them comes back.
+  CREATE TABLE served_past_files (
+    gun TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (gun, sha256)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]

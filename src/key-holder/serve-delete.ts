@@ -1,5 +1,5 @@
 // The end of a served repository, and an operator's word that it may begin again. What was known stays known.
-import { deletedState, parseGun, parseRoot } from '@countersign/tuf'
+import { deletedState, parseGun, parseRoot, type Gun } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { commit, type Answer, type Call, type Holder } from './holder.ts'
 import { checkServed } from './limits.ts'
@@ -46,6 +46,27 @@ export function permitRecreation(
   const { versions, reason, evidence } = request
   commit(holder, [{ kind: 'recreation-permitted', by: socket, gun, versions, reason, evidence }], () => {
     holder.served.save({ ...served, permitted: versions }, served.state)
+    if (versions === 'start-again')
+      for (const sha256 of publishedFiles(holder, gun)) holder.served.notePast(gun, sha256)
   })
   return Promise.resolve({ response: {} })
+}
+
+/**
+ * SHA-256 of every file that was ever published here, as the audit log has them. Their signatures may still be good when versions start
+ * again, and their versions are higher than the new ones.
+ */
+function* publishedFiles({ log }: Holder, gun: Gun): Generator<string> {
+  for (const entry of log.entriesWith(`"gun":${JSON.stringify(gun)}`)) {
+    const { kind, cause, roles } = JSON.parse(entry) as Partial<PublicationRecord>
+    if (kind !== 'snapshot-signed' && kind !== 'timestamp-signed') continue
+    if (cause === 'update') for (const { sha256 } of roles ?? []) yield sha256
+  }
+}
+
+/** Of the records that serve-update.ts writes, what is read here. */
+interface PublicationRecord {
+  readonly kind: string
+  readonly cause: string
+  readonly roles: readonly { readonly sha256: string }[]
 }

@@ -164,7 +164,23 @@ function accept(
   }
   checkClientSnapshot(highestVersion(holder, gun, SNAPSHOT, served?.snapshot), accepted)
   if (served?.isDeleted === true) checkNothingVanishes(before, accepted)
+  checkNotPast(holder, gun, accepted)
   return accepted
+}
+
+/**
+ * Where versions started again, a file of the life before has good signatures perhaps, and a higher version.
+ * @throws UpdateRefusal UPDATE_VERSION
+ */
+function checkNotPast(holder: Holder, gun: Gun, { changed }: AcceptedUpdate): void {
+  for (const [role, { version, sha256 }] of changed) {
+    if (!holder.served.isPast(gun, sha256)) continue
+    throw new UpdateRefusal('UPDATE_VERSION', 'This file was published before the repository was deleted.', {
+      role,
+      version,
+      reason: 'VERSION_ROLLED_BACK',
+    })
+  }
 }
 
 /** Versions of the snapshot rise whoever holds its key. @throws UpdateRefusal UPDATE_VERSION */

@@ -106,6 +106,16 @@ export class ServedTable {
     for (const [name, role] of state.roles) if (role !== before.roles.get(name)) this.#saveRole(gun, name, role)
   }
 
+  /** Remembers a file of an earlier life. */
+  notePast(gun: Gun, sha256: string): void {
+    this.#database.run('INSERT OR IGNORE INTO served_past_files (gun, sha256) VALUES (?, ?)', gun, sha256)
+  }
+
+  isPast(gun: Gun, sha256: string): boolean {
+    const sql = 'SELECT 1 FROM served_past_files WHERE gun = ? AND sha256 = ?'
+    return this.#database.all(sql, gun, sha256).length > 0
+  }
+
   #saveRole(gun: Gun, name: RoleName, role: ServedRole): void {
     this.#database.run(
       `INSERT OR REPLACE INTO served_roles (gun, role, version, sha256, sha512, length, signers, delegations, is_listed)

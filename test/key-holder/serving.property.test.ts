@@ -34,6 +34,7 @@ type Act =
   | { readonly kind: 'rotate-server-key'; readonly role: RoleName }
   | { readonly kind: 'rotate-root' | 'rotate-targets' | 'rotate-alice' | 'revoke-alice' | 'drop-or-add-alice' }
   | { readonly kind: 'orphan-targets' | 'delete' | 'recreate' | 'permit-and-recreate' | 'restart' | 'lose-answer' }
+  | { readonly kind: 'start-again'; readonly sameKeys: boolean }
   | { readonly kind: 'snapshot-to-client' }
   | { readonly kind: 'refresh'; readonly role: 'snapshot' | 'timestamp'; readonly hours: number }
   | { readonly kind: 'replay'; readonly picks: readonly number[] }
@@ -77,6 +78,10 @@ const act: fc.Arbitrary<Act> = fc.oneof(
   },
   {
     weight: 2,
+    arbitrary: fc.record({ kind: fc.constant('start-again' as const), sameKeys: fc.boolean() }),
+  },
+  {
+    weight: 2,
     arbitrary: fc.record({
       kind: fc.constant('refresh' as const),
       role: fc.constantFrom('snapshot' as const, 'timestamp' as const),
@@ -99,6 +104,10 @@ class Actor {
   readonly #holder: TestKeyHolder
   /** Everything ever uploaded, by anybody. */
   readonly #uploaded: { readonly role: string; readonly bytes: Uint8Array }[] = []
+  /** SHA-256 of files that a snapshot listed before an operator let the versions start again. */
+  readonly #past = new Set<string>()
+  /** Of those since. */
+  #present = new Set<string>()
   #isPublished = true
   #keys = 0
   #checked = 0
@@ -195,6 +204,34 @@ class Actor {
           evidence: EVIDENCE,
         })
         return this.act({ kind: 'recreate' })
+      case 'start-again': {
+        if (this.#isPublished) await this.act({ kind: 'delete' })
+        const permit = { gun: served.gun, versions: 'start-again', reason: 'test', evidence: EVIDENCE } as const
+        await this.#holder.operator.call('permit-recreation', permit)
+        // Only what this says may start again does: snapshot and timestamp go on.
+        for (const role of [...this.#highest.keys()]) {
+          if (role !== SNAPSHOT && role !== TIMESTAMP) this.#highest.delete(role)
+        }
+        for (const sha256 of this.#present) this.#past.add(sha256)
+        this.#present.clear()
+        this.#listed.clear()
+        this.#client = undefined
+        served.startAgain()
+        if (!act.sameKeys) {
+          served.builder.role(ROOT).keys = [served.builder.rootKey(`root ${++this.#keys}`)]
+          served.builder.role(TARGETS).keys = [testKey(`targets ${this.#keys}`)]
+        }
+        await served.takeKeys()
+        // A file of old with the same bytes would be refused.
+        served.builder.put(TARGETS, 'life', `${this.#past.size}`)
+        for (const role of [ROOT, TARGETS, RELEASES, ALICE]) {
+          served.builder.role(role).expiresAt = new Date(
+            served.builder.role(role).expiresAt.getTime() + 1000 * ++this.#keys,
+          )
+        }
+        this.#isPublished = true
+        return this.#own(ROOT, TARGETS, RELEASES, ALICE)
+      }
       case 'refresh':
         if (!this.#isPublished) return
         this.#holder.now = new Date(this.#holder.now.getTime() + act.hours * 3_600_000)
@@ -250,6 +287,8 @@ class Actor {
       const hex = hexOfBase64Digest(listed.hashes.get('sha256') ?? '')
       const file = this.#uploaded.find((one) => sha256Of(one.bytes) === hex)
       expect(file, `${role} in snapshot ${version} was never uploaded`).to.not.equal(undefined)
+      expect(this.#past.has(hex), `${role} in snapshot ${version} is of an earlier life`).to.equal(false)
+      this.#present.add(hex)
       this.#raise(role, versionOf(role, file?.bytes ?? Buffer.alloc(0)), false)
     }
     if (!this.#isClientHeld()) {

@@ -297,6 +297,7 @@ describe('serving', () => {
     async function successor(): Promise<ServedRepository> {
       const repository = new ServedRepository(holder)
       repository.builder.role(ROOT).keys = [repository.builder.rootKey('another root')]
+      repository.builder.put(TARGETS, 'another', 'image')
       await repository.takeKeys()
       return repository
     }
@@ -318,6 +319,33 @@ describe('serving', () => {
       next.verify()
       await next.delete()
       await expectCodeAsync('UPDATE_VERSION', () => next.update(ROOT, TARGETS))
+    })
+
+    it('takes nothing from before where versions start again, whoever signed it', async () => {
+      const served = await ServedRepository.create(holder)
+      served.builder.nextVersions(TARGETS, RELEASES)
+      await served.update(TARGETS, RELEASES)
+      served.builder.nextRoot().nextVersions(TARGETS)
+      await served.update(ROOT, TARGETS)
+      const old = served.files(ROOT, TARGETS, RELEASES, 'targets/alice')
+      await served.delete()
+      await permit('start-again')
+      // The same owner with the same keys, for whom everything begins with version 1.
+      served.startAgain()
+      await served.takeKeys()
+      const all = [ROOT, TARGETS, RELEASES, 'targets/alice']
+      for (const role of all) {
+        const source = served.builder.role(role)
+        source.expiresAt = new Date(source.expiresAt.getTime() + 1000)
+      }
+      await served.update(...all)
+      for (const [role, bytes] of old) {
+        const { facts } = await expectCodeAsync('UPDATE_VERSION', () => served.send(new Map([[role, bytes]])))
+        expect(facts).to.include({ role, reason: 'VERSION_ROLLED_BACK' })
+      }
+      served.builder.nextVersions(TARGETS)
+      await served.update(TARGETS)
+      served.verify()
     })
 
     it('goes on with the versions under a new root where the operator says so', async () => {

@@ -27,7 +27,7 @@ export type Pair = OperationResponse<'serve-update'>
 
 export class ServedRepository {
   readonly holder: TestKeyHolder
-  readonly builder: RepositoryBuilder
+  builder: RepositoryBuilder
   /** By the names of a trust server. */
   readonly published = new Map<string, Uint8Array>()
   /** Every snapshot and timestamp that was published, in this order, each once. */
@@ -35,8 +35,7 @@ export class ServedRepository {
 
   constructor(holder: TestKeyHolder, gun = SERVED_GUN) {
     this.holder = holder
-    this.builder = new RepositoryBuilder(gun)
-    this.builder.delegate('targets/releases').delegate('targets/alice')
+    this.builder = newBuilder(gun)
   }
 
   get gun(): string {
@@ -49,6 +48,12 @@ export class ServedRepository {
     await repository.takeKeys()
     await repository.update(ROOT, TARGETS, 'targets/releases', 'targets/alice')
     return repository
+  }
+
+  /** Another owner, or the same one with nothing left but the keys: everything begins with version 1. */
+  startAgain(): void {
+    this.builder = newBuilder(this.gun)
+    this.published.clear()
   }
 
   /** The root will list the server's keys for these roles. */
@@ -136,6 +141,10 @@ export class ServedRepository {
     this.published.set(`${role}.json`, bytes).set(`${role}.${sha256Of(bytes)}.json`, bytes)
     if (role === ROOT) this.published.set(`${parseRoot(bytes).metadata.version}.root.json`, bytes)
   }
+}
+
+function newBuilder(gun: string): RepositoryBuilder {
+  return new RepositoryBuilder(gun).delegate('targets/releases').delegate('targets/alice')
 }
 
 /** What a client remembers of a repository. */
