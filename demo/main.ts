@@ -1,69 +1,70 @@
-// `npm run demo`: the main job, visibly, against a real registry and a real Notary server that it starts itself on loopback.
-// Leaves nothing behind; with --keep everything stays up until Ctrl-C.
+// `npm run demo`: the main job, visibly, with nothing but Node: the service as it starts without a configuration, and a registry in memory.
+// A stock docker or notary client judges too, where there is one. Leaves nothing behind; with --keep everything stays up until Ctrl-C.
 import { once } from 'node:events'
-import { Countersign } from '../test/support/countersign.ts'
-import { startDockerRegistry } from '../test/support/peers/docker-registry.ts'
-import { ImageMaker } from '../test/support/peers/images.ts'
-import { startNotaryServer } from '../test/support/peers/notary-server.ts'
-import { missingPeers } from '../test/support/peers/require-peers.ts'
+import { ImageMaker, type PushedImage } from '../test/support/peers/images.ts'
 import { Scope } from '../test/support/scope.ts'
-import { createTestCa } from '../test/support/tls.ts'
+import { OwnClient, stockJudge } from './judges.ts'
 import { Narration } from './narration.ts'
+import { DemoRegistry } from './registry.ts'
+import { Service } from './service.ts'
 import { tellStory, type Stage } from './story.ts'
-import { chooseVerifier } from './verifier.ts'
 
 const USAGE = 'Usage: npm run demo [-- --keep]\n'
 
 async function setStage(narration: Narration, scope: Scope): Promise<Stage> {
-  return narration.step('A registry, a Notary server, the key holder and the daemon start', async () => {
-    const ca = createTestCa('Countersign demo authority')
-    const registry = await startDockerRegistry(scope)
-    const notary = await startNotaryServer(scope, { ca, keys: 'signer' })
-    const countersign = await Countersign.start(scope, { notary, registry })
+  return narration.step('countersign serve, in an empty folder and without a configuration', async () => {
+    const registry = await DemoRegistry.start(scope)
     const images = new ImageMaker(registry)
     scope.add(() => images.close())
+    narration.command('countersign serve')
+    const service = await Service.start(scope)
+    narration.output(service.told())
     narration.output(
-      [
-        `registry      ${registry.url} (docker-registry)`,
-        `Notary server ${notary.url} (notary-server, notary-signer)`,
-        `key holder    process ${countersign.keyHolder.pid}${countersign.hasTwoUsers ? ', a user of its own' : ''}, no network`,
-        `daemon        process ${countersign.daemon.pid}, ${countersign.url}`,
-      ].join('\n'),
+      service
+        .pids()
+        .map(({ name, pid }) => `${name.padEnd(13)}process ${pid}`)
+        .join('\n'),
     )
-    if (!countersign.hasTwoUsers) narration.output('Both run as your user here; as root the demo gives each its own.')
-    return { countersign, images, verifier: chooseVerifier(scope, notary) }
+    narration.output(`registry     ${registry.url}, a fixture of the demo, in memory`)
+    const stock = stockJudge(scope, service)
+    narration.output(`stock client ${stock?.name ?? 'none on the PATH: the demo’s own client judges alone'}`)
+    return { service, images, client: new OwnClient(service), stock }
   })
 }
 
-async function keepUntilInterrupted(narration: Narration, { countersign }: Stage): Promise<void> {
-  narration.say('\nEverything stays up until Ctrl-C. In another terminal:')
-  for (const [name, value] of Object.entries(countersign.clientEnvironment)) narration.say(`  export ${name}=${value}`)
-  narration.say(`  node ${countersign.program} repo status`)
+async function keepUntilInterrupted(narration: Narration, { service }: Stage, signed: PushedImage): Promise<void> {
+  const { trustServerUrl: url, caFile } = service
+  const folder = `~/.docker/tls/${new URL(url).host}`
+  narration.say('\nEverything stays up until Ctrl-C. In another terminal, a Docker client up to version 28:')
+  narration.say(`  mkdir -p ${folder} && cp ${caFile} ${folder}/ca.crt`)
+  narration.say(`  export DOCKER_CONTENT_TRUST=1 DOCKER_CONTENT_TRUST_SERVER=${url}`)
+  narration.say(`  docker trust inspect --pretty ${signed.gun}`)
+  narration.say(`  docker pull ${signed.reference}`)
+  narration.say('or notary:')
+  narration.say(`  notary --server ${url} --tlscacert ${caFile} list ${signed.gun}`)
+  narration.say('Countersign itself:')
+  for (const [name, value] of Object.entries(service.clientEnvironment)) narration.say(`  export ${name}=${value}`)
+  narration.say(`  node ${service.program} repo status`)
   await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')])
 }
 
 /** @returns the exit status */
-async function main(args: readonly string[]): Promise<number> {
+async function main(args: readonly string[], scope: Scope): Promise<number> {
   if (args.some((argument) => argument !== '--keep')) {
     process.stderr.write(USAGE)
     return 2
   }
-  const missing = missingPeers(['notary-server', 'notary', 'registry'])
-  if (missing !== undefined) {
-    process.stderr.write(`The demo needs ${missing.names.join(', ')}. To install: ${missing.remedy}\n`)
-    return 1
-  }
   const isColoured = process.stdout.isTTY && process.env['NO_COLOR'] === undefined
   const narration = new Narration({ write: (text) => process.stdout.write(text), isColoured })
-  const scope = new Scope()
   const start = performance.now()
   try {
     const stage = await setStage(narration, scope)
-    await tellStory(narration, stage)
+    const signed = await tellStory(narration, stage)
     narration.say(`\nThe whole story took ${((performance.now() - start) / 1000).toFixed(1)} s.`)
-    if (args.includes('--keep')) await keepUntilInterrupted(narration, stage)
+    if (args.includes('--keep')) await keepUntilInterrupted(narration, stage, signed)
     return 0
   } catch (error) {
+    if (isInterrupted) return 130
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`)
     return 1
   } finally {
@@ -72,11 +73,15 @@ async function main(args: readonly string[]): Promise<number> {
   }
 }
 
-// Without --keep an interruption must still stop what was started: it ends the process, and with it (see processes.ts) the others.
+const scope = new Scope()
+let isInterrupted = false
+// An interruption ends the service in order, which makes the story fail; a second one ends the demo at once.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    if (!process.argv.includes('--keep')) process.exit(130)
+  process.on(signal, () => {
+    if (isInterrupted) process.exit(130)
+    isInterrupted = true
+    void scope.close()
   })
 }
 
-process.exitCode = await main(process.argv.slice(2))
+process.exitCode = await main(process.argv.slice(2), scope)
