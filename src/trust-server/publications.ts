@@ -196,7 +196,7 @@ export class Publications {
     try {
       known = await signer.serveState(gun)
     } catch (error) {
-      throw refusalOfKeyHolder(error)
+      throw refusalOfUpdate(error)
     }
     if (known.state === 'deleted') store.delete(gun)
     if (known.state === 'published') {

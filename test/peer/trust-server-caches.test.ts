@@ -1,10 +1,7 @@
 // Readers with a cache from before: the stock notary client and our own verifier, through rotations of keys, refreshed signatures, restarts,
 // and DELETE with a new beginning; at our trust server, and at a real notary-server where it can be brought into the same state.
 import {
-  METADATA_LIMITS,
   parseGun,
-  parseJson,
-  parsePublicKey,
   ROOT,
   RepositoryVerifier,
   SNAPSHOT,
@@ -25,6 +22,7 @@ import { Scope } from '../support/scope.ts'
 import { testKey } from '../support/test-keys.ts'
 import { createTestCa } from '../support/tls.ts'
 import { ServedTrust } from '../support/trust-server/served-trust.ts'
+import { takeServerKey, takeServerKeys } from '../support/trust-server/server-keys.ts'
 import { filesOf, HttpCaller } from '../support/trust-server/server.ts'
 
 const RELEASES = 'targets/releases'
@@ -241,12 +239,12 @@ class Repository {
   }
 
   async takeKeys(): Promise<void> {
-    for (const role of [SNAPSHOT, TIMESTAMP]) await this.#takeKey(role, 'GET')
+    await takeServerKeys(this.server.http, this.builder)
   }
 
   async rotate(role: RoleName): Promise<void> {
     this.builder.nextRoot()
-    await this.#takeKey(role, 'POST')
+    await takeServerKey(this.server.http, this.builder, role, 'POST')
     await this.post(ROOT)
   }
 
@@ -328,12 +326,5 @@ class Repository {
       ...verified.delegations,
     ] as const
     for (const [role, { metadata, sha256 }] of files) this.#highest.set(role, { version: metadata.version, sha256 })
-  }
-
-  async #takeKey(role: RoleName, method: 'GET' | 'POST'): Promise<void> {
-    const path = `/v2/${this.gun}/_trust/tuf/${role}.key`
-    const { body } = await this.server.http.call({ method, path })
-    const publicKey = parsePublicKey(parseJson(body, METADATA_LIMITS))
-    this.builder.role(role).keys = [{ privateKey: testKey(role).privateKey, publicKey }]
   }
 }

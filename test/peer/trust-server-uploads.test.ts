@@ -1,12 +1,12 @@
 // Bodies of updates that no stock client sends, at our trust server and at a real notary-server: the same status and code, but for row D7.
-import { parseJson, METADATA_LIMITS, parsePublicKey, ROOT, SNAPSHOT, TARGETS, TIMESTAMP } from '@countersign/tuf'
+import { ROOT, TARGETS } from '@countersign/tuf'
 import { expect } from 'chai'
 import { startNotaryServer } from '../support/peers/notary-server.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { RepositoryBuilder } from '../support/repository-builder.ts'
 import { Scope } from '../support/scope.ts'
-import { testKey } from '../support/test-keys.ts'
 import { createTestCa } from '../support/tls.ts'
+import { takeServerKeys } from '../support/trust-server/server-keys.ts'
 import { BOUNDARY, filesOf, HttpCaller, startTestTrustServer, type Answer } from '../support/trust-server/server.ts'
 
 const GUN = 'registry.example.com/team/uploads'
@@ -89,12 +89,7 @@ describe('uploads that no client sends', function () {
 
   async function published(http: HttpCaller): Promise<Side> {
     const builder = new RepositoryBuilder(GUN)
-    for (const role of [SNAPSHOT, TIMESTAMP]) {
-      const { body } = await http.get(GUN, `${role}.key`)
-      builder.role(role).keys = [
-        { privateKey: testKey(role).privateKey, publicKey: parsePublicKey(parseJson(body, METADATA_LIMITS)) },
-      ]
-    }
+    await takeServerKeys(http, builder)
     expect((await http.post(GUN, filesOf(builder, ROOT, TARGETS))).status).to.equal(200)
     return { http, builder }
   }

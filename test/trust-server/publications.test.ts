@@ -102,7 +102,7 @@ describe('publications', () => {
     expect(await versionRead(restored, builder)).to.equal(2)
   })
 
-  it('of one version have one winner', async () => {
+  it('of one version have one winner (row D9)', async () => {
     const { server, builder } = await published()
     const answers = await Promise.all(
       Array.from({ length: 16 }, (_, index) => {
@@ -156,7 +156,7 @@ describe('publications', () => {
   })
 
   describe('are signed again', () => {
-    it('in the background days before the timestamp ends', async () => {
+    it('in the background days before the timestamp ends (row D15)', async () => {
       const { server, builder } = await published({ config: testConfig('', "renewal: { every: '1s' }") })
       const { body } = await server.http.get(builder.gun, 'timestamp.json')
       server.clock.now = new Date(NOW.getTime() + 11.5 * DAY_MS)
@@ -174,7 +174,7 @@ describe('publications', () => {
       expect(answers[0]?.body.toString()).to.match(/"version":2\},"signatures"/)
     })
 
-    it('never while the timestamp holds: it is served without the key holder', async () => {
+    it('never while the timestamp holds: it is served without the key holder (row D15)', async () => {
       const { server, builder } = await published({ config: testConfig('', "renewal: { every: '1d' }") })
       server.signer.fails = 'KEY_HOLDER_UNREACHABLE'
       server.clock.now = new Date(NOW.getTime() + 13 * DAY_MS)

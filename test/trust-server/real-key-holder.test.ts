@@ -13,7 +13,7 @@ import { TestKeyHolder } from '../support/key-holder.ts'
 import { NOW, RepositoryBuilder } from '../support/repository-builder.ts'
 import { Scope } from '../support/scope.ts'
 import { testKey } from '../support/test-keys.ts'
-import { filesOf, testConfig, TOKEN } from '../support/trust-server/server.ts'
+import { filesOf, HttpCaller, testConfig, TOKEN } from '../support/trust-server/server.ts'
 
 describe('the trust server and the key holder', () => {
   const scope = new Scope()
@@ -70,9 +70,13 @@ describe('the trust server and the key holder', () => {
     await publish(RELEASES)
   })
 
-  it('gives no key for a repository that nobody allowed', async () => {
-    const gun = RepositoryBuilder.withSigner('countersign', 'registry.example.com/elsewhere').gun
+  it('gives no key for a repository that nobody allowed, and takes no update of it (row D13)', async () => {
+    const other = RepositoryBuilder.withSigner('countersign', 'registry.example.com/elsewhere')
+    const { gun } = other
     await expectCodeAsync('NOTARY_RESPONSE_MALFORMED', () => client.serverKey(gun, TIMESTAMP))
+    const http = new HttpCaller(running.url)
+    expect(await http.get(gun, 'timestamp.key')).to.include({ status: 404, code: 'METADATA_NOT_FOUND' })
+    expect(await http.post(gun, filesOf(other, ROOT, TARGETS))).to.include({ status: 400, code: 'INVALID_GUN' })
   })
 
   it('serves on while the key holder is away, and refuses updates', async () => {

@@ -44,6 +44,7 @@ interface Repository {
 }
 
 const DAY_MS = 86_400_000
+const HOUR_MS = 3_600_000
 const LIFE_MS: Record<ServerRole, number> = { snapshot: 3 * 365 * DAY_MS, timestamp: 14 * DAY_MS }
 
 export class FakeServerSigner implements ServerSigner {
@@ -107,6 +108,9 @@ export class FakeServerSigner implements ServerSigner {
     if (role === 'snapshot' && !repository.isSnapshotOurs) {
       throw new KeyHolderError('SERVER_KEY_MISSING', 'A client holds the key.', { role })
     }
+    const now = this.#now().getTime()
+    const expiresAt = repository[role]?.expiresAt.getTime() ?? 0
+    if (now < expiresAt && now - (expiresAt - LIFE_MS[role]) < HOUR_MS) return this.#pair(gun)
     if (role === 'snapshot') this.#signSnapshot(gun)
     this.#signTimestamp(gun)
     return this.#pair(gun)
