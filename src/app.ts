@@ -5,9 +5,10 @@ import { ExpiryWatch } from './app/expiry-watch.ts'
 import { writeFirstToken } from './app/first-token.ts'
 import { Health } from './app/health.ts'
 import { observe, queueSources } from './app/observation.ts'
-import { connectRegistries, connectTrustServers, readPublicFile } from './app/remotes.ts'
+import { connectRegistries, connectTrustServers } from './app/remotes.ts'
 import { systemClock, systemPause, systemRandom, timeSortedIdentifiers } from './app/system.ts'
 import type { TrustServerProbe } from './app/trust-server-probe.ts'
+import { readPublicFile } from './config/public-file.ts'
 import { readSecretBytes } from './config/secret-file.ts'
 import type { Config } from './config/schema.ts'
 import { grantsPolicy } from './domain/policy.ts'
@@ -111,7 +112,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     settings: config,
     version: programVersion(),
     ...(tls !== undefined && {
-      tls: { cert: Buffer.from(readPublicFile(tls.certFile)), key: readSecretBytes(tls.keyFile) },
+      tls: { cert: readPublicFile(tls.certFile), key: readSecretBytes(tls.keyFile) },
     }),
   })
   const { url } = await server.start()

@@ -1,6 +1,6 @@
 // From the configuration to clients of trust servers and registries. Files are read here, so that a missing one shows at the start.
 import { readFileSync } from 'node:fs'
-import { ConfigError } from '../config/errors.ts'
+import { readPublicFile } from '../config/public-file.ts'
 import { readSecretBytes, readSecretFile } from '../config/secret-file.ts'
 import {
   registrySchema,
@@ -68,8 +68,8 @@ function remoteOptions(config: RemoteConfig, url: string, realms: readonly strin
 
 function tlsOptions({ caFile, clientCertFile, clientKeyFile }: RemoteConfig): RemoteOptions['tls'] {
   return {
-    ...(caFile !== undefined && { caPem: readPublicFile(caFile) }),
-    ...(clientCertFile !== undefined && { clientCertificatePem: readPublicFile(clientCertFile) }),
+    ...(caFile !== undefined && { caPem: readPublicFile(caFile).toString('utf8') }),
+    ...(clientCertFile !== undefined && { clientCertificatePem: readPublicFile(clientCertFile).toString('utf8') }),
     ...(clientKeyFile !== undefined && { clientKeyPem: readSecretBytes(clientKeyFile).toString('utf8') }),
   }
 }
@@ -89,16 +89,5 @@ function credentialSource(config: CredentialsConfig): CredentialSource {
       if (usernameFile !== undefined) readPublicFile(usernameFile)
       return passwordSource(readUsername, readPassword)
     }
-  }
-}
-
-/** A file that is no secret: certificates, user names. @throws ConfigError CONFIG_UNREADABLE */
-export function readPublicFile(path: string): string {
-  try {
-    return readFileSync(path, 'utf8')
-  } catch (cause) {
-    throw new ConfigError('CONFIG_UNREADABLE', `The file ${path}, which the configuration names, cannot be read.`, [], {
-      cause,
-    })
   }
 }

@@ -1,15 +1,8 @@
 // The shape of the daemon's configuration: every setting, its default, its bounds and its description. Pure.
 // Parsed durations are milliseconds, parsed sizes are bytes. Unknown names are refused everywhere.
 import { z } from 'zod'
-import {
-  configPath as path,
-  isLoopback,
-  listenAddress as listen,
-  MAX_SOCKET_PATH,
-  pattern,
-  serverUrl,
-  socketPath,
-} from './fields.ts'
+import { configPath as path, MAX_SOCKET_PATH, pattern, serverUrl, socketPath } from './fields.ts'
+import { checkHttp, httpSettings, tlsSettings } from './http-settings.ts'
 import { duration, size } from './units.ts'
 
 const host = z
@@ -103,35 +96,16 @@ export const registrySchema = z
 
 const http = z
   .strictObject({
-    listen: listen.default('127.0.0.1:8750').meta({ description: 'Address and port. Without tls only this machine.' }),
+    ...httpSettings({ listen: '127.0.0.1:8750', requestTimeout: 30_000, request: 'the request' }),
     tls: z
-      .strictObject({
-        certFile: path.meta({ description: 'Certificate chain (PEM).' }),
-        keyFile: path.meta({ description: 'Private key (PEM, mode 0600).' }),
-      })
+      .strictObject(tlsSettings)
       .optional()
       .meta({ description: 'TLS 1.2 or newer. Needed wherever clients are not on this machine.' }),
-    publicUrl: serverUrl
-      .optional()
-      .meta({ description: 'How clients reach this server; it stands in the OpenAPI document.' }),
-    headersTimeout: duration('1s', '1m').default(10_000).meta({ description: 'Time until the headers have arrived.' }),
-    requestTimeout: duration('1s', '5m').default(30_000).meta({ description: 'Time until the request has arrived.' }),
     maxHeaderSize: size('4KiB', '64KiB')
       .default(16 * 1024)
       .meta({ description: 'Request line and headers together.' }),
-    maxConnections: z.int().min(1).max(100_000).default(1_000).meta({ description: 'Connections at the same time.' }),
-    shutdownTimeout: duration('1s', '5m')
-      .default(20_000)
-      .meta({ description: 'Time for requests at hand when stopping.' }),
   })
-  .refine((o) => o.headersTimeout <= o.requestTimeout, {
-    path: ['headersTimeout'],
-    error: 'must not be longer than requestTimeout',
-  })
-  .refine((o) => o.tls !== undefined || isLoopback(o.listen.slice(0, o.listen.lastIndexOf(':'))), {
-    path: ['listen'],
-    error: 'is reachable from other machines, so it needs http.tls',
-  })
+  .superRefine(checkHttp)
 
 const userId = z.int().min(1).max(4_294_967_294)
 

@@ -3,7 +3,8 @@ import { z } from 'zod'
 import type { Environment } from '../config/environment.ts'
 import { ConfigError } from '../config/errors.ts'
 import { parseSettings, type SettingsKind } from '../config/parse.ts'
-import { configPath, isLoopback, listenAddress, pattern, serverUrl, socketPath } from '../config/fields.ts'
+import { configPath, pattern, serverUrl, socketPath } from '../config/fields.ts'
+import { checkHttp, httpSettings, tlsSettings } from '../config/http-settings.ts'
 import { duration, size } from '../config/units.ts'
 import { ACTIONS } from './caller.ts'
 
@@ -59,37 +60,16 @@ export const trustServerSchema = z
     keyHolderTimeout: duration('1s', '10m').default(60_000).meta({ description: 'Time for one operation of it.' }),
     http: z
       .strictObject({
-        listen: listenAddress
-          .default('127.0.0.1:4443')
-          .meta({ description: 'Address and port. Without tls only this machine.' }),
+        ...httpSettings({ listen: '127.0.0.1:4443', requestTimeout: 60_000, request: 'an upload' }),
         tls: z
           .strictObject({
-            certFile: configPath.meta({ description: 'Certificate chain (PEM).' }),
-            keyFile: configPath.meta({ description: 'Private key (PEM, mode 0600).' }),
+            ...tlsSettings,
             clientCaFile: configPath.optional().meta({ description: 'Authorities (PEM) of client certificates.' }),
           })
           .optional()
           .meta({ description: 'Stock docker speaks to a trust server over https only.' }),
-        publicUrl: serverUrl
-          .transform((url) => url.replace(/\/+$/, ''))
-          .optional()
-          .meta({ description: 'How clients reach this server; named in challenges. Default: as they call it.' }),
-        headersTimeout: duration('1s', '1m')
-          .default(10_000)
-          .meta({ description: 'Time until the headers have arrived.' }),
-        requestTimeout: duration('1s', '10m')
-          .default(60_000)
-          .meta({ description: 'Time until an upload has arrived.' }),
-        shutdownTimeout: duration('1s', '5m')
-          .default(20_000)
-          .meta({ description: 'Time for requests at hand when stopping.' }),
-        maxConnections: z
-          .int()
-          .min(1)
-          .max(100_000)
-          .default(1_000)
-          .meta({ description: 'Connections at the same time.' }),
       })
+      .superRefine(checkHttp)
       .prefault({})
       .meta({ description: 'The protocol over HTTP.' }),
     access: z
@@ -176,12 +156,6 @@ export const trustServerSchema = z
     const fault = (path: string[], message: string) => {
       context.addIssue({ code: 'custom', path, message })
     }
-    const host = http.listen.slice(0, http.listen.lastIndexOf(':'))
-    if (http.tls === undefined && !isLoopback(host)) {
-      fault(['http', 'listen'], 'is reachable from other machines, so it needs http.tls')
-    }
-    if (http.headersTimeout > http.requestTimeout)
-      fault(['http', 'headersTimeout'], 'must not be longer than requestTimeout')
     if (limits.updateBytes > limits.memory) fault(['limits', 'updateBytes'], 'must not be larger than memory')
     if (access.clientCertificates.length > 0 && http.tls?.clientCaFile === undefined) {
       fault(['access', 'clientCertificates'], 'needs http.tls.clientCaFile')

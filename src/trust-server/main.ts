@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { ConfigError } from '../config/errors.ts'
+import { readPublicFile } from '../config/public-file.ts'
 import { readSecretBytes } from '../config/secret-file.ts'
 import { openDatabaseFolder } from '../data-folder.ts'
 import { parsePattern } from '../domain/pattern.ts'
@@ -170,17 +171,6 @@ function listenerSettings({ http }: TrustServerConfig): ListenerSettings {
         ...(tls.clientCaFile !== undefined && { clientCa: readPublicFile(tls.clientCaFile) }),
       },
     }),
-  }
-}
-
-/** @throws ConfigError CONFIG_UNREADABLE */
-function readPublicFile(path: string): Buffer {
-  try {
-    return readFileSync(path)
-  } catch (cause) {
-    throw new ConfigError('CONFIG_UNREADABLE', `The file ${path}, which the configuration names, cannot be read.`, [], {
-      cause,
-    })
   }
 }
 
