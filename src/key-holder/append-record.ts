@@ -1,16 +1,24 @@
 // Records of the daemon. The key holder vouches for when they came, not for what they say.
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
-import { commitForLater, type Answer, type Call, type Holder } from './holder.ts'
+import type { Answer, Call, Holder } from './holder.ts'
+import type { Rates } from './rates.ts'
+import { RecordBatch } from './record-batch.ts'
 
 const RECORDS_SUBJECT = 'records'
 
+export function daemonRecords(rates: Rates, now: () => Date): RecordBatch {
+  return new RecordBatch((count) => {
+    rates.add(RECORDS_SUBJECT, count, now())
+  })
+}
+
 /** See the operation's description in the protocol. @throws KeyHolderError LIMIT_RECORDS, OPERATION_MALFORMED */
-export function appendRecord(
+export async function appendRecord(
   holder: Holder,
   { request, socket }: Call<'append-record'>,
 ): Promise<Answer<'append-record'>> {
   const { recordsPerHour } = holder.limits
-  if (holder.rates.used(RECORDS_SUBJECT, holder.now()) >= recordsPerHour) {
+  if (holder.rates.used(RECORDS_SUBJECT, holder.now()) + holder.daemonRecords.size >= recordsPerHour) {
     throw new KeyHolderError('LIMIT_RECORDS', 'More records within an hour than the limits file allows.', {
       recordsPerHour,
     })
@@ -22,10 +30,5 @@ export function appendRecord(
     record: request.kind,
     facts: request.facts,
   } as const
-  // Nothing else is appended between: all of this is synchronous.
-  const index = holder.log.size
-  commitForLater(holder, [record], () => {
-    holder.rates.add(RECORDS_SUBJECT, 1, holder.now())
-  })
-  return Promise.resolve({ response: { index } })
+  return { response: { index: await holder.daemonRecords.add(holder, record) } }
 }

@@ -6,7 +6,7 @@ import type { KeyObject } from 'node:crypto'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { encodeVerifierKey, signCheckpoint, verifyCheckpoint, type Checkpoint } from './checkpoint.ts'
 import type { StateDatabase } from './database.ts'
-import { writeContentDurably, writeDurably } from './durable-file.ts'
+import { prepareFiles, syncFolderLater, writeContentDurably, writeDurably } from './durable-file.ts'
 import { leafHash, perfectRoot, rootHash, TILE_WIDTH, type Nodes } from './merkle.ts'
 import { encodeBundle, MAX_ENTRY_BYTES, partialFolder, tilePath, tilesOf } from './tiles.ts'
 
@@ -18,6 +18,12 @@ const BUNDLES_CHECKED = 16
 /** Tiles are written, the checkpoint is not: before a signature, or of entries that no signature waits for. */
 export type LogStep = 'tiles-written' | 'later-tiles-written'
 
+interface SignedCheckpoint {
+  readonly checkpoint: Checkpoint
+  readonly note: string
+  readonly bytes: Buffer
+}
+
 export class AuditLog {
   readonly origin: string
   /** The log's public key as verifiers take it. */
@@ -28,7 +34,11 @@ export class AuditLog {
   readonly #step: (step: LogStep) => void
   readonly #onFailure: (error: unknown) => void
   #timer: NodeJS.Timeout | undefined
+  /** Of `publishUpTo`; at most one at a time. */
+  #round: Promise<void> | undefined
   #isFailing = false
+  /** Size up to which superseded partial tiles are gone. */
+  #cleaned = 0
   #published: Checkpoint | undefined
   #note = ''
 
@@ -133,44 +143,106 @@ export class AuditLog {
     this.#publishAs('tiles-written')
   }
 
+  /**
+   * The same up to this size at least, without holding up other operations, and with few waits for the disk. Those who come while
+   * a round is under way share the next one.
+   * @throws KeyHolderError AUDIT_LOG_UNWRITABLE
+   */
+  async publishUpTo(size: number): Promise<void> {
+    while ((this.#published?.size ?? 0) < size) {
+      this.#round ??= this.#publishRound().finally(() => {
+        this.#round = undefined
+      })
+      await this.#round
+    }
+  }
+
   #publishAs(step: LogStep): void {
+    this.#cancelTimer()
+    this.#tried(() => {
+      const { size } = this
+      const from = this.#published?.size ?? 0
+      if (size > from) {
+        // Their names become durable with the checkpoint's, or the next start writes the files again.
+        for (const { path, bytes } of this.#newTiles(size, from)) this.#writeFile(path, bytes, writeContentDurably)
+        this.#step(step)
+        const next = this.#signCheckpoint(size)
+        this.#writeFile('checkpoint', next.bytes)
+        this.#take(next)
+      }
+      this.#removeSuperseded()
+    })
+  }
+
+  /** Contents first, all at once; then the names, the checkpoint's last; then their folder. A crash between leaves as little as above. */
+  async #publishRound(): Promise<void> {
+    this.#cancelTimer()
+    await this.#triedLater(async () => {
+      const { size } = this
+      const next = this.#signCheckpoint(size)
+      const files = [...this.#newTiles(size, this.#published?.size ?? 0), { path: 'checkpoint', bytes: next.bytes }]
+      const prepared = await prepareFiles(files.map(({ path, bytes }) => ({ path: join(this.#folder, path), bytes })))
+      // Somebody who could not wait may have published more meanwhile; a checkpoint never goes back.
+      if (!this.#isNews(next)) {
+        for (const file of prepared) file.discard()
+        return
+      }
+      for (const file of prepared.slice(0, -1)) file.place()
+      this.#step('tiles-written')
+      prepared.at(-1)?.place()
+      await syncFolderLater(this.#folder)
+      if (this.#isNews(next)) this.#take(next)
+    })
+  }
+
+  #isNews({ checkpoint }: SignedCheckpoint): boolean {
+    return checkpoint.size > (this.#published?.size ?? 0)
+  }
+
+  #signCheckpoint(size: number): SignedCheckpoint {
+    const checkpoint = { origin: this.origin, size, rootHash: rootHash(size, this.#edgeNodes(size)) }
+    const note = signCheckpoint(checkpoint, this.#privateKey)
+    return { checkpoint, note, bytes: Buffer.from(note) }
+  }
+
+  #take({ checkpoint, note }: SignedCheckpoint): void {
+    this.#published = checkpoint
+    this.#note = note
+  }
+
+  #cancelTimer(): void {
     clearTimeout(this.#timer)
     this.#timer = undefined
+  }
+
+  #tried(work: () => void): void {
     // Stands unless everything below has succeeded.
     this.#isFailing = true
-    this.#writeFiles(step)
+    try {
+      work()
+    } catch (cause) {
+      throw unwritable(cause)
+    }
     this.#isFailing = false
   }
 
-  #writeFiles(step: LogStep): void {
-    const size = this.size
-    const from = this.#published?.size ?? 0
-    if (size === from) return
+  async #triedLater(work: () => Promise<void>): Promise<void> {
     try {
-      for (const { level, index, width } of tilesOf(size, from)) {
-        const first = index * TILE_WIDTH
-        // Their names become durable with the checkpoint's, or the next start writes the files again.
-        this.#writeFile(tilePath(level, index, width), this.#tile(level, first, width), writeContentDurably)
-        if (level === 0) {
-          this.#writeFile(tilePath('entries', index, width), this.#bundle(first, width), writeContentDurably)
-        }
-      }
-      this.#step(step)
-      const checkpoint = { origin: this.origin, size, rootHash: rootHash(size, this.#edgeNodes(size)) }
-      const note = signCheckpoint(checkpoint, this.#privateKey)
-      this.#writeFile('checkpoint', Buffer.from(note))
-      this.#published = checkpoint
-      this.#note = note
-      this.#removeSuperseded(from, size)
+      await work()
     } catch (cause) {
-      if (cause instanceof KeyHolderError) throw cause
-      throw new KeyHolderError(
-        'AUDIT_LOG_UNWRITABLE',
-        'The audit log cannot be written, so nothing is signed.',
-        {},
-        { cause },
-      )
+      this.#isFailing = true
+      throw unwritable(cause)
     }
+    this.#isFailing = false
+  }
+
+  /** Tiles and bundles that a log of size `from` did not have in this form. */
+  #newTiles(size: number, from: number): { readonly path: string; readonly bytes: Buffer }[] {
+    return tilesOf(size, from).flatMap(({ level, index, width }) => {
+      const first = index * TILE_WIDTH
+      const tile = { path: tilePath(level, index, width), bytes: this.#tile(level, first, width) }
+      return level > 0 ? [tile] : [tile, { path: tilePath('entries', index, width), bytes: this.#bundle(first, width) }]
+    })
   }
 
   /**
@@ -190,8 +262,8 @@ export class AuditLog {
         throw damaged('the checkpoint speaks of other entries', checkpoint.size)
       }
       this.#checkTiles(checkpoint.size)
-      this.#published = checkpoint
-      this.#note = note
+      this.#take({ checkpoint, note, bytes: Buffer.from(note) })
+      this.#cleaned = checkpoint.size
     }
     this.publish()
   }
@@ -271,8 +343,11 @@ export class AuditLog {
   }
 
   /** Partial tiles that the new checkpoint needs no more. A crash between leaves them; they are harmless. */
-  #removeSuperseded(from: number, size: number): void {
-    for (const { level, index, width } of tilesOf(size, from)) {
+  #removeSuperseded(): void {
+    // What a round is about to put in place lies in the same folders; the next time is early enough.
+    if (this.#round !== undefined) return
+    const size = this.#published?.size ?? 0
+    for (const { level, index, width } of tilesOf(size, this.#cleaned)) {
       for (const kind of level === 0 ? ([0, 'entries'] as const) : [level]) {
         const folder = join(this.#folder, partialFolder(kind, index))
         if (!existsSync(folder)) continue
@@ -280,6 +355,7 @@ export class AuditLog {
         else for (const name of readdirSync(folder)) if (name !== String(width)) rmSync(join(folder, name))
       }
     }
+    this.#cleaned = size
   }
 
   #read(path: string): Buffer | undefined {
@@ -295,14 +371,15 @@ export class AuditLog {
     try {
       write(join(this.#folder, path), bytes)
     } catch (cause) {
-      throw new KeyHolderError(
-        'AUDIT_LOG_UNWRITABLE',
-        'The audit log cannot be written, so nothing is signed.',
-        { path },
-        { cause },
-      )
+      throw unwritable(cause, { path })
     }
   }
+}
+
+function unwritable(cause: unknown, facts: { readonly path?: string } = {}): KeyHolderError {
+  if (cause instanceof KeyHolderError) return cause
+  const message = 'The audit log cannot be written, so nothing is signed.'
+  return new KeyHolderError('AUDIT_LOG_UNWRITABLE', message, facts, { cause })
 }
 
 function damaged(what: string, at: number): KeyHolderError {

@@ -5,7 +5,7 @@ import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { recordsOf, verifyBase, type Base } from './base.ts'
 import { parseTargetsRoles, payloadOf, planChange, type PlannedRole } from './change-plan.ts'
 import { checkLocks, checkRates, checkTags, countRates, rememberTags } from './change-rules.ts'
-import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
+import { commitToSign, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
 import { chunkRecord } from './record-chunks.ts'
 import { recordPublication, repeatedAnswer, signedAnswer } from './recorded-publication.ts'
@@ -44,7 +44,7 @@ export async function changeTargets(
   // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns
   //    these versions unless the same request comes again; nothing has been signed. A crash between 4 and 5 leaves a log that the
   //    next start publishes.
-  commit(holder, recordsOfChange(request, gun, base, planned), () => {
+  const recorded = await commitToSign(holder, recordsOfChange(request, gun, base, planned), () => {
     recordPublication(holder, name, { base, roles, payloads, reason: request.changes })
     rememberTags(holder, base.repository, changes)
     countRates(holder, gun, planned.length, changes.length)
@@ -52,10 +52,13 @@ export async function changeTargets(
 
   // 6. Sign, and hold the result against what was declared; 7. store the files. A crash before 7 leaves payloads that the
   //    same request signs again, with other signature bytes that nobody has seen; after it, files that it is given again.
-  const files = await signPayloads(holder, payloads, ({ role, bytes }) => {
-    const verified = verifyNextVersion(base.repository, role, bytes, changes)
-    // It comes back with the next observation, and as the next base.
-    holder.cache.add(role, verified)
+  const files = await signPayloads(holder, payloads, {
+    recorded,
+    verify: ({ role, bytes }) => {
+      const verified = verifyNextVersion(base.repository, role, bytes, changes)
+      // It comes back with the next observation, and as the next base.
+      holder.cache.add(role, verified)
+    },
   })
   return signedAnswer(files)
 }

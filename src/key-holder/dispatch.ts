@@ -125,6 +125,7 @@ export class Dispatcher {
     checkAttachments(parsed.data, attachments)
     const handler = HANDLERS[name] as Handler<OperationName>
     const call = { socket, request: parsed.data, attachments } as Call<OperationName>
+    if (name === 'append-record') return this.#queue.beside(() => handler(this.#holder, call))
     const lane = `${SERVING.has(name) ? 'served ' : ''}${gunIn(parsed.data) ?? ''}`
     return this.#queue.run(lane, () => handler(this.#holder, call))
   }

@@ -2,6 +2,7 @@
 
 export class GunQueue {
   readonly #tails = new Map<string, Promise<void>>()
+  readonly #beside = new Set<Promise<unknown>>()
 
   run<T>(gun: string, work: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(gun) ?? Promise.resolve()
@@ -17,8 +18,21 @@ export class GunQueue {
     return result
   }
 
+  /** For work that waits for nothing and that nothing waits for. */
+  beside<T>(work: () => Promise<T>): Promise<T> {
+    const result = work()
+    this.#beside.add(result)
+    const ended = (): void => {
+      this.#beside.delete(result)
+    }
+    result.then(ended, ended)
+    return result
+  }
+
   /** Resolves when nothing is under way. */
   async idle(): Promise<void> {
-    while (this.#tails.size > 0) await Promise.all(this.#tails.values())
+    while (this.#tails.size + this.#beside.size > 0) {
+      await Promise.allSettled([...this.#tails.values(), ...this.#beside])
+    }
   }
 }

@@ -15,6 +15,7 @@ import type { KeyTable } from './key-table.ts'
 import type { Limits } from './limits.ts'
 import type { PayloadTable } from './payloads.ts'
 import type { Rates } from './rates.ts'
+import type { RecordBatch } from './record-batch.ts'
 import type { RepositoryTable } from './repositories.ts'
 import type { ServedTable } from './served-repositories.ts'
 import type { ServerKeyTable } from './server-key-table.ts'
@@ -33,6 +34,7 @@ export interface Holder {
   readonly serverKeys: ServerKeyTable
   readonly rates: Rates
   readonly log: AuditLog
+  readonly daemonRecords: RecordBatch
   readonly custodian: FileCustodian
   readonly limits: Limits
   /** Parsed metadata by content: spares work, and decides nothing. Empty after a start. */
@@ -76,6 +78,23 @@ export function commit<T>(holder: Holder, records: readonly AuditRecord[], chang
   holder.log.publish()
   holder.step('log-published')
   return result
+}
+
+/**
+ * The same for a change that is signed next, without holding up other operations while the log is written.
+ * @returns a size of the log that has the records
+ * @throws as `commit`
+ */
+export async function commitToSign(
+  holder: Holder,
+  records: readonly AuditRecord[],
+  change: () => void,
+): Promise<number> {
+  commitUnpublished(holder, records, change)
+  const { size } = holder.log
+  await holder.log.publishUpTo(size)
+  holder.step('log-published')
+  return size
 }
 
 /**

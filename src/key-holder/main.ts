@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CodedError, FileCache } from '@countersign/tuf'
+import { daemonRecords } from './append-record.ts'
 import { AuditLog } from './audit-log.ts'
 import type { KeyHolderConfig } from './config.ts'
 import { BufferBudget, CONNECTION_LIMITS, type ConnectionLimits } from './connection.ts'
@@ -85,6 +86,7 @@ export async function startKeyHolder(
     })
     log.open()
     const now = options.now ?? (() => new Date())
+    const rates = new Rates(database)
     const holder: Holder = {
       database,
       repositories: new RepositoryTable(database),
@@ -93,8 +95,9 @@ export async function startKeyHolder(
       payloads: new PayloadTable(database),
       served: new ServedTable(database),
       serverKeys: new ServerKeyTable(database),
-      rates: new Rates(database),
+      rates,
       log,
+      daemonRecords: daemonRecords(rates, now),
       custodian,
       limits,
       cache: new FileCache(FILE_CACHE_BYTES),

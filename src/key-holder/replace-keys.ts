@@ -71,12 +71,14 @@ export async function replaceKeys(
   // 6. Sign, and hold all files together against what was declared; 7. store them. A crash before 7 leaves payloads that the same
   //    request signs again; after it, files that it is given again.
   const made = new Map<RoleName, Uint8Array>()
-  const files = await signPayloads(holder, payloads, ({ role, bytes }) => {
-    made.set(role, bytes)
-    if (made.size < payloads.length) return
-    for (const [verifiedRole, file] of verifyKeyReplacement(base.repository, made, replacements)) {
-      holder.cache.add(verifiedRole, file)
-    }
+  const files = await signPayloads(holder, payloads, {
+    verify: ({ role, bytes }) => {
+      made.set(role, bytes)
+      if (made.size < payloads.length) return
+      for (const [verifiedRole, file] of verifyKeyReplacement(base.repository, made, replacements)) {
+        holder.cache.add(verifiedRole, file)
+      }
+    },
   })
   return signedAnswer(files)
 }

@@ -118,8 +118,11 @@ async function signOne(
   const verify = ({ bytes }: SignedFile): void => {
     verifyThreshold(role === SNAPSHOT ? parseSnapshot(bytes) : parseTimestamp(bytes), baseRoleKeys(root, role))
   }
-  const [file] = await signPayloads(holder, [payload], verify, (files) => {
-    files.forEach(alongside)
+  const [file] = await signPayloads(holder, [payload], {
+    verify,
+    alongside: (files) => {
+      files.forEach(alongside)
+    },
   })
   if (file === undefined) throw internal('A signed file was lost.')
   return file.bytes

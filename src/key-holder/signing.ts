@@ -15,21 +15,25 @@ export interface SignedFile {
 /**
  * Files of recorded payloads: stored ones as they are, so that a lost answer gets the same bytes again; others are signed and
  * stored. A crash before the files are stored leaves recorded payloads that the same request signs again; no signature has left.
- * @param verify a last look at each file before it is stored and given out
- * @param alongside what becomes durable together with the files; not called where they were stored before
+ * @param o.recorded a size of the log that has the record of these payloads; by default all that is committed
+ * @param o.verify a last look at each file before it is stored and given out
+ * @param o.alongside what becomes durable together with the files; not called where they were stored before
  * @throws KeyHolderError KEY_NOT_FOUND, KEY_FILE_DAMAGED, AUDIT_LOG_UNWRITABLE, STATE_UNWRITABLE
  */
 export async function signPayloads(
   holder: Holder,
   payloads: readonly Payload[],
-  verify: (file: SignedFile) => void = () => undefined,
-  alongside: (files: readonly SignedFile[]) => void = () => undefined,
+  o: {
+    readonly recorded?: number
+    readonly verify?: (file: SignedFile) => void
+    readonly alongside?: (files: readonly SignedFile[]) => void
+  } = {},
 ): Promise<SignedFile[]> {
-  // After a failure or crash behind the commit the log may still lack the record; without it nothing is signed.
-  holder.log.publish()
+  // The record is in the log's files, flushed, or nothing is signed: here, and after a failure or crash behind the commit.
+  await holder.log.publishUpTo(o.recorded ?? holder.log.size)
   const files: SignedFile[] = []
   for (const payload of payloads) files.push(await fileOf(holder, payload))
-  for (const file of files) verify(file)
+  for (const file of files) o.verify?.(file)
   holder.step('signed')
   const missing = payloads.filter(({ file }) => file === undefined)
   if (missing.length > 0) {
@@ -40,7 +44,7 @@ export async function signPayloads(
         holder.payloads.complete(payload, file.bytes, file.sha256)
         holder.versions.raiseSigned(payload.gun, payload.role, file)
       }
-      alongside(files)
+      o.alongside?.(files)
     })
   }
   holder.step('stored')
