@@ -1,6 +1,7 @@
 // What the domain needs remembered. Calls are synchronous: each is one durable transaction, and nothing runs in between.
 // Every method may throw StoreError, which means that nothing was written.
 import type { Gun } from '@countersign/tuf'
+import type { DomainError } from './errors.ts'
 import type { Grant } from './principal.ts'
 import type { Publication } from './publication.ts'
 import type { Repository } from './repository.ts'
@@ -44,12 +45,20 @@ export interface RequestQuery {
   readonly isVisible: (request: SigningRequest) => boolean
 }
 
+/** What `create` answers or throws. */
+export type CreationOutcome =
+  { readonly request: SigningRequest; readonly isRepeated: boolean } | { readonly refusal: DomainError }
+
 export interface RequestStore {
   /**
    * Stores a new request, or answers with the one that the same key stored before.
    * @throws DomainError IDEMPOTENCY_KEY_REUSED (same key, other body), RECORD_EXISTS
    */
   create(request: SigningRequest, idempotency?: IdempotencyKey): { request: SigningRequest; isRepeated: boolean }
+  /** As `create` for each, in one transaction: each outcome stands for itself, and none is told before all are durable. */
+  createAll(
+    submissions: readonly (readonly [request: SigningRequest, idempotency: IdempotencyKey | undefined])[],
+  ): readonly CreationOutcome[]
   /** The request that this key stored before. @throws DomainError IDEMPOTENCY_KEY_REUSED */
   findRepeated(idempotency: IdempotencyKey): SigningRequest | undefined
   find(id: string): SigningRequest | undefined
@@ -60,13 +69,11 @@ export interface RequestStore {
   /** The role versions that the repository's newest published images were proven with: a memory of what was once current. */
   proven(gun: Gun): readonly RoleVersion[]
   /**
-   * Moves images, and in the same transaction stores a publication or its signed files.
+   * Moves images, and in the same transaction stores a publication or its signed files, or drops the files of one that has ended.
    * @throws DomainError RECORD_CHANGED where a revision is not the one that was read (then nothing is written)
    */
-  save(updates: readonly ImageUpdate[], publication?: Publication): void
+  save(updates: readonly ImageUpdate[], publication?: Publication, forgetFilesOf?: string): void
   publication(id: string): Publication | undefined
-  /** Drops the signed bytes of a publication that has ended. */
-  forgetFiles(publication: string): void
 }
 
 export interface RepositoryStore {

@@ -1,16 +1,8 @@
 // Records of the daemon. The key holder vouches for when they came, not for what they say.
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
-import type { Answer, Call, Holder } from './holder.ts'
-import type { Rates } from './rates.ts'
-import { RecordBatch } from './record-batch.ts'
+import { commitForLater, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 
 const RECORDS_SUBJECT = 'records'
-
-export function daemonRecords(rates: Rates, now: () => Date): RecordBatch {
-  return new RecordBatch((count) => {
-    rates.add(RECORDS_SUBJECT, count, now())
-  })
-}
 
 /** See the operation's description in the protocol. @throws KeyHolderError LIMIT_RECORDS, OPERATION_MALFORMED */
 export async function appendRecord(
@@ -30,5 +22,15 @@ export async function appendRecord(
     record: request.kind,
     facts: request.facts,
   } as const
-  return { response: { index: await holder.daemonRecords.add(holder, record) } }
+  const index = await holder.daemonRecords.add(record, (records) => commitRecords(holder, records))
+  return { response: { index } }
+}
+
+function commitRecords(holder: Holder, records: readonly AuditRecord[]): number {
+  // Nothing else is appended between: all of this is synchronous.
+  const first = holder.log.size
+  commitForLater(holder, records, () => {
+    holder.rates.add(RECORDS_SUBJECT, records.length, holder.now())
+  })
+  return first
 }

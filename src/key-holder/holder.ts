@@ -34,7 +34,7 @@ export interface Holder {
   readonly serverKeys: ServerKeyTable
   readonly rates: Rates
   readonly log: AuditLog
-  readonly daemonRecords: RecordBatch
+  readonly daemonRecords: RecordBatch<AuditRecord>
   readonly custodian: FileCustodian
   readonly limits: Limits
   /** Parsed metadata by content: spares work, and decides nothing. Empty after a start. */

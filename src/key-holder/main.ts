@@ -2,7 +2,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CodedError, FileCache } from '@countersign/tuf'
-import { daemonRecords } from './append-record.ts'
 import { AuditLog } from './audit-log.ts'
 import type { KeyHolderConfig } from './config.ts'
 import { BufferBudget, CONNECTION_LIMITS, type ConnectionLimits } from './connection.ts'
@@ -16,6 +15,7 @@ import { KeyTable } from './key-table.ts'
 import { readLimits } from './limits.ts'
 import { PayloadTable } from './payloads.ts'
 import { Rates } from './rates.ts'
+import { RecordBatch } from './record-batch.ts'
 import { Refusals } from './refusals.ts'
 import { RepositoryTable } from './repositories.ts'
 import { ServedTable } from './served-repositories.ts'
@@ -86,7 +86,6 @@ export async function startKeyHolder(
     })
     log.open()
     const now = options.now ?? (() => new Date())
-    const rates = new Rates(database)
     const holder: Holder = {
       database,
       repositories: new RepositoryTable(database),
@@ -95,9 +94,9 @@ export async function startKeyHolder(
       payloads: new PayloadTable(database),
       served: new ServedTable(database),
       serverKeys: new ServerKeyTable(database),
-      rates,
+      rates: new Rates(database),
       log,
-      daemonRecords: daemonRecords(rates, now),
+      daemonRecords: new RecordBatch(),
       custodian,
       limits,
       cache: new FileCache(FILE_CACHE_BYTES),

@@ -1,57 +1,47 @@
 // Records of the daemon that came in one turn of the event loop: they become durable together, and each waits for that.
 import { CodedError } from '@countersign/tuf'
-import { commitForLater, type AuditRecord, type Holder } from './holder.ts'
 
-interface Waiting {
-  readonly record: AuditRecord
+interface Waiting<T> {
+  readonly record: T
   readonly taken: (index: number) => void
   readonly refused: (error: unknown) => void
 }
 
-export class RecordBatch {
-  readonly #onCommit: (records: number) => void
-  #waiting: Waiting[] = []
+/** Commits all of them or throws; the place of the first one in the log. */
+type Commit<T> = (records: readonly T[]) => number
 
-  /** @param onCommit called inside the transaction, with the number of records */
-  constructor(onCommit: (records: number) => void) {
-    this.#onCommit = onCommit
-  }
+export class RecordBatch<T> {
+  #waiting: Waiting<T>[] = []
 
   /** Records that wait for the commit. */
   get size(): number {
     return this.#waiting.length
   }
 
-  /** Resolves with the record's place in the log when it is durable. @throws as `commitForLater` */
-  add(holder: Holder, record: AuditRecord): Promise<number> {
+  /** Resolves with the record's place in the log when it is durable. @throws what `commit` throws */
+  add(record: T, commit: Commit<T>): Promise<number> {
     if (this.#waiting.length === 0) {
       setImmediate(() => {
         const batch = this.#waiting
         this.#waiting = []
-        this.#commit(holder, batch)
+        settle(batch, commit)
       })
     }
     return new Promise((taken, refused) => this.#waiting.push({ record, taken, refused }))
   }
+}
 
-  /** A crash before the commit leaves none of them, after it all; nobody was answered before. */
-  #commit(holder: Holder, batch: readonly Waiting[]): void {
-    // Nothing else is appended between: all of this is synchronous.
-    const first = holder.log.size
-    const records = batch.map(({ record }) => record)
-    try {
-      commitForLater(holder, records, () => {
-        this.#onCommit(batch.length)
-      })
-    } catch (error) {
-      // One that is too large was found before anything was committed, and does not take the others with it.
-      const isOneOfMany = batch.length > 1 && error instanceof CodedError && error.code === 'OPERATION_MALFORMED'
-      for (const one of batch) {
-        if (isOneOfMany) this.#commit(holder, [one])
-        else one.refused(error)
-      }
-      return
-    }
+/** A crash before the commit leaves none of them, after it all; nobody was answered before. */
+function settle<T>(batch: readonly Waiting<T>[], commit: Commit<T>): void {
+  try {
+    const first = commit(batch.map(({ record }) => record))
     for (const [position, { taken }] of batch.entries()) taken(first + position)
+  } catch (error) {
+    // One that is too large was found before anything was committed, and does not take the others with it.
+    const isOneOfMany = batch.length > 1 && error instanceof CodedError && error.code === 'OPERATION_MALFORMED'
+    for (const one of batch) {
+      if (isOneOfMany) settle([one], commit)
+      else one.refused(error)
+    }
   }
 }

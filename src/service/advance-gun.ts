@@ -106,7 +106,7 @@ export class GunWorker {
       .unfinished(gun)
       .filter((image) => names.has(nameOf(image)) && image.record.status !== 'publishing')
     if (unsent.length === 0) return 'later'
-    this.#images.move(unsent, { type: 'failed', error: failureOf(error) })
+    this.#images.move(unsent, [{ type: 'failed', error: failureOf(error) }])
     return 'ended'
   }
 
@@ -124,13 +124,11 @@ export class GunWorker {
       return record.conflicts >= settings.attempts && now - record.contendedSince.getTime() >= settings.contentionMs
     })
     if (worn.length > 0) {
-      this.#images.move(worn, {
-        type: 'failed',
-        error: {
-          code: 'PUBLICATION_CONFLICT',
-          detail: `Given up ${Math.max(...worn.map(conflictsOf))} times: others changed the repository, or a crash interrupted. Nothing was published; ask again.`,
-        },
-      })
+      const error = {
+        code: 'PUBLICATION_CONFLICT',
+        detail: `Given up ${Math.max(...worn.map(conflictsOf))} times: others changed the repository, or a crash interrupted. Nothing was published; ask again.`,
+      }
+      this.#images.move(worn, [{ type: 'failed', error }])
     }
     return images.filter((image) => !worn.includes(image))
   }

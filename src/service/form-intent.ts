@@ -131,7 +131,7 @@ export class IntentFormer {
       const roles = rolesToSign(trusted, custody, repository.signer, tag)
       return { image, change: { kind: 'put', name: tag, sha256, length }, roles }
     } catch (error) {
-      this.#progress.move([image], { type: 'failed', error: failureOf(error) })
+      this.#progress.move([image], [{ type: 'failed', error: failureOf(error) }])
       return undefined
     }
   }
@@ -141,7 +141,7 @@ export class IntentFormer {
     const keys = stagedKeys(custody).map(({ from, to }) => ({ from, to }))
     const roles = rolesToRotate(base, keys)
     if (!isRotated(base, keys)) return { image, keys, roles }
-    this.#progress.move([image], { type: 'found-unchanged', roles: roleVersions(base, roles) })
+    this.#progress.move([image], [{ type: 'found-unchanged', roles: roleVersions(base, roles) }])
     return undefined
   }
 
@@ -151,7 +151,7 @@ export class IntentFormer {
     const now = this.#dependencies.clock.now().getTime()
     const isPatient = ({ record }: PendingImage): boolean => now - record.at.getTime() < patienceMs
     const failing = isOutage(error) ? images.filter((image) => !isPatient(image)) : images
-    if (failing.length > 0) this.#progress.move(failing, { type: 'failed', error: failureOf(error) })
+    if (failing.length > 0) this.#progress.move(failing, [{ type: 'failed', error: failureOf(error) }])
     this.#progress.wait(
       images.filter((image) => !failing.includes(image)),
       error,
@@ -201,10 +201,10 @@ export class IntentFormer {
     try {
       if (roles.some((role) => changesTargets(base, role, [change]))) return false
     } catch (error) {
-      this.#progress.move([image], { type: 'failed', error: failureOf(error) })
+      this.#progress.move([image], [{ type: 'failed', error: failureOf(error) }])
       return true
     }
-    this.#progress.move([image], { type: 'found-unchanged', roles: roleVersions(base, roles) })
+    this.#progress.move([image], [{ type: 'found-unchanged', roles: roleVersions(base, roles) }])
     return true
   }
 
@@ -228,8 +228,8 @@ export class IntentFormer {
     }
     const images = this.#progress.move(
       candidates.map(({ image }) => image),
-      { type: 'intent-saved', publication: publication.id },
-      publication,
+      [{ type: 'intent-saved', publication: publication.id }],
+      { publication },
     )
     return { publication, images, base }
   }

@@ -2,9 +2,16 @@
 import { failureOf } from '../domain/port-faults.ts'
 import type { ImageUpdate, PendingImage } from '../domain/ports.ts'
 import type { Publication } from '../domain/publication.ts'
-import { advance, type RequestEvent } from '../domain/signing-request.ts'
+import { advance, type ImageRecord, type ImageStatus, type RequestEvent } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { Progress } from './progress.ts'
+
+/** What is stored in the same transaction. */
+export interface Alongside {
+  readonly publication?: Publication
+  /** The publication whose signed bytes nobody will ask for any more. */
+  readonly forgetFilesOf?: string
+}
 
 export class ImageProgress {
   readonly #dependencies
@@ -21,35 +28,43 @@ export class ImageProgress {
   }
 
   /**
-   * Applies one event to all images in one transaction, together with the publication where one is given.
+   * Applies events to all images, one after the other, in one transaction, together with what is said of their publication.
    * A crash before the transaction leaves every image as it was, a crash after it leaves all of them moved.
    * @throws DomainError RECORD_CHANGED, TRANSITION_INVALID; StoreError. Then nothing was moved.
    */
-  move(images: readonly PendingImage[], event: RequestEvent, publication?: Publication): readonly PendingImage[] {
+  move(images: readonly PendingImage[], events: readonly RequestEvent[], o: Alongside = {}): readonly PendingImage[] {
     const at = this.#dependencies.clock.now()
-    const moved = images.map((image) => ({
-      ...image,
-      record: advance(image.record, event, at),
-      revision: image.revision + 1,
+    const walks = images.map((image) => {
+      const records = [image.record]
+      for (const event of events) records.push(advance(records.at(-1) ?? image.record, event, at))
+      return {
+        image,
+        records,
+        moved: { ...image, record: records.at(-1) ?? image.record, revision: image.revision + 1 },
+      }
+    })
+    const updates = walks.map(({ image, moved }): ImageUpdate => ({
+      request: image.request,
+      position: image.position,
+      revision: image.revision,
+      record: moved.record,
     }))
-    const updates = moved.map(({ request, position, revision, record }): ImageUpdate => ({
+    this.#dependencies.requests.save(updates, o.publication, o.forgetFilesOf)
+    for (const { image, records } of walks) {
+      for (const [index, record] of records.slice(1).entries()) this.#tell(image, records[index]?.status, record)
+    }
+    return walks.map(({ moved }) => moved)
+  }
+
+  #tell({ request, position, kind }: PendingImage, from: ImageStatus | undefined, record: ImageRecord): void {
+    this.#progress.requestChanged({
       request,
       position,
-      revision: revision - 1,
-      record,
-    }))
-    this.#dependencies.requests.save(updates, publication)
-    for (const [index, { request, position, kind, record }] of moved.entries()) {
-      this.#progress.requestChanged({
-        request,
-        position,
-        kind,
-        gun: record.subject.gun,
-        from: images[index]?.record.status,
-        to: record.status,
-        ...(record.status === 'failed' ? { code: record.error.code } : {}),
-      })
-    }
-    return moved
+      kind,
+      gun: record.subject.gun,
+      from,
+      to: record.status,
+      ...(record.status === 'failed' ? { code: record.error.code } : {}),
+    })
   }
 }

@@ -7,6 +7,7 @@ import type { GunWorker } from './advance-gun.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { Progress } from './progress.ts'
 import type { RequestService, Submission } from './services.ts'
+import { SubmissionBatch } from './submission-batch.ts'
 import { submit, type Submitted } from './submit.ts'
 import { submitRotation } from './submit-rotation.ts'
 
@@ -17,15 +18,17 @@ export class Requests implements RequestService {
   readonly #dependencies: ServiceDependencies
   readonly #progress: Progress
   readonly #worker: GunWorker
+  readonly #batch: SubmissionBatch
 
   constructor(dependencies: ServiceDependencies, progress: Progress, worker: GunWorker) {
     this.#dependencies = dependencies
     this.#progress = progress
     this.#worker = worker
+    this.#batch = new SubmissionBatch(dependencies.requests)
   }
 
   async submit(principal: Principal, submission: Submission): Promise<Submitted> {
-    return this.#accept(await submit(this.#dependencies, principal, submission))
+    return this.#accept(await submit(this.#dependencies, this.#batch, principal, submission))
   }
 
   async rotate(principal: Principal, gun: Gun, origin?: string): Promise<Submitted> {

@@ -1,4 +1,4 @@
-// Steps 5 to 11 of a publication: have it signed, check the signed bytes, save, send, read back, save the proof. The one place
+// Steps 5 to 10 of a publication: have it signed, check the signed bytes, save, send, read back, save the proof. The one place
 // that calls KeyHolder.changeTargets and TrustPublisher.publish for tags. At each step stands what a crash around it leaves; the
 // steps are named in steps.ts.
 import {
@@ -77,11 +77,13 @@ export class PublicationSteps {
     } catch (error) {
       return this.#notSigned(publication, images, error)
     }
-    // 7. Save the bytes. A crash before leaves the intent, as at 5; after it, bytes that were never sent: the next start sends them
-    //    if the base still stands, and else gives them up.
-    const withBytes = this.#images.move(images, { type: 'signed' }, { ...publication, files })
+    // 7. Save the bytes, and that they are about to be sent. A crash before leaves the intent, as at 5; from here on a crash leaves a
+    //    question that only the trust server can answer, and the next start asks it first (9): it sends the bytes if they are not
+    //    there and the base still stands, and gives them up where it has moved.
+    const whole = { ...publication, files }
+    const sending = this.#images.move(images, [{ type: 'signed' }, { type: 'sending' }], { publication: whole })
     this.#passed('bytes-saved')
-    return this.#send({ ...publication, files }, withBytes)
+    return this.#deliver(whole, sending, { isSent: false })
   }
 
   /** Takes up a publication that an earlier run left. */
@@ -91,14 +93,9 @@ export class PublicationSteps {
     if (publication === undefined || publication.files.length === 0 || status === 'intended') {
       return this.#giveUp(id, publication, images, 'PUBLICATION_INTERRUPTED')
     }
-    if (status === 'publishing') return this.#deliver(publication, images, { isSent: true })
-    // Signed and not sent: only a base that has not moved may be built upon.
-    const sight = await this.#look(publication)
-    if (sight.seen === 'nothing') return this.#wait(images, sight.error)
-    if (sight.seen === 'broken') return this.#fail(publication, images, sight.error)
-    return sight.seen === 'moved'
-      ? this.#giveUp(id, publication, images, 'PUBLICATION_CONFLICT')
-      : this.#send(publication, images)
+    // Earlier versions saved bytes and the intention to send them one after the other.
+    const sending = status === 'signed' ? this.#images.move(images, [{ type: 'sending' }]) : images
+    return this.#deliver(publication, sending, { isSent: true })
   }
 
   #passed(step: PublicationStep): void {
@@ -127,18 +124,10 @@ export class PublicationSteps {
     // The intent stands until the key holder can be asked again; then a new one is formed.
     if (isOutage(error)) return this.#wait(images, error)
     if (images.length > 1 && isFault('changeRefusal', error)) {
-      this.#images.move(images, { type: 'conflict' })
+      this.#images.move(images, [{ type: 'conflict' }])
       return 'split'
     }
     return this.#fail(publication, images, failureOf(error))
-  }
-
-  async #send(publication: Publication, images: readonly PendingImage[]): Promise<Outcome> {
-    // 8. Save that it is about to be sent. A crash before leaves bytes that were never sent; from here on a crash leaves a question
-    //    that only the trust server can answer, and the next start asks it first (10).
-    const sending = this.#images.move(images, { type: 'sending' })
-    this.#passed('sending-saved')
-    return this.#deliver(publication, sending, { isSent: false })
   }
 
   async #deliver(publication: Publication, images: readonly PendingImage[], o: { isSent: boolean }): Promise<Outcome> {
@@ -147,7 +136,7 @@ export class PublicationSteps {
       let refusal: unknown
       if (!isSent) {
         try {
-          // 9. Publish all roles in one update. A crash before leaves the server with the base, and the same bytes are sent again; a
+          // 8. Publish all roles in one update. A crash before leaves the server with the base, and the same bytes are sent again; a
           //    crash after it leaves ours there, heard of or not, and reading back finds it.
           await this.#dependencies.publisher.publish(publication.gun, filesOf(publication))
           this.#passed('published')
@@ -156,7 +145,7 @@ export class PublicationSteps {
           refusal = error
         }
       }
-      // 10. Read back and verify, whatever the answer was: a lost answer may have been a yes, and a "conflict" our own echo. A crash
+      // 9. Read back and verify, whatever the answer was: a lost answer may have been a yes, and a "conflict" our own echo. A crash
       //     before or after leaves `publishing`; the next start reads back again.
       const sight = await this.#look(publication)
       this.#passed('read-back')
@@ -183,9 +172,9 @@ export class PublicationSteps {
   }
 
   #prove(publication: Publication, images: readonly PendingImage[], roles: readonly RoleVersion[]): Outcome {
-    // 11. Save the proof. A crash before leaves `publishing`: the next start reads back again and comes here. A crash after it leaves
-    //     the end; only the line of the log is missing, and the bytes stay in the database.
-    this.#images.move(images, { type: 'proven', roles })
+    // 10. Save the proof, and forget the bytes. A crash before leaves `publishing`: the next start reads back again and comes here.
+    //     A crash after it leaves the end; only the line of the log is missing.
+    this.#images.move(images, [{ type: 'proven', roles }], { forgetFilesOf: publication.id })
     this.#passed('proof-saved')
     this.#finished(publication, 'published')
     return 'ended'
@@ -222,8 +211,7 @@ export class PublicationSteps {
 
   #giveUp(id: string, publication: Publication | undefined, images: readonly PendingImage[], code: string): Outcome {
     const attempt = 1 + Math.max(0, ...images.map(({ record }) => ('conflicts' in record ? record.conflicts : 0)))
-    this.#images.move(images, { type: 'conflict' })
-    this.#dependencies.requests.forgetFiles(id)
+    this.#images.move(images, [{ type: 'conflict' }], { forgetFilesOf: id })
     if (publication !== undefined) {
       this.#progress.publicationConflict({ gun: publication.gun, attempt, code })
       this.#finished(publication, 'conflict', code)
@@ -232,14 +220,13 @@ export class PublicationSteps {
   }
 
   #fail(publication: Publication, images: readonly PendingImage[], error: Failure): Outcome {
-    this.#images.move(images, { type: 'failed', error })
+    this.#images.move(images, [{ type: 'failed', error }], { forgetFilesOf: publication.id })
     this.#finished(publication, 'failed', error.code)
     return 'ended'
   }
 
   #finished(publication: Publication, outcome: 'published' | 'failed' | 'conflict', code?: string): void {
     const { id, gun, kind, changes, createdAt } = publication
-    if (outcome !== 'conflict') this.#dependencies.requests.forgetFiles(id)
     this.#progress.publicationFinished({
       publication: id,
       gun,

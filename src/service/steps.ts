@@ -9,10 +9,9 @@ export const PUBLICATION_STEPS = [
   'signed', // 5
   'bytes-checked', // 6
   'bytes-saved', // 7
-  'sending-saved', // 8
-  'published', // 9
-  'read-back', // 10
-  'proof-saved', // 11
+  'published', // 8
+  'read-back', // 9
+  'proof-saved', // 10
 ] as const
 
 /** Passed when the step of that name is done. */

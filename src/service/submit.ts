@@ -22,6 +22,7 @@ import {
 } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { Submission } from './services.ts'
+import type { SubmissionBatch } from './submission-batch.ts'
 
 export interface Submitted {
   readonly request: SigningRequest
@@ -37,6 +38,7 @@ const MAX_ORIGIN = 1000
 /** @throws DomainError, RegistryError, KeyHolderError, StoreError; then nothing is stored */
 export async function submit(
   dependencies: ServiceDependencies,
+  batch: SubmissionBatch,
   principal: Principal,
   submission: Submission,
 ): Promise<Submitted> {
@@ -52,7 +54,7 @@ export async function submit(
   const request = decided(dependencies, principal, submission, subjects)
   // Record before act. A crash after this line leaves a record of a request that nobody was told of.
   await recordSubmission(dependencies, request)
-  return dependencies.requests.create(request, idempotency)
+  return batch.create(request, idempotency)
 }
 
 function checkFields({ images, description, policy, idempotencyKey, origin }: Submission, maxImages: number): void {

@@ -2,6 +2,7 @@
 import { parseGun, parseRoleName } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import type {
+  CreationOutcome,
   IdempotencyKey,
   ImageUpdate,
   PendingImage,
@@ -82,6 +83,22 @@ export class SqliteRequestStore implements RequestStore {
     })
   }
 
+  createAll(
+    submissions: readonly (readonly [request: SigningRequest, idempotency: IdempotencyKey | undefined])[],
+  ): readonly CreationOutcome[] {
+    return this.#database.transaction(() =>
+      submissions.map(([request, idempotency]) => {
+        try {
+          // A transaction within one: what is refused leaves nothing, and the others stand.
+          return this.create(request, idempotency)
+        } catch (error) {
+          if (error instanceof DomainError) return { refusal: error }
+          throw error
+        }
+      }),
+    )
+  }
+
   findRepeated({ principal, key, bodySha256 }: IdempotencyKey): SigningRequest | undefined {
     const row = this.#statements.findKey.get(principal, key)
     if (row === undefined) return undefined
@@ -137,9 +154,10 @@ export class SqliteRequestStore implements RequestStore {
     })
   }
 
-  save(updates: readonly ImageUpdate[], publication?: Publication): void {
+  save(updates: readonly ImageUpdate[], publication?: Publication, forgetFilesOf?: string): void {
     this.#database.transaction(() => {
       if (publication !== undefined) this.#savePublication(publication)
+      if (forgetFilesOf !== undefined) this.#statements.deleteFiles.run(forgetFilesOf)
       const touched = new Set<string>()
       for (const { request, position, revision, record } of updates) {
         const { changes } = this.#statements.updateImage.run({ ...imageColumns(record), request, position, revision })
@@ -162,10 +180,6 @@ export class SqliteRequestStore implements RequestStore {
       .all(id)
       .map((file): SignedRole => ({ ...file, role: parseRoleName(file.role) }))
     return { id, gun: parseGun(row.gun), createdAt: new Date(row.created_at), ...decodePublication(row.record), files }
-  }
-
-  forgetFiles(publication: string): void {
-    this.#database.transaction(() => this.#statements.deleteFiles.run(publication))
   }
 
   #savePublication({ id, gun, createdAt, files, ...record }: Publication): void {

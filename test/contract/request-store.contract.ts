@@ -135,6 +135,35 @@ export function requestStoreContract(open: () => RequestStore): void {
     })
   })
 
+  describe('createAll', () => {
+    const key = { principal: 'token-1', key: 'k', bodySha256: 'a'.repeat(64) }
+
+    it('stores what it can and refuses the rest, each for itself', () => {
+      store.create(request('request-1', approved(app, '1')), key)
+      const outcomes = store.createAll([
+        [request('request-2', approved(app, '2')), undefined],
+        [request('request-3', approved(app, '3')), { ...key, bodySha256: 'b'.repeat(64) }],
+        [request('request-4', approved(app, '4')), key],
+        [request('request-2', approved(app, '5')), undefined],
+        [request('request-6', approved(app, '6')), { ...key, key: 'other' }],
+        [request('request-7', approved(app, '7')), { ...key, key: 'other' }],
+      ])
+      expect(
+        outcomes.map((outcome) =>
+          'refusal' in outcome ? outcome.refusal.code : `${outcome.request.id} ${outcome.isRepeated}`,
+        ),
+      ).to.deep.equal([
+        'request-2 false',
+        'IDEMPOTENCY_KEY_REUSED',
+        'request-1 true',
+        'RECORD_EXISTS',
+        'request-6 false',
+        'request-6 true',
+      ])
+      expect(store.unfinished(app).map(({ request: id }) => id)).to.deep.equal(['request-1', 'request-2', 'request-6'])
+    })
+  })
+
   describe('save', () => {
     it('moves images and stores the publication together', () => {
       store.create(request('request-1', approved(app, '1')))
@@ -183,7 +212,7 @@ export function requestStoreContract(open: () => RequestStore): void {
       store.save(updates(store.unfinished(app), { type: 'intent-saved', publication: publication.id }), publication)
       store.save(updates(store.unfinished(app), { type: 'signed' }), { ...publication, files })
       expect(store.publication(publication.id)).to.deep.equal({ ...publication, files })
-      store.forgetFiles(publication.id)
+      store.save(updates(store.unfinished(app), { type: 'sending' }), undefined, publication.id)
       expect(store.publication(publication.id)).to.deep.equal(publication)
     })
 

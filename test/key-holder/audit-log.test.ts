@@ -5,7 +5,7 @@ import { expect } from 'chai'
 import { AuditLog } from '../../src/key-holder/audit-log.ts'
 import { verifyAuditLog } from '../../src/key-holder/audit-verification.ts'
 import { StateDatabase } from '../../src/key-holder/database.ts'
-import { expectCode } from '../support/expect-code.ts'
+import { expectCode, expectCodeAsync } from '../support/expect-code.ts'
 import { Scope } from '../support/scope.ts'
 
 const keys = generateKeyPairSync('ed25519')
@@ -207,6 +207,60 @@ describe('the audit log', () => {
     })
     append(1)
     expect(verifyAuditLog(join(top, 'log')).size).to.equal(SIZE + 1)
+  })
+
+  function commit(count: number): number {
+    database.write(() => {
+      for (let n = 0; n < count; n++) log.append({ kind: 'test', n: log.size })
+    })
+    return log.size
+  }
+
+  it('is published for several callers together, each with its own entries', async () => {
+    const published: number[] = []
+    const callers = [1, 2, 3, 250].map(async (count) => {
+      const size = commit(count)
+      await log.publishUpTo(size)
+      published.push(log.checkpoint.size)
+      expect(log.checkpoint.size).to.be.at.least(size)
+    })
+    await Promise.all(callers)
+    const size = SIZE + 256
+    expect(log.checkpoint.size).to.equal(size)
+    expect(verifyAuditLog(join(top, 'log')).size).to.equal(size)
+    // The first round took the entries that were there; all that came meanwhile had the second one.
+    expect(new Set(published).size).to.be.at.most(2)
+    // Superseded partial tiles go with the next entries that nobody waits for in this way.
+    append(1)
+    expect(existsSync(at(`tile/0/001.p/${SIZE - 256}`))).to.equal(false)
+    expect(verifyAuditLog(join(top, 'log')).size).to.equal(size + 1)
+  })
+
+  it('never goes back where somebody who cannot wait overtakes a round', async () => {
+    const round = log.publishUpTo(commit(1))
+    append(5)
+    const overtaken = log.checkpoint
+    await round
+    expect(log.checkpoint).to.deep.equal(overtaken)
+    expect(verifyAuditLog(join(top, 'log')).size).to.equal(SIZE + 6)
+    append(1)
+    expect(verifyAuditLog(join(top, 'log')).size).to.equal(SIZE + 7)
+  })
+
+  it('says so to everybody who waits for a round that fails, and succeeds later', async () => {
+    rmSync(at('tile/entries'), { recursive: true })
+    writeFileSync(at('tile/entries'), 'not a folder')
+    const rounds = [log.publishUpTo(commit(1)), log.publishUpTo(commit(1))]
+    for (const round of rounds) await expectCodeAsync('AUDIT_LOG_UNWRITABLE', () => round)
+    expect(log.checkpoint.size).to.equal(SIZE)
+    // Whoever did not want to wait hears of it too.
+    expectCode('AUDIT_LOG_UNWRITABLE', () => {
+      log.publishSoon()
+    })
+    rmSync(at('tile/entries'))
+    mkdirSync(at('tile/entries'))
+    await log.publishUpTo(log.size)
+    expect(log.checkpoint.size).to.equal(SIZE + 2)
   })
 
   it('says when it cannot be written, and catches up later', () => {

@@ -263,4 +263,32 @@ describe('faults of the key holder', () => {
       facts: { n: 1, text: 'x', ok: true },
     })
   })
+
+  it('records that come together: each has its own place, and one that is too large takes no other with it', async () => {
+    const large = Object.fromEntries(Array.from({ length: 20 }, (_, n) => [`fact${n}`, 'x'.repeat(4000)]))
+    const record = (facts: Record<string, number | string>) =>
+      holder.service.call('append-record', { kind: 'hello', facts })
+    const [zero, one, , three] = await Promise.all([
+      record({ n: 0 }),
+      record({ n: 1 }),
+      expectCodeAsync('OPERATION_MALFORMED', () => record(large)),
+      record({ n: 3 }),
+    ])
+    await holder.stop()
+    const log = holder.log()
+    const said = [zero, one, three].map(({ response }) => log[response.index]?.['facts'])
+    expect(said).to.deep.equal([{ n: 0 }, { n: 1 }, { n: 3 }])
+    expect(log.filter(({ kind }) => kind === 'daemon-record')).to.have.length(3)
+  })
+
+  it('records that come together beyond the number per hour: as many are taken as there is room for', async () => {
+    await holder.stop()
+    holder.writeLimits('repositories: []\nrecordsPerHour: 5')
+    await holder.start()
+    const calls = Array.from({ length: 9 }, () => holder.service.call('append-record', { kind: 'hello', facts: {} }))
+    const results = await Promise.allSettled(calls)
+    expect(results.filter(({ status }) => status === 'fulfilled')).to.have.length(5)
+    await holder.stop()
+    expect(holder.log().filter(({ kind }) => kind === 'daemon-record')).to.have.length(5)
+  })
 })

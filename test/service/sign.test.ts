@@ -12,6 +12,7 @@ import { expect } from 'chai'
 import { type ImageRecord, isFinal, type SigningRequest } from '../../src/domain/signing-request.ts'
 import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { NotaryError } from '../../src/notary/errors.ts'
+import { Crash } from '../support/fakes/faults.ts'
 import { addAlice, publishAs, publishRelease, publishTargets, replaceOurKeys, SIGNER } from '../support/fakes/rival.ts'
 import { app, ended, everybody, World } from '../support/fakes/world.ts'
 import { FakeTrustServerError } from '../support/fakes/trust-server.ts'
@@ -55,6 +56,21 @@ describe('signing', () => {
     expect(entries(SIGNER)).to.deep.equal({ '1.0': sha256 })
     expect(entries(TARGETS)).to.deep.equal({})
     expect(await world.found('1.0')).to.deep.equal({ role: 'targets/releases', sha256 })
+  })
+
+  it('sends what an earlier version saved as signed and had not sent', async () => {
+    world.registry.push(app, '1.0', 'a')
+    // The second time an image moves its bytes are saved.
+    world.faults.plan({ method: 'requests.save', call: 2, moment: 'after', error: () => new Crash('requests.save') })
+    const { request } = await world.services.requests.submit(everybody, { kind: 'sign', images: [`${app}:1.0`] })
+    await world.settled()
+    world.observer.troubles.length = 0
+    const { sqlite } = world.database
+    expect(sqlite.prepare('SELECT status FROM images').all()).to.deep.equal([{ status: 'publishing' }])
+    sqlite.exec(`UPDATE images SET status = 'signed', record = json_set(record, '$.status', 'signed')`)
+    await world.restart()
+    expect(outcome(await ended(world, request))).to.equal('published')
+    expect(entries(RELEASES)).to.deep.equal({ '1.0': 'a'.repeat(64) })
   })
 
   it('signs in targets where there are no delegations', async () => {

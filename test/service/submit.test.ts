@@ -100,7 +100,7 @@ describe('submitting', () => {
       },
     ])
     const order = world.faults.calls.filter((call) => /appendRecord|requests\.create/.test(call))
-    expect(order).to.deep.equal(['keyHolder.appendRecord', 'requests.create'])
+    expect(order).to.deep.equal(['keyHolder.appendRecord', 'requests.createAll'])
     expect(world.observer.changes.slice(0, 1)).to.deep.equal([
       { request: request.id, position: 0, kind: 'sign', gun: app, from: undefined, to: 'approved' },
     ])
