@@ -49,6 +49,7 @@ Examples:
     .action((gun: string, options: AdoptOptions, command: Command) =>
       perform(command, (session) => adopt(session, repositoryArgument(gun), options)),
     )
+  addPermission(group, perform)
   addFreezing(group, perform, 'freeze', 'Stops all signing for a repository.', 'unknown version 12 of targets/releases')
   addFreezing(
     group,
@@ -57,6 +58,57 @@ Examples:
     'Lets signing go on, and takes what is published now for the truth.',
     'version 12 was the restored backup',
   )
+}
+
+interface PermitOptions extends FreezeOptions {
+  readonly startAgain?: boolean
+  readonly pin?: readonly TufKeyId[]
+}
+
+function addPermission(group: Command, perform: Perform): void {
+  group
+    .command('permit-recreation')
+    .description('Lets a repository that was deleted on the embedded trust server begin again with another root, once.')
+    .argument('<gun>', 'repository')
+    .requiredOption('--reason <text>', 'why; it is recorded in the audit log')
+    .option(
+      '--pin <keyid>',
+      'key ID of a certificate of the new root, the only ones that it may list; may be repeated; without it any root is taken',
+      addPin,
+    )
+    .option(
+      '--start-again',
+      'versions may begin with 1, as those of stock clients do; without it they go on above the old ones',
+    )
+    .addOption(socketOption())
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ countersign repo permit-recreation registry.example.com/team/app --pin 6ea804ec... --reason "root key lost"
+  $ countersign repo permit-recreation registry.example.com/team/app --start-again --reason "a new owner, with notary init"`,
+    )
+    .action((text: string, options: PermitOptions, command: Command) =>
+      perform(command, async (session) => {
+        const gun = repositoryArgument(text)
+        const versions = options.startAgain === true ? 'start-again' : 'go-on'
+        const pins = options.pin ?? []
+        await withOperator(session, options, (operator) =>
+          operator.call('permit-recreation', {
+            gun,
+            versions,
+            ...(pins.length > 0 && { certificateKeyIds: [...pins] }),
+            reason: options.reason,
+            evidence: evidenceOf('permit-recreation'),
+          }),
+        )
+        if (pins.length === 0)
+          session.output.warn(`Whoever publishes a root of ${gun} first has it. Name its certificate: --pin KEYID`)
+        session.output.document({ gun, versions, certificateKeyIds: pins })
+        session.output.line(`${gun} may begin again, once.`)
+        return EXIT.done
+      }),
+    )
 }
 
 function addFreezing(

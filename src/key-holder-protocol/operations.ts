@@ -335,10 +335,17 @@ export const OPERATIONS = {
    * Lets a deleted repository begin again, once, with a root that the old root's keys did not sign. `go-on`: every version above
    * the old ones all the same. `start-again`: root and targets roles may begin with any version, as stock clients do; whoever has
    * the old state in a cache must remove it, and files that were published before are refused. Snapshot and timestamp never start again.
+   * With `certificateKeyIds` the new root may list these certificates only: without, whoever publishes first has the name.
    */
   'permit-recreation': {
     sockets: ['operator'],
-    request: z.strictObject({ gun, versions: z.enum(['go-on', 'start-again']), reason: text(1024), evidence }),
+    request: z.strictObject({
+      gun,
+      versions: z.enum(['go-on', 'start-again']),
+      certificateKeyIds: z.array(hex64).min(1).max(8).optional(),
+      reason: text(1024),
+      evidence,
+    }),
     response: z.strictObject({}),
   },
 } as const satisfies Record<string, OperationShape>

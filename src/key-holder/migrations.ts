@@ -157,4 +157,8 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (gun, sha256)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- JSON: key IDs of the certificates that the root of a permitted new beginning may list; null: any
+  ALTER TABLE served_repositories ADD COLUMN permitted_roots TEXT;
+  `,
 ]

@@ -43,9 +43,11 @@ export function permitRecreation(
   if (!served.isDeleted) {
     throw new KeyHolderError('CHANGE_REFUSED', 'The repository is not deleted.', { gun })
   }
-  const { versions, reason, evidence } = request
-  commit(holder, [{ kind: 'recreation-permitted', by: socket, gun, versions, reason, evidence }], () => {
-    holder.served.save({ ...served, permitted: versions }, served.state)
+  const { versions, certificateKeyIds, reason, evidence } = request
+  const roots = certificateKeyIds !== undefined && { certificateKeyIds }
+  commit(holder, [{ kind: 'recreation-permitted', by: socket, gun, versions, ...roots, reason, evidence }], () => {
+    // A later permission takes the place of an earlier one.
+    holder.served.save({ ...served, permitted: versions, permittedRoots: certificateKeyIds }, served.state)
     if (versions === 'start-again')
       for (const sha256 of publishedFiles(holder, gun)) holder.served.notePast(gun, sha256)
   })

@@ -162,6 +162,7 @@ function accept(
       cause,
     })
   }
+  checkPermittedRoot(served, accepted)
   checkClientSnapshot(highestVersion(holder, gun, SNAPSHOT, served?.snapshot), accepted)
   if (served?.isDeleted === true) checkNothingVanishes(before, accepted)
   checkNotPast(holder, gun, accepted)
@@ -181,6 +182,17 @@ function checkNotPast(holder: Holder, gun: Gun, { changed }: AcceptedUpdate): vo
       reason: 'VERSION_ROLLED_BACK',
     })
   }
+}
+
+/** A permission may name the new root's certificates, so that nobody else is quicker. @throws KeyHolderError SERVED_RECREATION_REFUSED */
+function checkPermittedRoot(served: ServedRepository | undefined, { root }: AcceptedUpdate): void {
+  const permitted = served?.permittedRoots
+  if (served?.isDeleted !== true || permitted === undefined) return
+  const keyIds = root.metadata.roles.get(ROOT)?.keyIds ?? []
+  if (keyIds.every((keyId) => permitted.includes(keyId))) return
+  throw new KeyHolderError('SERVED_RECREATION_REFUSED', 'The new root lists a certificate that was not permitted.', {
+    gun: served.gun,
+  })
 }
 
 /** Versions of the snapshot rise whoever holds its key. @throws UpdateRefusal UPDATE_VERSION */

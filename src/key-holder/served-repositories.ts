@@ -26,6 +26,8 @@ export interface ServedRepository {
   readonly state: ServedState & { readonly root: Uint8Array }
   readonly isDeleted: boolean
   readonly permitted?: Permission
+  /** The only certificates that the root of a permitted new beginning may list; absent: any. */
+  readonly permittedRoots?: readonly string[] | undefined
   /** Digest of the latest update; undefined after a deletion. */
   readonly updateDigest?: string
   readonly snapshot: Issue
@@ -38,6 +40,7 @@ interface Row {
   root: Buffer
   is_deleted: number
   permitted: Permission | null
+  permitted_roots: string | null
   update_digest: string | null
   snapshot_version: number
   snapshot_issued_at: string
@@ -75,6 +78,7 @@ export class ServedTable {
       state: { root: row.root, roles: new Map(roles.map((role) => [parseRoleName(role.role), toRole(role)])) },
       isDeleted: row.is_deleted === 1,
       ...(row.permitted !== null && { permitted: row.permitted }),
+      ...(row.permitted_roots !== null && { permittedRoots: JSON.parse(row.permitted_roots) as string[] }),
       ...(row.update_digest !== null && { updateDigest: row.update_digest }),
       snapshot: toIssue(row.snapshot_version, row.snapshot_issued_at, row.snapshot_expires_at),
       ...(row.client_snapshot !== null && { clientSnapshot: row.client_snapshot }),
@@ -86,13 +90,14 @@ export class ServedTable {
   save(repository: ServedRepository, before: ServedState = EMPTY_STATE): void {
     const { gun, state, snapshot, timestamp } = repository
     this.#database.run(
-      `INSERT OR REPLACE INTO served_repositories (gun, root, is_deleted, permitted, update_digest, snapshot_version,
+      `INSERT OR REPLACE INTO served_repositories (gun, root, is_deleted, permitted, permitted_roots, update_digest, snapshot_version,
          snapshot_issued_at, snapshot_expires_at, client_snapshot, timestamp_version, timestamp_issued_at, timestamp_expires_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       gun,
       Buffer.from(state.root),
       repository.isDeleted ? 1 : 0,
       repository.permitted ?? null,
+      repository.permittedRoots === undefined ? null : JSON.stringify(repository.permittedRoots),
       repository.updateDigest ?? null,
       snapshot.version,
       snapshot.issuedAt.toISOString(),

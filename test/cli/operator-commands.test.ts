@@ -5,8 +5,10 @@ import { dirname, join, resolve } from 'node:path'
 import { expect } from 'chai'
 import { startKeyHolder, type RunningKeyHolder } from '../../src/key-holder/main.ts'
 import { silentLog } from '../../src/key-holder/holder-log.ts'
+import { TestKeyHolder } from '../support/key-holder.ts'
 import { Scope } from '../support/scope.ts'
 import { startScriptedServer, type Answer } from '../support/scripted-server.ts'
+import { ServedRepository } from '../support/served-repository.ts'
 import { createTestCa } from '../support/tls.ts'
 import { FakeApi, problem, type Script } from './support/fake-api.ts'
 import { TOKEN, Workplace, type Ran } from './support/run-cli.ts'
@@ -167,6 +169,31 @@ describe('cli operator commands', () => {
     expect(frozen.json()).to.deep.include({ gun: REPOSITORY, state: 'frozen' })
     const thawed = await repo(['unfreeze', REPOSITORY, '--reason', 'over', '--json'])
     expect(thawed.json()).to.deep.include({ state: 'ready' })
+  })
+
+  it('permits a deleted repository to begin again, with the certificate that is named', async () => {
+    const scope = new Scope()
+    try {
+      const holder = await TestKeyHolder.start(scope)
+      const served = await ServedRepository.create(holder)
+      const permit = (...argv: string[]) =>
+        repo(['permit-recreation', ...argv, '--operator-socket', holder.config.operatorSocket, '--json'])
+      expect((await permit(served.gun, '--reason', 'x')).codes()).to.include('CHANGE_REFUSED')
+      await served.delete()
+      expect((await permit(served.gun)).exit).to.equal(2)
+      const open = await permit(served.gun, '--reason', 'keys lost', '--start-again')
+      expect(open.stderr).to.include('--pin')
+      const bound = await permit(served.gun, '--reason', 'keys lost', '--pin', PIN)
+      expect([bound.exit, bound.stderr]).to.deep.equal([0, ''])
+      expect(bound.json()).to.deep.equal({ gun: served.gun, versions: 'go-on', certificateKeyIds: [PIN] })
+      const records = holder.log().filter(({ kind }) => kind === 'recreation-permitted')
+      expect(records.map(({ versions, certificateKeyIds }) => [versions, certificateKeyIds])).to.deep.equal([
+        ['start-again', undefined],
+        ['go-on', [PIN]],
+      ])
+    } finally {
+      await scope.close()
+    }
   })
 
   it('says that the socket is not there, with a word on how to find it', async () => {

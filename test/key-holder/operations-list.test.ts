@@ -58,7 +58,7 @@ describe('the operations of the key holder', () => {
       ['serve-refresh', 'gun role', 'refreshed snapshot snapshotHeldBy timestamp unverified'],
       ['serve-state', 'gun', 'current roles state update'],
       ['serve-delete', 'evidence gun', 'deleted'],
-      ['permit-recreation', 'evidence gun reason versions', ''],
+      ['permit-recreation', 'certificateKeyIds evidence gun reason versions', ''],
     ])
   })
 })

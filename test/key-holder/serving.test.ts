@@ -321,6 +321,26 @@ describe('serving', () => {
       await expectCodeAsync('UPDATE_VERSION', () => next.update(ROOT, TARGETS))
     })
 
+    it('ends only with the root whose certificate the permission names', async () => {
+      const old = await ServedRepository.create(holder)
+      await old.delete()
+      const thief = await successor()
+      const owner = await successor()
+      owner.builder.role(ROOT).keys = [owner.builder.rootKey('the next owner')]
+      const [certificate] = owner.builder.role(ROOT).keys
+      const permit = { gun: SERVED_GUN, versions: 'start-again', reason: 'lost keys', evidence: EVIDENCE } as const
+      const certificateKeyIds = [certificate?.publicKey.tufKeyId ?? '']
+      await holder.operator.call('permit-recreation', { ...permit, certificateKeyIds })
+      expect(holder.log().at(-1)).to.deep.include({ kind: 'recreation-permitted', certificateKeyIds })
+      await expectCodeAsync('SERVED_RECREATION_REFUSED', () => thief.update(ROOT, TARGETS))
+      // Not beside another one either.
+      owner.builder.role(ROOT).keys = [...owner.builder.role(ROOT).keys, owner.builder.rootKey('a guest')]
+      await expectCodeAsync('SERVED_RECREATION_REFUSED', () => owner.update(ROOT, TARGETS))
+      owner.builder.role(ROOT).keys.pop()
+      await owner.update(ROOT, TARGETS)
+      owner.verify()
+    })
+
     it('takes nothing from before where versions start again, whoever signed it', async () => {
       const served = await ServedRepository.create(holder)
       served.builder.nextVersions(TARGETS, RELEASES)
