@@ -63,8 +63,9 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     id: 'D8',
     trap: 'Q10',
-    original: 'answers 500 for a delegation that the snapshot does not list (SQL storage)',
-    ours: 'answers 404 `METADATA_NOT_FOUND`, as memory storage does',
+    original:
+      'answers 500 for a delegation that the snapshot does not list, and names no fault in an update below it (SQL storage)',
+    ours: 'answers 404 `METADATA_NOT_FOUND`, and `ErrBadTargets`, as memory storage does',
     why: 'an absent role is no error',
   },
   {

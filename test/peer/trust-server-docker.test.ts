@@ -8,6 +8,7 @@ import { DockerClient } from '../support/peers/docker-client.ts'
 import { startDockerEngine, type DockerEngine } from '../support/peers/docker-engine.ts'
 import { startDockerRegistry, type DockerRegistry } from '../support/peers/docker-registry.ts'
 import { startNotaryServer } from '../support/peers/notary-server.ts'
+import { nonLoopbackHost } from '../support/peers/host-names.ts'
 import { requirePeers, trustingDockerClients } from '../support/peers/require-peers.ts'
 import { tarOf } from '../support/peers/tar.ts'
 import { startTokenServer, type TokenServer } from '../support/peers/token-server.ts'
@@ -23,7 +24,8 @@ import {
 import type { CommandResult } from '../support/processes.ts'
 import { Scope } from '../support/scope.ts'
 import { createTestCa } from '../support/tls.ts'
-import { ServedTrust } from '../support/trust-server/served-trust.ts'
+import { ServedTrust, type ServedTrustOptions } from '../support/trust-server/served-trust.ts'
+import { HttpCaller } from '../support/trust-server/server.ts'
 
 const PASSWORD = 'of the registry'
 const TAGS = ['v1', 'v2', 'v3', 'v4', 'v5', 'v6'] as const
@@ -198,6 +200,21 @@ describe('the docker client at our trust server', function () {
       expectOutcome(original, title, difference.original)
     })
   }
+
+  it('shows metrics to this machine, and to others where the configuration says so (row D18)', async () => {
+    const remote = await nonLoopbackHost(scope)
+    const statusAt = async (o: Partial<ServedTrustOptions>): Promise<number> => {
+      const { url } = await ServedTrust.start(scope, { ca, ...o })
+      const { status } = await new HttpCaller(url, { ca: ca.certificatePem }).call({
+        path: '/metrics',
+        isAuthorized: false,
+      })
+      return status
+    }
+    expect(await statusAt({})).to.equal(200)
+    expect(await statusAt({ at: remote })).to.equal(401)
+    expect(await statusAt({ at: remote, settings: 'metrics: { open: true }' })).to.equal(200)
+  })
 })
 
 /** Lines on layers come in any order. */

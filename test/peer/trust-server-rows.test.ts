@@ -1,5 +1,6 @@
 // The table of differences, row by row: what it says of notary-server is asked of a real one, and what it says of ours of ours.
-import { ROOT, SNAPSHOT, TARGETS, TIMESTAMP, type JsonValue } from '@countersign/tuf'
+import { generateKeyPairSync } from 'node:crypto'
+import { encodeCanonical, ROOT, sha256Hex, SNAPSHOT, TARGETS, TIMESTAMP, type JsonValue } from '@countersign/tuf'
 import { expect } from 'chai'
 import { startNotaryServer } from '../support/peers/notary-server.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
@@ -119,6 +120,30 @@ describe('the rows of the table of differences', function () {
   it('a threshold above the number of keys (row D3)', () =>
     expectUpdate('D3', { original: '200', ours: '400 INVALID_UPDATE ErrBadRoot' }, [ROOT], (b) => {
       b.nextRoot().role(TARGETS).threshold = 2
+    }))
+
+  it('a delegation to a short RSA key (row D3)', () =>
+    expectUpdate('d3-rsa', { original: '200', ours: '400 INVALID_UPDATE ErrBadTargets' }, [TARGETS], (b) => {
+      const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 1024 })
+      const text = publicKey.export({ type: 'spki', format: 'der' }).toString('base64')
+      const key = new Map<string, JsonValue>([
+        ['keytype', 'rsa'],
+        ['keyval', new Map([['private', null] as const, ['public', text] as const])],
+      ])
+      const id = sha256Hex(encodeCanonical(key))
+      next(b, TARGETS).role(TARGETS).edit = (signed) => {
+        const delegations = signed.get('delegations') as Map<string, Map<string, JsonValue>>
+        const [role = new Map()] = delegations.get('roles') as unknown as Map<string, JsonValue>[]
+        const short = new Map<string, JsonValue>([...role, ['name', 'targets/short'], ['keyids', [id]]])
+        const keys = new Map([...(delegations.get('keys') ?? []), [id, key] as const])
+        signed.set(
+          'delegations',
+          new Map<string, JsonValue>([
+            ['keys', keys],
+            ['roles', [role, short]],
+          ]),
+        )
+      }
     }))
 
   it('a name outside the paths (row D4)', () =>

@@ -744,6 +744,22 @@ const DIFFERING: Readonly<
   'new repo: root+snapshot, no targets': { row: 'D5', status: 400, code: 'INVALID_UPDATE', name: 'ErrBadSnapshot' },
 }
 
+/**
+ * Where the recorded servers disagree (memory and keys of its own; PostgreSQL and a signer), ours answers as the first one does; why the other
+ * differs.
+ */
+const DISAGREEING: Readonly<Record<string, string>> = {
+  'root ts key unknown to server': 'D10',
+  'root snap key unknown, no snap': 'D10',
+  'GET missing delegation': 'D8',
+  'GET bad role': 'D8',
+  'nested, parent not delegating': 'D8',
+  'root v4 client snapshot key, without snapshot': 'D10',
+  'targets v2 without snapshot': 'D10',
+  // It had taken a file that it cannot find any more.
+  'GET targets after': 'D1',
+}
+
 describe('answers of notary-server', () => {
   const scope = new Scope()
   let server: TestTrustServer
@@ -766,13 +782,21 @@ describe('answers of notary-server', () => {
   after(() => scope.close())
 
   it('are all asked for again, in their order', () => {
+    expect(CASES.length).to.equal(139)
     expect(answers.map(({ title }) => title)).to.deep.equal(CASES.map(({ case: title }) => title))
   })
 
   it('differ only where a row says so', () => {
     const rows = new Set(DIFFERENCES.map(({ id }) => id))
-    for (const { row } of Object.values(DIFFERING)) expect(rows).to.include(row)
+    for (const row of [...Object.values(DIFFERING).map(({ row }) => row), ...Object.values(DISAGREEING)]) {
+      expect(rows).to.include(row)
+    }
     expect(Object.keys(DIFFERING).filter((title) => !CASES.some((one) => one.case === title))).to.deep.equal([])
+  })
+
+  it('are those of the server with keys of its own, where the recorded ones disagree', () => {
+    const disagreeing = CASES.filter((recorded) => new Set(answersIn(recorded).values()).size > 1)
+    expect(disagreeing.map(({ case: title }) => title)).to.deep.equal(Object.keys(DISAGREEING))
   })
 
   for (const [index, recorded] of CASES.entries()) {
@@ -783,16 +807,22 @@ describe('answers of notary-server', () => {
       const differing = DIFFERING[recorded.case]
       const expected =
         differing === undefined
-          ? Object.entries(recorded).flatMap(([key, value]) =>
-              key === 'case' || typeof value === 'string' ? [] : [summary(value)],
-            )
-          : [`${differing.status} ${differing.code ?? ''} ${differing.name ?? ''}`]
-      expect(expected, answer?.words).to.include(got)
+          ? (answersIn(recorded).get('all') ?? answersIn(recorded).get('memory_local_ed25519'))
+          : `${differing.status} ${differing.code ?? ''} ${differing.name ?? ''}`
+      expect(got, answer?.words).to.equal(expected)
+      // A row that explains nothing is not kept.
+      if (differing !== undefined) expect([...answersIn(recorded).values()]).not.to.include(got)
       expect(answer?.body.byteLength).to.be.lessThan(100_000)
       if ((answer?.status ?? 0) >= 400) expect(answer?.body.byteLength).to.be.at.most(1024)
     })
   }
 })
+
+/** Status, code and name by recorded server. */
+function answersIn(recorded: RecordedCase): ReadonlyMap<string, string> {
+  const answers = Object.entries(recorded).filter(([key]) => key !== 'case')
+  return new Map(answers.flatMap(([server, value]) => (typeof value === 'string' ? [] : [[server, summary(value)]])))
+}
 
 function summary({ status, body }: Recorded): string {
   const error = (body as { errors?: { code: string; detail?: { Name?: string } }[] }).errors?.[0]

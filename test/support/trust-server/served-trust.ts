@@ -8,6 +8,7 @@ import { startTrustServer, type RunningTrustServer } from '../../../src/trust-se
 import { builtProgram } from '../countersign-program.ts'
 import { freePort } from '../free-port.ts'
 import { TestKeyHolder } from '../key-holder.ts'
+import { LOOPBACK, type PeerHost } from '../peers/host-names.ts'
 import { statusOf, waitForServer } from '../peers/readiness.ts'
 import { startProcess, type RunningProcess } from '../processes.ts'
 import type { Scope } from '../scope.ts'
@@ -22,6 +23,7 @@ keysPerHour: 1000
 
 export interface ServedTrustOptions {
   readonly ca: TestCa
+  readonly at?: PeerHost
   /** YAML: further settings of `access`. */
   readonly access?: string
   /** YAML: further settings. */
@@ -51,7 +53,8 @@ export class ServedTrust {
 
   private constructor(scope: Scope, port: number, o: ServedTrustOptions) {
     const folder = scope.folder('ts')
-    this.host = `localhost:${port}`
+    const { name, address } = o.at ?? LOOPBACK
+    this.host = `${name}:${port}`
     this.url = `https://${this.host}`
     this.ca = o.ca
     this.dataFolder = join(folder, 'data')
@@ -63,21 +66,21 @@ export class ServedTrust {
       writeFileSync(join(folder, name), text, { mode: 0o600 })
       return join(folder, name)
     }
-    const { certificatePem, privateKeyPem } = o.ca.issue(['localhost', '127.0.0.1'])
+    const { certificatePem, privateKeyPem } = o.ca.issue([...new Set([name, address, 'localhost', '127.0.0.1'])])
     this.caFile = write('ca.crt', o.ca.certificatePem)
     const tls = [`certFile: '${write('tls.crt', certificatePem)}'`, `keyFile: '${write('tls.key', privateKeyPem)}'`]
     if (o.clientCa !== undefined) tls.push(`clientCaFile: '${write('clients.crt', o.clientCa.certificatePem)}'`)
     const files = `keyHolderSocket: '${this.holder.config.trustServerSocket ?? ''}'\ndataFolder: '${this.dataFolder}'`
     this.#config = testConfig(o.access, `${files}\n${o.settings ?? ''}`).replace(
       "listen: '127.0.0.1:0'",
-      `listen: '127.0.0.1:${port}', tls: { ${tls.join(', ')} }`,
+      `listen: '${address}:${port}', tls: { ${tls.join(', ')} }`,
     )
     this.#configFile = write('trust-server.yaml', this.#config)
   }
 
   /** Key holder and trust server, until the scope closes. */
   static async start(scope: Scope, options: ServedTrustOptions): Promise<ServedTrust> {
-    const served = new ServedTrust(scope, await freePort(), options)
+    const served = new ServedTrust(scope, await freePort(options.at?.address), options)
     await served.startHolder()
     await served.start()
     scope.add(() => served.stop())
