@@ -96,13 +96,14 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       attempts: config.requests.attempts,
       patienceMs: config.requests.patience,
       contentionMs: config.requests.contention,
+      renewBeforeMs: config.renewal.before,
       backoffMs: BACKOFF_MS,
       maxImages: config.limits.imagesPerRequest,
       ...(process.getuid !== undefined && { uid: process.getuid() }),
     },
     ...(o.onStep !== undefined && { onStep: o.onStep }),
   })
-  const watch = new ExpiryWatch(services.repositories, systemClock, log)
+  const watch = new ExpiryWatch(services, systemClock, log, config.renewal.before)
   const { tls } = config.http
   const server = new HttpServer({
     services,

@@ -9,6 +9,7 @@ import { addExportCommand } from './export-command.ts'
 import { addKeyCommands } from './key-commands.ts'
 import { addOperatorCommands } from './operator-commands.ts'
 import { Output } from './output.ts'
+import { addRenewCommand } from './renew-command.ts'
 import { addRepositoryCommands } from './repository-commands.ts'
 import { addRequestCommands } from './request-commands.ts'
 import { addRootCommands } from './root-commands.ts'
@@ -84,6 +85,7 @@ export function buildProgram(terminal: Terminal, perform: Perform): Command {
     .description('Repositories under management.')
   addRepositoryCommands(repositories, perform)
   addExportCommand(repositories, perform)
+  addRenewCommand(repositories, perform)
   addOperatorCommands(repositories, perform)
   addKeyCommands(program, perform)
   addRootCommands(program, perform)

@@ -182,6 +182,17 @@ export const configSchema = z
       })
       .prefault({})
       .meta({ description: 'Signing requests.' }),
+    renewal: z
+      .strictObject({
+        before: duration('0s', '900d')
+          .default(270 * 86_400_000)
+          .meta({
+            description:
+              'Roles that are signed here and expire within this time are signed again, unchanged. 0s: only when asked.',
+          }),
+      })
+      .prefault({})
+      .meta({ description: 'Keeping repositories from expiring.' }),
     metrics: z
       .strictObject({
         open: z

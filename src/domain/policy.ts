@@ -4,11 +4,11 @@ import { createHash } from 'node:crypto'
 import type { Gun, TargetName } from '@countersign/tuf'
 import type { Decision } from './decision.ts'
 import { isGranted, type Principal } from './principal.ts'
-import type { RequestKind } from './signing-request.ts'
+import type { ImageKind, UpkeepKind } from './signing-request.ts'
 
 /** Everything a policy may know of one change, fetched and checked beforehand. */
 export interface PolicyFacts {
-  readonly kind: Exclude<RequestKind, 'rotate'>
+  readonly kind: ImageKind
   readonly principal: Principal
   readonly gun: Gun
   readonly tag: TargetName
@@ -59,13 +59,20 @@ const GRANTS_RULES: readonly Rule[] = [
   },
 ]
 
-/** Whoever asks holds the grant `operator`, and an operator has staged the keys at the key holder, which checks it again. */
-const ROTATION_POLICY = 'countersign built-in policy rotation, version 1'
+/**
+ * A rotation: whoever asks holds the grant `operator`, and an operator has staged the keys at the key holder, which checks it again.
+ * A renewal: whoever asks holds the grant `operator`, or Countersign itself asks because the time has come.
+ */
+const UPKEEP_POLICIES = {
+  rotate: { text: 'countersign built-in policy rotation, version 1', rule: 'staged-by-operator', code: 'KEY_STAGED' },
+  renew: { text: 'countersign built-in policy renewal, version 1', rule: 'renew-before-expiry', code: 'EXPIRES_SOON' },
+} as const
 
-/** @param subjects the keys, one text each */
-export function rotationDecision(subjects: readonly string[], at: Date): Decision {
-  const reasons = subjects.map((subject) => ({ rule: 'staged-by-operator', code: 'KEY_STAGED', subject }))
-  return { outcome: 'allow', reasons, policyDigest: createHash('sha256').update(ROTATION_POLICY).digest('hex'), at }
+/** @param subjects the keys or roles, one text each */
+export function upkeepDecision(kind: UpkeepKind, subjects: readonly string[], at: Date): Decision {
+  const { text, rule, code } = UPKEEP_POLICIES[kind]
+  const policyDigest = createHash('sha256').update(text).digest('hex')
+  return { outcome: 'allow', reasons: subjects.map((subject) => ({ rule, code, subject })), policyDigest, at }
 }
 
 /** Whoever holds the grant `submit` on the repository may sign and unsign in it. */

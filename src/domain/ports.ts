@@ -141,6 +141,14 @@ export interface KeyHolder {
     evidence: Evidence
     base: ReadonlyMap<string, Uint8Array>
   }): Promise<readonly SignedRole[]>
+  /** Signs the roles again as they are, with a later expiry. */
+  renewRoles(o: {
+    publication: string
+    gun: Gun
+    roles: readonly RoleName[]
+    evidence: Evidence
+    base: ReadonlyMap<string, Uint8Array>
+  }): Promise<readonly SignedRole[]>
   observeRepository(gun: Gun, files: ReadonlyMap<string, Uint8Array>): Promise<void>
   appendRecord(kind: string, facts: Readonly<Record<string, string | number | boolean>>): Promise<number>
 }

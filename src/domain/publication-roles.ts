@@ -67,6 +67,15 @@ export function rolesToUnsign(
   return signable
 }
 
+/** Whether we can sign the role again as it is. */
+export function isSignable(
+  repository: TrustedRepository,
+  custody: Pick<RepositoryCustody, 'keys'>,
+  role: RoleName,
+): boolean {
+  return obstacle(repository, custody, role) === undefined
+}
+
 export function hasDelegations(repository: TrustedRepository): boolean {
   return repository.targets.metadata.delegations.roles.length > 0
 }

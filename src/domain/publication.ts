@@ -37,6 +37,8 @@ export interface Publication {
   readonly changes: readonly DeclaredChange[]
   /** Of a rotation, which changes no entry. */
   readonly keys?: { readonly changes: readonly KeyChange[]; readonly evidence: Evidence }
+  /** Of a renewal, which changes nothing but expiry dates: afterwards they lie behind `until`. */
+  readonly renewal?: { readonly until: Date; readonly evidence: Evidence }
   /** Version and hash of each targets role in the repository that this was built upon; a role not yet published is absent. */
   readonly base: readonly RoleVersion[]
   readonly createdAt: Date

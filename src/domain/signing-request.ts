@@ -4,8 +4,11 @@ import type { Gun, RoleName, TargetName } from '@countersign/tuf'
 import type { Decision } from './decision.ts'
 import { DomainError } from './errors.ts'
 
-/** `rotate`: staged keys take the place of their predecessors; it names a repository and no image. */
-export type RequestKind = 'sign' | 'unsign' | 'rotate'
+/** Of images. */
+export type ImageKind = 'sign' | 'unsign'
+/** Of a repository as a whole. `rotate`: staged keys take the place of their predecessors. `renew`: roles get a later expiry. */
+export type UpkeepKind = 'rotate' | 'renew'
+export type RequestKind = ImageKind | UpkeepKind
 
 /** Characters of a request's description, so that records stay small. */
 export const MAX_DESCRIPTION = 1000

@@ -94,6 +94,13 @@ export class KeyHolderClient implements KeyHolder {
     return signedRoles(response.roles, attachments)
   }
 
+  async renewRoles(o: Parameters<KeyHolder['renewRoles']>[0]): Promise<readonly SignedRole[]> {
+    const { publication, gun, roles, evidence, base } = o
+    const request = { publication, gun, roles: [...roles], evidence: { ...evidence }, files: [...base.keys()] }
+    const { response, attachments } = await this.#connection.call('renew-roles', request, base)
+    return signedRoles(response.roles, attachments)
+  }
+
   async observeRepository(gun: Gun, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
     await this.#connection.call('observe-repository', { gun, files: [...files.keys()] }, files)
   }

@@ -11,7 +11,6 @@ import { MAX_HEADERS } from './guard.ts'
 import { type HealthProbes, healthRoutes } from './health.ts'
 import { inspectionRoutes } from './inspections.ts'
 import type { Metrics } from './metrics.ts'
-import { keyRotationRoutes } from './key-rotations.ts'
 import { metricsRoutes } from './metrics-route.ts'
 import { withOpenApi } from './openapi-route.ts'
 import { publishedMetadataRoutes } from './published-metadata.ts'
@@ -19,6 +18,7 @@ import { repositoryRoutes } from './repositories.ts'
 import type { Route } from './route.ts'
 import { signingRequestRoutes } from './signing-requests.ts'
 import { tokenRoutes } from './tokens.ts'
+import { upkeepRoutes } from './upkeep.ts'
 import { verificationRoutes } from './verifications.ts'
 
 export interface HttpServerOptions {
@@ -47,7 +47,7 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
     [
       ...signingRequestRoutes({ requests: services.requests, maxWaitMs: settings.requests.wait, maxImages }),
       ...repositoryRoutes(services.repositories),
-      ...keyRotationRoutes(services.requests),
+      ...upkeepRoutes(services.requests),
       ...verificationRoutes(services.verifications, maxImages),
       ...inspectionRoutes(services.verifications),
       ...publishedMetadataRoutes(services.verifications),

@@ -206,6 +206,15 @@ export const OPERATIONS = {
     request: z.strictObject({ publication: text(64), gun, files, evidence }),
     response: z.strictObject({ roles: z.array(signedRole) }),
   },
+  /**
+   * Signs roles again as they are, with the next version and a new expiry. Checks, records and repeats like change-targets; a role whose
+   * expiry would move by less than a month is refused.
+   */
+  'renew-roles': {
+    sockets: ['service'],
+    request: z.strictObject({ publication: text(64), gun, roles: z.array(role).min(1).max(64), files, evidence }),
+    response: z.strictObject({ roles: z.array(signedRole) }),
+  },
   /** Verifies a read-back state (attachments) to the pinned root and raises the highest versions seen. */
   'observe-repository': {
     sockets: ['service', 'operator'],

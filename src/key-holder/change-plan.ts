@@ -125,7 +125,7 @@ export function payloadOf(gun: Gun, publication: string, { unsigned, signingKeys
 }
 
 /** Our keys that may sign the role, if they meet its threshold and its paths allow the tags. @throws KeyHolderError ROLE_NOT_SIGNABLE */
-function checkSignable(
+export function checkSignable(
   holder: Holder,
   repository: TrustedRepository,
   role: RoleName,

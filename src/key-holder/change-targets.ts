@@ -8,7 +8,13 @@ import { checkLocks, checkRates, checkTags, countRates, rememberTags } from './c
 import { commitToSign, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
 import { chunkRecord } from './record-chunks.ts'
-import { recordPublication, repeatedAnswer, signedAnswer } from './recorded-publication.ts'
+import {
+  evidenceParts,
+  recordPublication,
+  repeatedAnswer,
+  requestDigest,
+  signedAnswer,
+} from './recorded-publication.ts'
 import { signPayloads } from './signing.ts'
 
 type ChangeRequest = OperationRequest<'change-targets'>
@@ -22,7 +28,7 @@ export async function changeTargets(
   const gun = parseGun(request.gun)
   const { pinnedRoot } = holder.repositories.getSignable(gun)
   const limits = limitsFor(holder.limits, gun)
-  const name = { gun, id: `change:${request.publication}`, requestDigest: digestOf(request, attachments) }
+  const name = { gun, id: `change:${request.publication}`, requestDigest: requestDigest(asked(request), attachments) }
   const repeated = await repeatedAnswer(holder, name)
   if (repeated !== undefined) return repeated
   const roles = parseTargetsRoles(request.roles, gun)
@@ -69,22 +75,14 @@ function toChange(change: ChangeRequest['changes'][number]): TargetsChange {
   return { kind: 'put', name, sha256: change.sha256, length: change.length }
 }
 
-/** What makes two calls the same: everything but the publication. Texts are JSON strings, so nothing runs together. */
-function digestOf(request: ChangeRequest, attachments: ReadonlyMap<string, Uint8Array>): string {
-  const { gun, roles, changes } = request
-  const base = [...attachments].map(([name, bytes]) => [name, sha256Hex(bytes)]).sort()
+function asked({ gun, roles, changes }: ChangeRequest): readonly unknown[] {
   const parts = changes.map((change) => [
     change.kind,
     change.tag,
     ...(change.kind === 'put' ? [change.sha256, change.length] : []),
-    [
-      change.evidence.request,
-      change.evidence.principal,
-      change.evidence.decision ?? null,
-      change.evidence.origin ?? null,
-    ],
+    evidenceParts(change.evidence),
   ])
-  return sha256Hex(Buffer.from(JSON.stringify([gun, roles, parts, base])))
+  return [gun, roles, parts]
 }
 
 function recordsOfChange(request: ChangeRequest, gun: Gun, base: Base, planned: readonly PlannedRole[]): AuditRecord[] {

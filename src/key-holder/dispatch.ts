@@ -14,6 +14,7 @@ import { initializeRepository } from './initialize-repository.ts'
 import { createDelegationKey, exportPublicKey } from './key-creation.ts'
 import { observeRepository, pinRepository } from './observe-repository.ts'
 import type { Refusals } from './refusals.ts'
+import { renewRoles } from './renew-roles.ts'
 import { replaceKeys } from './replace-keys.ts'
 import { repositoryStatus, status } from './repository-status.ts'
 import { retireKey, stageKey } from './staged-keys.ts'
@@ -35,6 +36,7 @@ const HANDLERS: { readonly [N in OperationName]: Handler<N> } = {
   'complete-initialization': completeInitialization,
   'change-targets': changeTargets,
   'replace-keys': replaceKeys,
+  'renew-roles': renewRoles,
   'observe-repository': observeRepository,
   'append-record': appendRecord,
   'pin-repository': pinRepository,

@@ -1,10 +1,13 @@
 // What changes of tags and of keys share: a publication is recorded once, and asked for again it gives the same bytes.
-import type { Gun, RoleName } from '@countersign/tuf'
+import { sha256Hex, type Gun, type RoleName } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { rememberBase, type Base } from './base.ts'
 import type { Holder } from './holder.ts'
 import type { Payload } from './payloads.ts'
 import { signPayloads, type SignedFile } from './signing.ts'
+
+type EvidenceInput = OperationRequest<'replace-keys'>['evidence']
 
 export interface PublicationName {
   readonly gun: Gun
@@ -12,6 +15,17 @@ export interface PublicationName {
   readonly id: string
   /** What makes two calls the same. */
   readonly requestDigest: string
+}
+
+/** What makes two calls the same: what was asked, and the files that came with it. Texts are JSON strings, so nothing runs together. */
+export function requestDigest(asked: readonly unknown[], attachments: ReadonlyMap<string, Uint8Array>): string {
+  const base = [...attachments].map(([name, bytes]) => [name, sha256Hex(bytes)]).sort()
+  return sha256Hex(Buffer.from(JSON.stringify([...asked, base])))
+}
+
+/** Texts of evidence, in a fixed order. */
+export function evidenceParts({ request, principal, decision, origin }: EvidenceInput): readonly unknown[] {
+  return [request, principal, decision ?? null, origin ?? null]
 }
 
 /** Signed files as `change-targets` and `replace-keys` answer them. */

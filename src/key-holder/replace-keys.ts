@@ -23,7 +23,13 @@ import { nextVersion, notSignable, ourKeys, payloadOf, type PlannedRole } from '
 import { checkRates, countRates } from './change-rules.ts'
 import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
-import { recordPublication, repeatedAnswer, signedAnswer } from './recorded-publication.ts'
+import {
+  evidenceParts,
+  recordPublication,
+  repeatedAnswer,
+  requestDigest,
+  signedAnswer,
+} from './recorded-publication.ts'
 import { signPayloads } from './signing.ts'
 import { stagedKeys } from './staged-keys.ts'
 
@@ -38,7 +44,8 @@ export async function replaceKeys(
   const gun = parseGun(request.gun)
   const { pinnedRoot } = holder.repositories.getSignable(gun)
   const limits = limitsFor(holder.limits, gun)
-  const name = { gun, id: `keys:${request.publication}`, requestDigest: digestOf(request, attachments) }
+  const asked = [gun, evidenceParts(request.evidence)]
+  const name = { gun, id: `keys:${request.publication}`, requestDigest: requestDigest(asked, attachments) }
   const repeated = await repeatedAnswer(holder, name)
   if (repeated !== undefined) return repeated
   holder.step('checked')
@@ -152,13 +159,6 @@ function requireThreshold(repository: TrustedRepository, role: RoleName, keysHer
   const why =
     keysHere === 0 ? 'none of its keys is here' : `it needs ${threshold} signatures and ${keysHere} can be made here`
   throw notSignable(repository.gun, role, why)
-}
-
-/** What makes two calls the same: everything but the publication. */
-function digestOf({ gun, evidence }: ReplaceRequest, attachments: ReadonlyMap<string, Uint8Array>): string {
-  const base = [...attachments].map(([name, bytes]) => [name, sha256Hex(bytes)]).sort()
-  const { request, principal, decision = null, origin = null } = evidence
-  return sha256Hex(Buffer.from(JSON.stringify([gun, [request, principal, decision, origin], base])))
 }
 
 function recordsOfReplacement(

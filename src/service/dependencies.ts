@@ -26,6 +26,8 @@ export interface ServiceSettings {
   readonly patienceMs: number
   /** How long an image is tried again while others publish first, in milliseconds; then it fails. */
   readonly contentionMs: number
+  /** Roles that expire within this many milliseconds are signed again; 0: never. */
+  readonly renewBeforeMs: number
   /** The first pause between two attempts, in milliseconds; it doubles, and half of it is random. */
   readonly backoffMs: number
   readonly maxImages: number

@@ -5,6 +5,7 @@ import {
   changesTargets,
   type Gun,
   type RoleName,
+  TARGETS,
   type TargetsChange,
   targetsOf,
   type TrustedRepository,
@@ -17,6 +18,7 @@ import { failureOf, isOutage } from '../domain/port-faults.ts'
 import { isRotated, rolesToRotate, stagedKeys } from '../domain/key-rotation.ts'
 import type { DeclaredChange, Evidence, PendingImage, RepositoryCustody } from '../domain/ports.ts'
 import type { KeyChange, Publication } from '../domain/publication.ts'
+import { rolesToRenew } from '../domain/renewal.ts'
 import { rolesToSign, rolesToUnsign } from '../domain/publication-roles.ts'
 import { signedDigest } from '../domain/signed-entry.ts'
 import { imageOf, type ImageSubject, type RoleVersion } from '../domain/signing-request.ts'
@@ -26,6 +28,7 @@ import type { ImageProgress } from './image-progress.ts'
 import { type LoadedRepository, loadRepository } from './load-repository.ts'
 import type { SnapshotKeyCheck } from './snapshot-key.ts'
 import type { PublicationStep } from './steps.ts'
+import { renewUntil } from './submit-upkeep.ts'
 
 export interface Intent {
   readonly publication: Publication
@@ -35,10 +38,12 @@ export interface Intent {
 
 interface Candidate {
   readonly image: PendingImage
-  /** Of a tag; absent for a rotation. */
+  /** Of a tag. */
   readonly change?: TargetsChange
   /** Of a rotation. */
   readonly keys?: readonly KeyChange[]
+  /** Of a renewal: what the expiry dates are to lie behind. */
+  readonly until?: Date
   readonly roles: readonly RoleName[]
 }
 
@@ -122,6 +127,7 @@ export class IntentFormer {
   #candidate({ trusted, custody, repository }: LoadedRepository, image: PendingImage): Candidate | undefined {
     try {
       if (image.kind === 'rotate') return this.#rotation(trusted, custody, image)
+      if (image.kind === 'renew') return this.#renewal(trusted, custody, image)
       const { tag, sha256, length } = requireImage(image)
       if (image.kind === 'unsign') {
         requireSignedDigest(trusted, image)
@@ -142,6 +148,15 @@ export class IntentFormer {
     const roles = rolesToRotate(base, keys)
     if (!isRotated(base, keys)) return { image, keys, roles }
     this.#progress.move([image], [{ type: 'found-unchanged', roles: roleVersions(base, roles) }])
+    return undefined
+  }
+
+  /** Undefined: nothing expires soon any more, by a lost answer or because the roles were signed for another reason. */
+  #renewal(base: TrustedRepository, custody: RepositoryCustody, image: PendingImage): Candidate | undefined {
+    const until = renewUntil(this.#dependencies)
+    const roles = rolesToRenew(base, custody, until)
+    if (roles.length > 0) return { image, until, roles }
+    this.#progress.move([image], { type: 'found-unchanged', roles: roleVersions(base, [TARGETS]) })
     return undefined
   }
 
@@ -214,14 +229,16 @@ export class IntentFormer {
     const { clock, identifiers } = this.#dependencies
     const now = clock.now()
     const changes = candidates.flatMap(({ change }) => change ?? [])
-    const { keys } = first
+    const { keys, until } = first
+    const evidence = evidenceOf(first.image)
     const publication: Publication = {
       id: identifiers.next('publication'),
       gun: base.gun,
       kind: first.image.kind,
-      roles: keys === undefined ? changedRoles(base, roles, changes, now) : roles,
+      roles: changes.length > 0 ? changedRoles(base, roles, changes, now) : roles,
       changes: candidates.flatMap((candidate) => declared(candidate) ?? []),
-      ...(keys !== undefined && { keys: { changes: keys, evidence: evidenceOf(first.image) } }),
+      ...(keys !== undefined && { keys: { changes: keys, evidence } }),
+      ...(until !== undefined && { renewal: { until, evidence } }),
       base: roleVersions(base, roles),
       createdAt: now,
       files: [],

@@ -9,7 +9,7 @@ import type { Progress } from './progress.ts'
 import type { RequestService, Submission } from './services.ts'
 import { SubmissionBatch } from './submission-batch.ts'
 import { submit, type Submitted } from './submit.ts'
-import { submitRotation } from './submit-rotation.ts'
+import { submitRenewal, submitRotation } from './submit-upkeep.ts'
 
 const DEFAULT_PAGE = 50
 const MAX_PAGE = 200
@@ -31,8 +31,12 @@ export class Requests implements RequestService {
     return this.#accept(await submit(this.#dependencies, this.#batch, principal, submission))
   }
 
-  async rotate(principal: Principal, gun: Gun, origin?: string): Promise<Submitted> {
-    return this.#accept(await submitRotation(this.#dependencies, principal, gun, origin))
+  async rotate(principal: Principal, gun: Gun): Promise<Submitted> {
+    return this.#accept(await submitRotation(this.#dependencies, principal, gun))
+  }
+
+  async renew(principal: Principal, gun: Gun): Promise<Submitted> {
+    return this.#accept(await submitRenewal(this.#dependencies, principal, gun))
   }
 
   #accept(submitted: Submitted): Submitted {

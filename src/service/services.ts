@@ -3,7 +3,7 @@ import type { Gun, RoleName } from '@countersign/tuf'
 import type { KeyType } from '../domain/ports.ts'
 import type { Grant, Principal } from '../domain/principal.ts'
 import type { Repository, RepositoryWarning, RoleReport } from '../domain/repository.ts'
-import type { RequestKind, RequestStatus, SigningRequest } from '../domain/signing-request.ts'
+import type { ImageKind, RequestStatus, SigningRequest } from '../domain/signing-request.ts'
 import type { RepositoryCustody, TokenRecord } from '../domain/ports.ts'
 
 export interface Services {
@@ -15,7 +15,7 @@ export interface Services {
 }
 
 export interface Submission {
-  readonly kind: Exclude<RequestKind, 'rotate'>
+  readonly kind: ImageKind
   /** Image references as they were written. */
   readonly images: readonly string[]
   readonly policy?: string
@@ -40,11 +40,12 @@ export interface RequestService {
    * Asks that the staged keys of a repository take the place of their predecessors. Grant `operator`.
    * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, ROTATION_NOT_STAGED; KeyHolderError, StoreError
    */
-  rotate(
-    principal: Principal,
-    gun: Gun,
-    origin?: string,
-  ): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
+  rotate(principal: Principal, gun: Gun): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
+  /**
+   * Asks that the roles which expire soon are signed again as they are. Grant `operator`.
+   * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, RENEWAL_NOT_DUE; TufError, NotaryError, KeyHolderError, StoreError
+   */
+  renew(principal: Principal, gun: Gun): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
   /** @throws DomainError REQUEST_NOT_FOUND, also where the principal may not see it */
   find(principal: Principal, id: string): SigningRequest
   /** Newest first, only what the principal may see. @throws DomainError CURSOR_INVALID, GUN_INVALID */

@@ -16,6 +16,7 @@ import {
 } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import { isRotated } from '../domain/key-rotation.ts'
+import { isRenewed } from '../domain/renewal.ts'
 import { codeOf, failureOf, isFault, isOutage } from '../domain/port-faults.ts'
 import type { PendingImage, SignedRole } from '../domain/ports.ts'
 import type { Publication } from '../domain/publication.ts'
@@ -103,10 +104,14 @@ export class PublicationSteps {
   }
 
   #haveSigned({ publication, base }: Intent): Promise<readonly SignedRole[]> {
-    const { id, gun, roles, changes, keys } = publication
+    const { id, gun, roles, changes, keys, renewal } = publication
     if (keys !== undefined) {
       const { evidence } = keys
       return this.#dependencies.keyHolder.replaceKeys({ publication: id, gun, evidence, base: base.files })
+    }
+    if (renewal !== undefined) {
+      const { evidence } = renewal
+      return this.#dependencies.keyHolder.renewRoles({ publication: id, gun, roles, evidence, base: base.files })
     }
     return this.#dependencies.keyHolder.changeTargets({ publication: id, gun, roles, changes, base: base.files })
   }
@@ -284,7 +289,9 @@ function unexpected(gun: Gun, what: string): DomainError {
   })
 }
 
-function holdsChanges(trusted: TrustedRepository, { role }: SignedRole, { changes, keys }: Publication): boolean {
+function holdsChanges(trusted: TrustedRepository, { role }: SignedRole, publication: Publication): boolean {
+  const { changes, keys, renewal } = publication
+  if (renewal !== undefined) return isRenewed(trusted, [role], renewal.until)
   if (keys !== undefined) return isRotated(trusted, keys.changes)
   const wanted = changes.map(({ change }) => change)
   return !changesTargets(trusted, role, wanted)

@@ -79,10 +79,11 @@ const change = z.discriminatedUnion('kind', [
 ])
 const keyId = hex64.transform((text) => parseTufKeyId(text))
 const publication = z.strictObject({
-  kind: z.enum(['sign', 'unsign', 'rotate']),
+  kind: z.enum(['sign', 'unsign', 'rotate', 'renew']),
   roles: z.array(role),
   changes: z.array(z.strictObject({ change, evidence })),
   keys: z.strictObject({ changes: z.array(z.strictObject({ from: keyId, to: keyId })), evidence }).exactOptional(),
+  renewal: z.strictObject({ until: time, evidence }).exactOptional(),
   base: z.array(roleVersion),
 })
 
@@ -102,7 +103,9 @@ export function decodeImageRecord(text: string): ImageRecord {
   return decode(imageRecord, text)
 }
 
-export function decodePublication(text: string): Pick<Publication, 'kind' | 'roles' | 'changes' | 'keys' | 'base'> {
+export function decodePublication(
+  text: string,
+): Pick<Publication, 'kind' | 'roles' | 'changes' | 'keys' | 'renewal' | 'base'> {
   return decode(publication, text)
 }
 

@@ -183,12 +183,19 @@ export class SqliteRequestStore implements RequestStore {
   }
 
   #savePublication({ id, gun, createdAt, files, ...record }: Publication): void {
-    const { kind, roles, changes, keys, base } = record
+    const { kind, roles, changes, keys, renewal, base } = record
     this.#statements.savePublication.run({
       id,
       gun,
       createdAt: createdAt.toISOString(),
-      record: encodeRecord({ kind, roles, changes, ...(keys !== undefined && { keys }), base }),
+      record: encodeRecord({
+        kind,
+        roles,
+        changes,
+        ...(keys !== undefined && { keys }),
+        ...(renewal !== undefined && { renewal }),
+        base,
+      }),
     })
     for (const { role, version, sha256, bytes } of files) {
       this.#statements.insertFile.run({ publication: id, role, version, sha256, bytes })

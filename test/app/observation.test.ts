@@ -2,12 +2,13 @@ import { parseGun, parseTag } from '@countersign/tuf'
 import { expect } from 'chai'
 import { ExpiryWatch } from '../../src/app/expiry-watch.ts'
 import { observe, queueSources } from '../../src/app/observation.ts'
+import { DomainError } from '../../src/domain/errors.ts'
 import type { PendingImage } from '../../src/domain/ports.ts'
 import type { Repository } from '../../src/domain/repository.ts'
 import { isGranted, type Principal } from '../../src/domain/principal.ts'
 import { Metrics } from '../../src/http/metrics.ts'
-import { createLog, silentLog } from '../../src/log.ts'
-import type { RepositoryReport } from '../../src/service/services.ts'
+import { createLog, silentLog, type Log } from '../../src/log.ts'
+import type { RepositoryReport, RepositoryService, RequestService } from '../../src/service/services.ts'
 
 const gun = parseGun('registry.example.com/team/app')
 const clock = { now: () => new Date('2026-01-11T00:00:00Z') }
@@ -69,28 +70,37 @@ describe('the watch over expiry dates', () => {
     { gun: parseGun('registry.example.com/team/new'), state: 'initializing' },
   ] as unknown as Repository[]
   const roles = (...dates: string[]) => dates.map((date) => ({ expiresAt: new Date(date) }))
+  const nothingDue = (): Promise<never> => Promise.reject(new DomainError('RENEWAL_NOT_DUE', 'not due'))
+  const watching = (
+    list: ReturnType<RepositoryService['list']>,
+    show: RepositoryService['report'],
+    o: { log?: Log; renew?: RequestService['renew'] } = {},
+  ): ExpiryWatch =>
+    new ExpiryWatch(
+      { repositories: { list: () => list, report: show }, requests: { renew: o.renew ?? nothingDue } },
+      clock,
+      o.log ?? silentLog,
+      270 * 86_400_000,
+    )
   const report = (o: object) => ({ roles: [], warnings: [], ...o }) as unknown as RepositoryReport
 
   it('finds the first date of all repositories, and warns', async () => {
     const lines: string[] = []
     const seen: Principal[] = []
-    const watch = new ExpiryWatch(
-      {
-        list: () => repositories,
-        report: (principal, asked) => {
-          seen.push(principal)
-          return Promise.resolve(
-            asked === gun
-              ? report({
-                  roles: roles('2026-03-01', '2026-01-21'),
-                  warnings: [{ code: 'ROLE_EXPIRES_SOON', detail: 'soon' }],
-                })
-              : report({ roles: roles('2026-02-01') }),
-          )
-        },
+    const watch = watching(
+      repositories,
+      (principal, asked) => {
+        seen.push(principal)
+        return Promise.resolve(
+          asked === gun
+            ? report({
+                roles: roles('2026-03-01', '2026-01-21'),
+                warnings: [{ code: 'ROLE_EXPIRES_SOON', detail: 'soon' }],
+              })
+            : report({ roles: roles('2026-02-01') }),
+        )
       },
-      clock,
-      createLog('warn', { write: (line) => lines.push(line) }),
+      { log: createLog('warn', { write: (line) => lines.push(line) }) },
     )
     expect(watch.daysToNextExpiry()).to.equal(undefined)
     await watch.look(new AbortController().signal)
@@ -104,18 +114,11 @@ describe('the watch over expiry dates', () => {
 
   it('keeps what was seen last where a repository cannot be loaded', async () => {
     let isBroken = false
-    const watch = new ExpiryWatch(
-      {
-        list: () => repositories.slice(0, 2),
-        report: (_principal, asked) => {
-          if (!isBroken) return Promise.resolve(report({ roles: roles(asked === gun ? '2026-01-21' : '2026-02-01') }))
-          if (asked === gun) return Promise.resolve(report({ trouble: { code: 'NOTARY_UNAVAILABLE', detail: '' } }))
-          return Promise.reject(new Error('broken'))
-        },
-      },
-      clock,
-      silentLog,
-    )
+    const watch = watching(repositories.slice(0, 2), (_principal, asked) => {
+      if (!isBroken) return Promise.resolve(report({ roles: roles(asked === gun ? '2026-01-21' : '2026-02-01') }))
+      if (asked === gun) return Promise.resolve(report({ trouble: { code: 'NOTARY_UNAVAILABLE', detail: '' } }))
+      return Promise.reject(new Error('broken'))
+    })
     await watch.look(new AbortController().signal)
     isBroken = true
     await watch.look(new AbortController().signal)
@@ -125,19 +128,32 @@ describe('the watch over expiry dates', () => {
   it('stops between two repositories', async () => {
     const stopping = new AbortController()
     let asked = 0
-    const watch = new ExpiryWatch(
-      {
-        list: () => repositories,
-        report: () => {
-          asked += 1
-          stopping.abort()
-          return Promise.resolve(report({}))
-        },
-      },
-      clock,
-      silentLog,
-    )
+    const watch = watching(repositories, () => {
+      asked += 1
+      stopping.abort()
+      return Promise.resolve(report({}))
+    })
     await watch.look(stopping.signal)
     expect(asked).to.equal(1)
+  })
+
+  it('has renewed what expires soon, but neither snapshot and timestamp, which are the server’s, nor root', async () => {
+    const renewed: string[] = []
+    const due = { role: 'targets', entries: 3, expiresAt: new Date('2026-09-01') }
+    const late = { role: 'targets/releases', entries: 3, expiresAt: new Date('2028-01-01') }
+    const timestamp = { role: 'timestamp', expiresAt: new Date('2026-01-21') }
+    const watch = watching(
+      repositories,
+      (_principal, asked) => Promise.resolve(report({ roles: asked === gun ? [due, late] : [late, timestamp] })),
+      {
+        renew: (principal, asked) => {
+          expect(isGranted(principal, 'operator', asked)).to.equal(true)
+          renewed.push(asked)
+          return nothingDue()
+        },
+      },
+    )
+    await watch.look(new AbortController().signal)
+    expect(renewed).to.deep.equal([gun])
   })
 })

@@ -37,6 +37,7 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
   },
   adoptRepository: { method: 'POST', path: `/v1/repositories/${encodedGun}/adoption`, status: 201, call: 'adopt' },
   rotateKeys: { method: 'POST', path: `/v1/repositories/${encodedGun}/key-rotations`, status: 201, call: 'rotate' },
+  renewRoles: { method: 'POST', path: `/v1/repositories/${encodedGun}/renewals`, status: 201, call: 'renew' },
   verifyImages: {
     method: 'POST',
     path: '/v1/verifications',

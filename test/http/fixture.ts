@@ -135,6 +135,7 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
     requests: {
       submit: () => Promise.resolve(note('submit', { request: signingRequest, isRepeated: false })),
       rotate: () => Promise.resolve(note('rotate', { request: rotation, isRepeated: false })),
+      renew: () => Promise.resolve(note('renew', { request: rotation, isRepeated: false })),
       find: () => note('find', signingRequest),
       list: () => note('list', { requests: [signingRequest], nextCursor: 'next' }),
       waitFor: () => Promise.resolve(note('waitFor', signingRequest)),

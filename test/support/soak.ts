@@ -276,6 +276,7 @@ class Soak {
         attempts: 5,
         backoffMs: PAUSE,
         patienceMs: 3_600_000,
+        renewBeforeMs: 0,
         contentionMs: 3_600_000,
         maxImages: 20,
       },

@@ -94,6 +94,7 @@ export const DOMAIN_PROBLEMS = {
     'No key waits to replace another one',
     'Start a rotation on the key holder with: countersign key rotate.',
   ),
+  RENEWAL_NOT_DUE: refuse(409, 'No role that is signed here expires soon', 'Nothing needs to be done.'),
   TAG_NOT_SIGNED: refuse(404, 'The tag is not signed', 'Check the tag; nothing needs to be done to unsign it.'),
   SIGNED_ROLES_UNEXPECTED: refuse(
     502,

@@ -154,6 +154,10 @@ export class FakeKeyHolder implements KeyHolder {
     )
   }
 
+  renewRoles(): Promise<readonly SignedRole[]> {
+    throw new KeyHolderError('CHANGE_EMPTY', 'Nothing expires here; the tests of renewal use the real key holder.')
+  }
+
   observeRepository(gun: Gun, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
     return settle(() => {
       const managed = this.#managed(gun)

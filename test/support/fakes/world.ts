@@ -93,6 +93,7 @@ export class World {
         backoffMs: 100,
         patienceMs: 900_000,
         contentionMs: 60_000,
+        renewBeforeMs: 270 * 86_400_000,
         maxImages: 20,
         ...settings,
       },

@@ -1,0 +1,57 @@
+// Requests about a repository as a whole: publish the keys that an operator has staged, sign again what expires soon.
+import { parseGun } from '@countersign/tuf'
+import { z } from 'zod'
+import type { PublicCode } from './problem.ts'
+import type { RequestService } from '../service/services.ts'
+import { type Route, tokenRoute } from './route.ts'
+import { gunParams } from './shapes.ts'
+import { signingRequestShape, signingRequestView } from './signing-request-view.ts'
+
+export function upkeepRoutes(requests: RequestService): Route[] {
+  const common = ['GUN_INVALID', 'NOT_PERMITTED', 'REPOSITORY_NOT_READY', 'KEY_HOLDER_UNREACHABLE'] as const
+  const route = (
+    o: { path: `/${string}`; operationId: string; summary: string; codes: readonly PublicCode[] },
+    submit: RequestService['rotate'],
+  ): Route =>
+    tokenRoute(
+      {
+        ...o,
+        method: 'POST',
+        params: gunParams,
+        body: z.strictObject({}).optional(),
+        replies: {
+          200: { description: 'Such a request is under way for this repository.', schema: signingRequestShape },
+          201: { description: 'The request is stored. Location names it.', schema: signingRequestShape },
+        },
+        codes: [...common, ...o.codes],
+      },
+      async ({ principal, params }) => {
+        const { request, isRepeated } = await submit(principal, parseGun(params.gun))
+        return {
+          status: isRepeated ? 200 : 201,
+          headers: { location: `/v1/signing-requests/${request.id}` },
+          body: signingRequestView(request),
+        }
+      },
+    )
+  return [
+    route(
+      {
+        path: '/v1/repositories/:gun/key-rotations',
+        operationId: 'rotateKeys',
+        summary: 'Put the staged keys of a repository in the place of their predecessors',
+        codes: ['ROTATION_NOT_STAGED'],
+      },
+      (principal, gun) => requests.rotate(principal, gun),
+    ),
+    route(
+      {
+        path: '/v1/repositories/:gun/renewals',
+        operationId: 'renewRoles',
+        summary: 'Sign the roles of a repository that expire soon again, as they are',
+        codes: ['RENEWAL_NOT_DUE', 'NOTARY_UNAVAILABLE'],
+      },
+      (principal, gun) => requests.renew(principal, gun),
+    ),
+  ]
+}

@@ -1,0 +1,97 @@
+// Takes requests about a repository as a whole: that staged keys take the place of their predecessors, or that roles are signed again
+// before they expire. Permission first, then record, store, acknowledgement.
+import type { Gun } from '@countersign/tuf'
+import { DomainError } from '../domain/errors.ts'
+import { stagedKeys } from '../domain/key-rotation.ts'
+import { upkeepDecision } from '../domain/policy.ts'
+import type { Principal } from '../domain/principal.ts'
+import { rolesToRenew } from '../domain/renewal.ts'
+import { advance, isFinal, requestStatus, type SigningRequest, type UpkeepKind } from '../domain/signing-request.ts'
+import type { ServiceDependencies } from './dependencies.ts'
+import { loadRepository } from './load-repository.ts'
+import { recordSubmission, requireReady, type Submitted } from './submit.ts'
+
+/**
+ * Which keys is the key holder's knowledge, from an operator's act on its own socket; here nobody names one. Idempotent while the
+ * repository has a rotation under way: that one is the answer.
+ * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, ROTATION_NOT_STAGED; KeyHolderError, StoreError; then nothing is stored
+ */
+export async function submitRotation(
+  dependencies: ServiceDependencies,
+  principal: Principal,
+  gun: Gun,
+): Promise<Submitted> {
+  requireReady(dependencies.repositories, principal, 'operator', gun)
+  const running = underWay(dependencies, gun, 'rotate')
+  if (running !== undefined) return { request: running, isRepeated: true }
+  const staged = stagedKeys(await dependencies.keyHolder.repositoryStatus(gun))
+  if (staged.length === 0) {
+    throw new DomainError('ROTATION_NOT_STAGED', 'No key of this repository waits to replace another one.', { gun })
+  }
+  const subjects = staged.map(({ role, from, to }) => `${gun} ${role}: ${from} -> ${to}`)
+  return store(dependencies, principal, gun, 'rotate', subjects)
+}
+
+/**
+ * Idempotent while the repository has a renewal under way.
+ * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, RENEWAL_NOT_DUE; TufError, NotaryError, KeyHolderError, StoreError
+ */
+export async function submitRenewal(
+  dependencies: ServiceDependencies,
+  principal: Principal,
+  gun: Gun,
+): Promise<Submitted> {
+  requireReady(dependencies.repositories, principal, 'operator', gun)
+  const running = underWay(dependencies, gun, 'renew')
+  if (running !== undefined) return { request: running, isRepeated: true }
+  const { trusted, custody } = await loadRepository(dependencies, gun)
+  const roles = rolesToRenew(trusted, custody, renewUntil(dependencies))
+  if (roles.length === 0) {
+    throw new DomainError('RENEWAL_NOT_DUE', 'No role that is signed here expires soon.', { gun })
+  }
+  return store(
+    dependencies,
+    principal,
+    gun,
+    'renew',
+    roles.map((role) => `${gun} ${role}`),
+  )
+}
+
+/** What expires before this moment is signed again now. */
+export function renewUntil({ clock, settings }: Pick<ServiceDependencies, 'clock' | 'settings'>): Date {
+  return new Date(clock.now().getTime() + settings.renewBeforeMs)
+}
+
+async function store(
+  dependencies: ServiceDependencies,
+  principal: Principal,
+  gun: Gun,
+  kind: UpkeepKind,
+  subjects: readonly string[],
+): Promise<Submitted> {
+  const { requests, clock, identifiers } = dependencies
+  const at = clock.now()
+  const decision = upkeepDecision(kind, subjects, at)
+  const record = advance(
+    { status: 'submitted', subject: { reference: gun, gun }, at },
+    { type: 'decided', decision },
+    at,
+  )
+  const request: SigningRequest = {
+    id: identifiers.next('request'),
+    kind,
+    submitter: { id: principal.id, name: principal.name },
+    createdAt: at,
+    images: [{ record, revision: 1 }],
+  }
+  // Record before act. A crash after this line leaves a record of a request that nobody was told of.
+  await recordSubmission(dependencies, request)
+  return requests.create(request)
+}
+
+function underWay({ requests }: ServiceDependencies, gun: Gun, kind: UpkeepKind): SigningRequest | undefined {
+  const pending = requests.unfinished(gun).find((image) => image.kind === kind)
+  const request = pending === undefined ? undefined : requests.find(pending.request)
+  return request === undefined || isFinal(requestStatus(request.images)) ? undefined : request
+}

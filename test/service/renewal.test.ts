@@ -1,0 +1,144 @@
+// The years of a repository, over the real key holder: what we sign is signed again before it expires, and nothing else changes.
+import { parseRoleName, parseTargets, RELEASES, TARGETS, type RoleName } from '@countersign/tuf'
+import { expect } from 'chai'
+import { ExpiryWatch } from '../../src/app/expiry-watch.ts'
+import type { SigningRequest } from '../../src/domain/signing-request.ts'
+import { KeyHolderClient } from '../../src/holder/client.ts'
+import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
+import { silentLog } from '../../src/log.ts'
+import { PUBLICATION_STEPS } from '../../src/service/steps.ts'
+import { expectCodeAsync } from '../support/expect-code.ts'
+import { app, ended, everybody, World } from '../support/fakes/world.ts'
+import { TestKeyHolder } from '../support/key-holder.ts'
+import { Scope } from '../support/scope.ts'
+
+const DAY_MS = 86_400_000
+const SIGNER = parseRoleName('targets/countersign')
+const OURS: readonly RoleName[] = [TARGETS, RELEASES, SIGNER]
+const BEFORE_MS = 270 * DAY_MS
+
+function outcome({ images }: SigningRequest): string {
+  const record = images[0]?.record
+  return record?.status === 'failed' ? `failed ${record.error.code}` : String(record?.status)
+}
+
+describe('renewal', () => {
+  let scope: Scope
+  let holder: TestKeyHolder
+  let world: World
+
+  beforeEach(async () => {
+    scope = new Scope()
+    holder = await TestKeyHolder.start(scope)
+    const client = new KeyHolderClient(holder.config.serviceSocket, { timeoutMs: 15_000 })
+    scope.add(() => {
+      client.close()
+    })
+    world = new World({ attempts: 8 }, undefined, client)
+    scope.add(() => {
+      world.close()
+    })
+    world.time.advance(holder.now.getTime() - world.time.now().getTime())
+    await world.initialize(app)
+    world.registry.push(app, '1.0', 'a')
+    world.registry.push(app, '2.0', 'b')
+    await world.sign(`${app}:1.0`)
+  })
+  afterEach(() => scope.close())
+
+  /** Both clocks. */
+  const pass = (days: number): void => {
+    world.time.advance(days * DAY_MS)
+    holder.now = new Date(world.time.now())
+  }
+  const renew = async (): Promise<SigningRequest> =>
+    ended(world, (await world.services.requests.renew(everybody, app)).request)
+  const daysLeft = (role: RoleName): number => {
+    const { expiresAt } = parseTargets(world.server.currentFile(app, role)!, role).metadata
+    return Math.round((expiresAt.getTime() - world.time.now().getTime()) / DAY_MS)
+  }
+  const versions = (): number[] => OURS.map((role) => world.server.version(app, role))
+
+  it('gives every role that expires soon three more years, and leaves the entries as they are', async () => {
+    pass(3 * 365 - 200)
+    expect(OURS.map(daysLeft)).to.deep.equal([200, 200, 200])
+    const before = versions()
+    const request = await renew()
+    expect(outcome(request)).to.equal('published')
+    expect(OURS.map(daysLeft)).to.deep.equal([1095, 1095, 1095])
+    expect(versions()).to.deep.equal(before.map((version) => version + 1))
+    expect((await world.found('1.0'))?.sha256).to.equal('a'.repeat(64))
+    const record = holder.log().find(({ kind }) => kind === 'roles-renewal')
+    expect(JSON.stringify(record)).to.include(request.id)
+  })
+
+  it('renews only what needs it: here base targets, while the delegations are signed again and again', async () => {
+    pass(2 * 365)
+    await world.sign(`${app}:2.0`)
+    pass(300)
+    expect(outcome(await renew())).to.equal('published')
+    expect(OURS.map(daysLeft)).to.deep.equal([1095, 795, 795])
+  })
+
+  it('RENEWAL_NOT_DUE: nothing expires soon', async () => {
+    await expectCodeAsync('RENEWAL_NOT_DUE', () => world.services.requests.renew(everybody, app))
+  })
+
+  it('NOT_PERMITTED: without the grant operator', async () => {
+    pass(3 * 365 - 200)
+    const submitter = { ...everybody, grants: everybody.grants.filter(({ grant }) => grant === 'submit') }
+    await expectCodeAsync('NOT_PERMITTED', () => world.services.requests.renew(submitter, app))
+  })
+
+  it('asked for twice is one renewal', async () => {
+    pass(3 * 365 - 200)
+    const first = await world.services.requests.renew(everybody, app)
+    const second = await world.services.requests.renew(everybody, app)
+    expect([second.request.id, second.isRepeated]).to.deep.equal([first.request.id, true])
+    await ended(world, first.request)
+  })
+
+  for (const step of PUBLICATION_STEPS) {
+    it(`stopped after the step ${step} ends published, once`, async () => {
+      pass(3 * 365 - 200)
+      let isLeft = true
+      world.onStep = (passed) => {
+        if (passed !== step || !isLeft) return
+        isLeft = false
+        // As a crash would, this leaves what is stored and nothing else.
+        throw new KeyHolderError('KEY_HOLDER_UNREACHABLE', 'stopped by the test')
+      }
+      const { request } = await world.services.requests.renew(everybody, app)
+      await world.settled()
+      await world.services.reconciler.run()
+      expect(outcome(await ended(world, request))).to.equal('published')
+      expect(isLeft).to.equal(false)
+      for (const role of OURS) expect(daysLeft(role)).to.be.greaterThan(1000)
+      expect((await world.found('1.0'))?.sha256).to.equal('a'.repeat(64))
+    })
+  }
+
+  /** Nine years in steps of a quarter, with a signature in each; the root lives ten. */
+  async function live(look: () => Promise<void>): Promise<number> {
+    for (let quarter = 1; quarter <= 36; quarter++) {
+      pass(91)
+      await look()
+      await world.settled()
+      const tag = `q${quarter}`
+      world.registry.push(app, tag, 'c')
+      if (outcome(await world.sign(`${app}:${tag}`)) !== 'published') return quarter
+    }
+    return 0
+  }
+
+  it('keeps a repository alive for nine years, which dies in the third without it', async () => {
+    const watch = new ExpiryWatch(world.services, world.time, silentLog, BEFORE_MS)
+    expect(await live(() => watch.look(new AbortController().signal))).to.equal(0)
+    expect((await world.found('1.0'))?.sha256).to.equal('a'.repeat(64))
+    for (const role of OURS) expect(daysLeft(role)).to.be.greaterThan(BEFORE_MS / DAY_MS - 91)
+  }).timeout(60_000)
+
+  it('without it the same years end after three, so that the test above is known to bite', async () => {
+    expect(await live(() => Promise.resolve())).to.equal(13)
+  })
+})
