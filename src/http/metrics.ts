@@ -9,7 +9,7 @@ export interface MetricSources {
   oldestUnfinishedSeconds(): number
   /** Whether the key holder answers and is unsealed. */
   isKeyHolderUp(): Promise<boolean>
-  /** Days until the first role of any repository expires, as last seen; undefined where none was seen. */
+  /** Days until the first role of any repository expires, timestamps aside, as last seen. undefined where none was seen. */
   daysToNextExpiry(): number | undefined
 }
 
@@ -130,7 +130,7 @@ export class Metrics {
     })
     new Gauge({
       name: 'countersign_next_expiry_days',
-      help: 'Days until the first role of any repository expires, as last seen.',
+      help: 'Days until the first role of any repository expires, timestamps aside, as last seen.',
       registers,
       collect() {
         const days = sources.daysToNextExpiry()
