@@ -1,13 +1,14 @@
 // Runs as a process of its own: the daemon or the key holder as they are, which kills itself with SIGKILL when it passes a step, as
 // power loss would: nothing is flushed by us. Started by killable.ts, which tells it when to start and when to die.
-// Arguments: `daemon` or `key-holder`, configuration file.
+// Arguments: `daemon`, `key-holder` or `trust-server`, configuration file.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { Program } from './killable.ts'
 
 /** What the parent says; every message is answered with `done`. */
 type Order = { readonly order: 'start' } | { readonly order: 'die'; readonly step: string; readonly passing: number }
 
-const [kind, configFile = ''] = process.argv.slice(2)
+const [program, configFile = ''] = process.argv.slice(2)
 let deadline: { readonly step: string; left: number } | undefined
 
 function onStep(passed: string): void {
@@ -15,11 +16,16 @@ function onStep(passed: string): void {
 }
 
 /** Each loads only its own code, now, and starts when it is told. */
-const start = kind === 'key-holder' ? await keyHolder() : await daemon()
+const start = await { daemon, 'key-holder': keyHolder, 'trust-server': trustServer }[program as Program]()
 
 async function keyHolder(): Promise<() => Promise<unknown>> {
   const { parseKeyHolderConfig, startKeyHolder } = await import('../../src/key-holder/main.ts')
   return () => startKeyHolder(parseKeyHolderConfig(readFileSync(configFile, 'utf8')), { onStep })
+}
+
+async function trustServer(): Promise<() => Promise<unknown>> {
+  const { parseTrustServerConfig, startTrustServer } = await import('../../src/trust-server/main.ts')
+  return () => startTrustServer(parseTrustServerConfig(readFileSync(configFile, 'utf8')), { step: onStep })
 }
 
 async function daemon(): Promise<() => Promise<unknown>> {

@@ -8,6 +8,7 @@ import { builtProgram } from './countersign-program.ts'
 import type { Scope } from './scope.ts'
 
 export type Kind = 'daemon' | 'key-holder'
+export type Program = Kind | 'trust-server'
 
 const SCRIPT = join(import.meta.dirname, 'killable-process.ts')
 
@@ -29,8 +30,8 @@ export class KillableProcess {
   #end: string | undefined
 
   /** Loads its code, and waits for `start`. */
-  constructor(scope: Scope, script: string, kind: Kind, configFile: string) {
-    this.#child = spawn(process.execPath, [script, kind, configFile], {
+  constructor(scope: Scope, script: string, program: Program, configFile: string) {
+    this.#child = spawn(process.execPath, [script, program, configFile], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...process.env, NODE_OPTIONS: '' },
     })
