@@ -64,8 +64,10 @@ export async function renewRoles(
 
   // 6. Sign, and hold each file against the one before: no change was declared; 7. store them. A crash before 7 leaves payloads that
   //    the same request signs again; after it, files that it is given again.
-  const files = await signPayloads(holder, payloads, ({ role, bytes }) => {
-    holder.cache.add(role, verifyNextVersion(base.repository, role, bytes, []))
+  const files = await signPayloads(holder, payloads, {
+    verify: ({ role, bytes }) => {
+      holder.cache.add(role, verifyNextVersion(base.repository, role, bytes, []))
+    },
   })
   return signedAnswer(files)
 }

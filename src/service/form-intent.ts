@@ -156,7 +156,7 @@ export class IntentFormer {
     const until = renewUntil(this.#dependencies)
     const roles = rolesToRenew(base, custody, until)
     if (roles.length > 0) return { image, until, roles }
-    this.#progress.move([image], { type: 'found-unchanged', roles: roleVersions(base, [TARGETS]) })
+    this.#progress.move([image], [{ type: 'found-unchanged', roles: roleVersions(base, [TARGETS]) }])
     return undefined
   }
 
