@@ -1,17 +1,16 @@
 // What is left by crashes, lost answers, races and restored databases, and who is asked for new signatures when.
-import { RELEASES, ROOT, TARGETS, verifyFiles } from '@countersign/tuf'
+import { RELEASES, ROOT, TARGETS } from '@countersign/tuf'
 import { expect } from 'chai'
-import fc from 'fast-check'
 import { createDatabase } from '../../src/sqlite/database.ts'
 import { SCHEMA } from '../../src/trust-server/schema.ts'
 import { NOW, type RepositoryBuilder } from '../support/repository-builder.ts'
 import { Scope } from '../support/scope.ts'
+import { interleave } from '../support/trust-server/interleavings.ts'
 import {
   filesOf,
   newRepository,
   startTestTrustServer,
   testConfig,
-  type Answer,
   type TestTrustServer,
   type TestTrustServerOptions,
 } from '../support/trust-server/server.ts'
@@ -120,39 +119,8 @@ describe('publications', () => {
 
   it('by two writers, interleaved in any way, leave a chain that clients verify at every version', async function () {
     this.timeout(120_000)
-    const { server, builder } = await published()
-    const versions = new Map([RELEASES as string, SIGNER].map((role) => [role, 1]))
-    let publications = 1
-    const writer = (role: string, pauses: readonly number[]): (() => Promise<Answer>) => {
-      const version = (versions.get(role) ?? 0) + 1
-      builder.role(role).version = version
-      builder.put(role, `v${version % 7}`, `${role} ${version} ${pauses.length}`)
-      const files = filesOf(builder, role)
-      return () => server.http.post(builder.gun, files)
-    }
-    const interleaving = fc.record({
-      same: fc.boolean(),
-      pauses: fc.array(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 6 }),
-    })
-    await fc.assert(
-      fc.asyncProperty(interleaving, async ({ same, pauses }) => {
-        let at = 0
-        server.signer.pause = async () => {
-          for (let left = pauses[at++ % pauses.length] ?? 0; left > 0; left--)
-            await new Promise((resolve) => setImmediate(resolve))
-        }
-        const roles = same ? [RELEASES, RELEASES] : [RELEASES, SIGNER]
-        const posts = roles.map((role, index) => writer(role, pauses.slice(index)))
-        const answers = await Promise.all(posts.map((post) => post()))
-        const won = answers.filter(({ status }) => status === 200).length
-        expect(won).to.equal(same ? 1 : 2)
-        expect(answers.filter(({ code }) => code === 'VERSION').length).to.equal(2 - won)
-        for (const role of new Set(roles)) versions.set(role, (versions.get(role) ?? 0) + 1)
-        publications += won
-      }),
-      { numRuns: 1000 },
-    )
-    for (let version = 1; version <= publications; version++) await verifyAt(server, builder, version)
+    // The others of a thousand are in test/long.
+    await interleave(scope, 100)
   })
 
   describe('are signed again', () => {
@@ -174,6 +142,44 @@ describe('publications', () => {
       expect(answers[0]?.body.toString()).to.match(/"version":2\},"signatures"/)
     })
 
+    for (const [why, code] of [
+      ['away', 'KEY_HOLDER_UNREACHABLE'],
+      ['sealed', 'KEY_HOLDER_SEALED'],
+    ] as const) {
+      it(`in the background once the key holder is no longer ${why}; what has not ended is served meanwhile`, async () => {
+        const { server, builder } = await published({ config: testConfig('', "renewal: { every: '1s' }") })
+        server.signer.fails = code
+        server.clock.now = new Date(NOW.getTime() + 12 * DAY_MS)
+        await eventually(() => Promise.resolve(refreshes(server) > 0))
+        for (const name of ['timestamp.json', 'snapshot.json', 'targets.json', `${RELEASES}.json`]) {
+          expect((await server.http.get(builder.gun, name)).status, name).to.equal(200)
+        }
+        server.signer.fails = undefined
+        await eventually(async () => {
+          const { body } = await server.http.get(builder.gun, 'timestamp.json')
+          return /"version":2\},"signatures"/.test(body.toString())
+        })
+      })
+    }
+
+    it('not for every reader while that fails: once in five seconds', async () => {
+      const { server, builder } = await published({ config: testConfig('', "renewal: { every: '1d' }") })
+      server.signer.fails = 'KEY_HOLDER_SEALED'
+      const later = (milliseconds: number): void => {
+        server.clock.now = new Date(server.clock.now.getTime() + milliseconds)
+      }
+      later(15 * DAY_MS)
+      for (const expected of [1, 2]) {
+        for (let count = 0; count < 10; count++) {
+          expect((await server.http.get(builder.gun, 'timestamp.json')).status).to.equal(503)
+        }
+        expect(refreshes(server)).to.equal(expected)
+        later(5001)
+      }
+      server.signer.fails = undefined
+      expect((await server.http.get(builder.gun, 'timestamp.json')).status).to.equal(200)
+    })
+
     it('never while the timestamp holds: it is served without the key holder (row D15)', async () => {
       const { server, builder } = await published({ config: testConfig('', "renewal: { every: '1d' }") })
       server.signer.fails = 'KEY_HOLDER_UNREACHABLE'
@@ -191,30 +197,8 @@ async function versionRead({ http }: TestTrustServer, { gun }: RepositoryBuilder
   return Number(/"version":([0-9]+)\},"signatures"/.exec(body.toString())?.[1])
 }
 
-/** From the timestamp of this version down to every file, as a client that came by at the time. */
-async function verifyAt({ http, clock }: TestTrustServer, builder: RepositoryBuilder, version: number): Promise<void> {
-  const files = new Map<string, Uint8Array>()
-  const add = async (name: string, as = name): Promise<Buffer> => {
-    const { status, body } = await http.get(builder.gun, name)
-    expect(status, name).to.equal(200)
-    files.set(as, body)
-    return body
-  }
-  const root = await add('root.json')
-  const timestamp = await add(`${version}.timestamp.json`, 'timestamp.json')
-  const [snapshot] = hashesIn(timestamp)
-  for (const [role, hex] of hashesIn(await add(`snapshot.${snapshot?.[1] ?? ''}.json`)))
-    await add(`${role}.${hex}.json`)
-  const trusted = verifyFiles(files, { gun: builder.gun, now: clock.now, pin: { kind: 'root', bytes: root } })
-  expect(trusted.timestamp.metadata.version).to.equal(version)
-  expect([...trusted.unusable]).to.deep.equal([])
-}
-
-function hashesIn(file: Buffer): readonly (readonly [string, string])[] {
-  const { signed } = JSON.parse(file.toString()) as { signed: { meta: Record<string, { hashes: { sha256: string } }> } }
-  return Object.entries(signed.meta).map(
-    ([role, { hashes }]) => [role, Buffer.from(hashes.sha256, 'base64').toString('hex')] as const,
-  )
+function refreshes({ signer }: TestTrustServer): number {
+  return signer.calls.filter((call) => call.startsWith('refresh')).length
 }
 
 async function eventually(check: () => Promise<boolean>): Promise<void> {
