@@ -23,9 +23,22 @@ export const PORT_FAULTS = {
     'CREDENTIAL_HELPER_FAILED',
   ],
   /** The other side could not be reached or was not able to answer; the same call may succeed later. */
-  outage: ['KEY_HOLDER_UNREACHABLE', 'KEY_HOLDER_SEALED', 'NOTARY_UNAVAILABLE', 'REGISTRY_UNAVAILABLE'],
+  outage: [
+    'KEY_HOLDER_UNREACHABLE',
+    'KEY_HOLDER_BUSY',
+    'KEY_HOLDER_SEALED',
+    'NOTARY_UNAVAILABLE',
+    'REGISTRY_UNAVAILABLE',
+  ],
   /** Of KeyHolder.changeTargets: refused because of one of the changes, so the others should be tried without it. */
-  changeRefusal: ['LIMIT_TAG', 'LIMIT_TAG_LOCKED', 'LIMIT_ENTRIES', 'CHANGE_MALFORMED', 'CHANGE_REFUSED'],
+  changeRefusal: [
+    'LIMIT_TAG',
+    'LIMIT_TAG_LOCKED',
+    'LIMIT_ENTRIES',
+    'CHANGE_MALFORMED',
+    'CHANGE_REFUSED',
+    'REQUEST_ALREADY_PUBLISHED',
+  ],
   /** Of KeyHolder: what was read back is not what it may accept. */
   observationRefusal: [
     'BASE_NOT_VERIFIED',

@@ -44,6 +44,7 @@ export const KEY_HOLDER_ERROR_CODES = [
   'CHANGE_MALFORMED',
   'CHANGE_REFUSED',
   'PUBLICATION_REPLAYED',
+  'REQUEST_ALREADY_PUBLISHED',
   // what the trust server asks for; updates are refused with the codes of `acceptUpdate`
   'SERVED_REPOSITORY_NOT_ALLOWED',
   'SERVED_REPOSITORY_UNKNOWN',

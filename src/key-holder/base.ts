@@ -75,7 +75,10 @@ export function verifyBase(
 
 /** Takes over what a base teaches; call inside the transaction that records it. */
 export function rememberBase(holder: Holder, gun: Gun, base: Base): void {
-  for (const file of base.raised) holder.versions.raiseSeen(gun, file.role, file)
+  for (const file of base.raised) {
+    holder.versions.raiseSeen(gun, file.role, file)
+    holder.payloads.markPublished(gun, file.role, file.version, file.messageSha256)
+  }
   if (base.newRoot !== undefined) holder.repositories.pin(gun, base.newRoot)
   for (const { canonicalKeyId, state } of base.keysMoved) holder.keys.setState(gun, canonicalKeyId, state)
 }

@@ -20,6 +20,28 @@ export function checkTags(limits: RepositoryLimits, gun: Gun, changes: readonly 
 }
 
 /**
+ * What was published for a request is not signed for it again: whoever asks has an older memory than we (a database restored from a
+ * backup), and what they want done may have been undone since.
+ * @throws KeyHolderError REQUEST_ALREADY_PUBLISHED
+ */
+export function checkRepeats(
+  holder: Holder,
+  gun: Gun,
+  changes: readonly { readonly tag: string; readonly evidence: { readonly request: string } }[],
+): void {
+  for (const { tag, evidence } of changes) {
+    const publication = holder.payloads.publishedFor(gun, { request: evidence.request, tag })
+    if (publication !== undefined) {
+      throw new KeyHolderError(
+        'REQUEST_ALREADY_PUBLISHED',
+        'This request was signed and published before; the repository was changed since. Ask again if it is still wanted.',
+        { gun, tag, request: evidence.request, publication },
+      )
+    }
+  }
+}
+
+/**
  * A locked tag keeps the digest that it stood for last, here or in the base, whether or not it was dropped since.
  * @throws KeyHolderError LIMIT_TAG_LOCKED
  */

@@ -4,7 +4,7 @@ import type { Gun, TargetsChange } from '@countersign/tuf'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { recordsOf, verifyBase, type Base } from './base.ts'
 import { parseTargetsRoles, payloadOf, planChange, type PlannedRole } from './change-plan.ts'
-import { checkLocks, checkRates, checkTags, countRates, rememberTags } from './change-rules.ts'
+import { checkLocks, checkRates, checkRepeats, checkTags, countRates, rememberTags } from './change-rules.ts'
 import { commitToSign, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
 import { chunkRecord } from './record-chunks.ts'
@@ -44,6 +44,7 @@ export async function changeTargets(
   checkLocks(holder, limits, base.repository, changes)
   const planned = planChange(holder, limits, base.repository, roles, changes)
   checkRates(holder, limits, gun, planned.length, changes.length)
+  checkRepeats(holder, gun, request.changes)
   const payloads = planned.map((role) => payloadOf(gun, name.id, role))
   holder.step('planned')
 
@@ -52,6 +53,9 @@ export async function changeTargets(
   //    next start publishes.
   const recorded = await commitToSign(holder, recordsOfChange(request, gun, base, planned), () => {
     recordPublication(holder, name, { base, roles, payloads, reason: request.changes })
+    for (const { evidence, tag } of request.changes) {
+      holder.payloads.insertChange(name.id, gun, { request: evidence.request, tag })
+    }
     rememberTags(holder, base.repository, changes)
     countRates(holder, gun, planned.length, changes.length)
   })

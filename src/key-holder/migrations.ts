@@ -161,4 +161,16 @@ export const MIGRATIONS: readonly string[] = [
   -- JSON: key IDs of the certificates that the root of a permitted new beginning may list; null: any
   ALTER TABLE served_repositories ADD COLUMN permitted_roots TEXT;
   `,
+  `
+  -- A version of it was found published. Those of before this column are not known to be.
+  ALTER TABLE publications ADD COLUMN is_published INTEGER NOT NULL DEFAULT 0;
+  -- Which request a change was signed for.
+  CREATE TABLE signed_changes (
+    gun TEXT NOT NULL,
+    request TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    publication TEXT NOT NULL,
+    PRIMARY KEY (gun, request, tag, publication)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]

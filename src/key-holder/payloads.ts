@@ -20,6 +20,11 @@ export interface Payload {
   readonly file?: Buffer
 }
 
+export interface RequestedTag {
+  readonly request: string
+  readonly tag: string
+}
+
 interface Row {
   gun: string
   role: string
@@ -119,6 +124,40 @@ export class PayloadTable {
       requestDigest,
       JSON.stringify(roles),
     )
+  }
+
+  /** What a publication changes, and for whom. */
+  insertChange(publication: string, gun: Gun, { request, tag }: RequestedTag): void {
+    this.#database.run(
+      'INSERT OR IGNORE INTO signed_changes (gun, request, tag, publication) VALUES (?, ?, ?, ?)',
+      gun,
+      request,
+      tag,
+      publication,
+    )
+  }
+
+  /** A version was found published: the publication that it came from, if it is ours, is so too. */
+  markPublished(gun: Gun, role: RoleName, version: number, messageSha256: string): void {
+    this.#database.run(
+      `UPDATE publications SET is_published = 1 WHERE id =
+         (SELECT publication FROM signed_payloads WHERE gun = ? AND role = ? AND version = ? AND message_sha256 = ?)`,
+      gun,
+      role,
+      version,
+      messageSha256,
+    )
+  }
+
+  /** The publication that did for this request what it asked for this tag, if it was found published. */
+  publishedFor(gun: Gun, { request, tag }: RequestedTag): string | undefined {
+    return this.#database.all<{ id: string }>(
+      `SELECT id FROM signed_changes JOIN publications ON id = publication
+       WHERE signed_changes.gun = ? AND request = ? AND tag = ? AND is_published = 1`,
+      gun,
+      request,
+      tag,
+    )[0]?.id
   }
 }
 

@@ -78,6 +78,23 @@ describe('changing targets', () => {
     expect(next.roles.map(({ version }) => version)).to.deep.equal([3, 3])
   })
 
+  it('does nothing twice for one request that was found published, and again what was not', async () => {
+    const repository = await HeldRepository.initialize(holder)
+    const evidence = { request: 'req-yesterday', principal: 'bot' }
+    const asked = [{ ...put('1.0'), evidence }]
+    // Signed, and lost on the way; then signed again and published, and undone.
+    await repository.change(asked)
+    await repository.sign(asked)
+    await repository.sign([drop('1.0')])
+    await holder.stop()
+    await holder.start()
+    await expectCodeAsync('REQUEST_ALREADY_PUBLISHED', () => repository.change(asked))
+    await expectCodeAsync('REQUEST_ALREADY_PUBLISHED', () => repository.change([put('2.0'), ...asked]))
+    expect((await repository.change([{ ...put('2.0'), evidence }])).roles).to.have.length(2)
+    const today = { request: 'req-today', principal: 'bot' }
+    expect((await repository.change([{ ...put('1.0'), evidence: today }])).roles).to.have.length(2)
+  })
+
   it('gives the same bytes again for the same publication, also after a restart', async () => {
     const repository = await HeldRepository.initialize(holder)
     const files = repository.files()

@@ -27,12 +27,12 @@ describe('the services over the real key holder', () => {
       client.close()
     })
     world = new World({ attempts: 8 }, undefined, client)
-    world.faults.weather = new Weather('real key holder', WEATHER_RATE, isOfPublication)
     scope.add(() => {
       world.close()
     })
     world.time.advance(holder.now.getTime() - world.time.now().getTime())
     await world.initialize(app)
+    world.faults.weather = new Weather('real key holder', WEATHER_RATE, isOfPublication)
     for (const [tag, letter] of [
       ['1.0', 'a'],
       ['2.0', 'b'],

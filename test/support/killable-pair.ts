@@ -121,8 +121,13 @@ export class KillablePair {
   /** Pushes an image and signs it: `published`, or `failed CODE`. */
   async sign(gun: string, tag: string): Promise<string> {
     this.registry.pushManifest(gun, tag, tag)
-    const [image] = (await this.finished((await this.submit(gun, tag)).id)).images
-    return image?.error === undefined ? String(image?.status) : `failed ${image.error.code}`
+    return outcomeOf(await this.finished((await this.submit(gun, tag)).id))
+  }
+
+  /** `published`, or `failed CODE`. */
+  async unsign(gun: string, tag: string): Promise<string> {
+    const { body } = await this.call('POST', 'signing-requests', { kind: 'unsign', images: [`${gun}:${tag}`] })
+    return outcomeOf(await this.finished((body as SigningRequestJson).id))
   }
 
   /** The code with which one submission is refused; undefined where it is taken. */
@@ -221,4 +226,8 @@ export class KillablePair {
       registries: [{ host: HOST, url: registryUrl }],
     })
   }
+}
+
+function outcomeOf({ images: [image] }: SigningRequestJson): string {
+  return image?.error === undefined ? String(image?.status) : `failed ${image.error.code}`
 }

@@ -133,13 +133,15 @@ describe('outages of the machine', function () {
       pair = await KillablePair.start(scope)
       await pair.initialize(gun)
       expect(await pair.sign(gun, 'monday')).to.equal('published')
-      await stopped(() => {
-        for (const folder of Object.values(FOLDERS)) {
-          cpSync(join(pair.folder, folder), join(pair.folder, 'backup', folder), { recursive: true })
-        }
-      })
+      await stopped(keep)
       expect(await pair.sign(gun, 'tuesday')).to.equal('published')
     })
+
+    function keep(): void {
+      for (const folder of Object.values(FOLDERS)) {
+        cpSync(join(pair.folder, folder), join(pair.folder, 'backup', folder), { recursive: true })
+      }
+    }
 
     async function stopped(work: () => void): Promise<void> {
       for (const kind of ['daemon', 'key-holder'] as const) await pair.process(kind).kill()
@@ -175,6 +177,23 @@ describe('outages of the machine', function () {
       expect(await pair.sign(gun, 'tuesday')).to.equal('published')
       expect(await pair.sign(gun, 'wednesday')).to.equal('published')
       await expectPublished(pair, ['monday', 'tuesday', 'wednesday'])
+    })
+
+    it('the daemon, with a request that was published and undone since: it is closed, and nothing is signed again', async () => {
+      pair.server.isReadable = false
+      pair.registry.pushManifest(gun, 'late', 'late')
+      const { id } = await pair.submit(gun, 'late')
+      await stopped(() => {
+        rmSync(join(pair.folder, 'backup'), { recursive: true })
+        keep()
+        pair.server.isReadable = true
+      })
+      expect((await pair.finished(id)).images[0]?.status).to.equal('published')
+      expect(await pair.unsign(gun, 'late')).to.equal('published')
+      const publications = pair.server.published.length
+      await restore('daemon')
+      expect((await pair.finished(id)).images[0]?.error?.code).to.equal('REQUEST_ALREADY_PUBLISHED')
+      expect(pair.server.published.length).to.equal(publications)
     })
 
     for (const kinds of [['key-holder'], ['key-holder', 'daemon']] as const) {

@@ -73,6 +73,11 @@ export const KEY_HOLDER_PROBLEMS = {
   CHANGE_EMPTY: refuse(409, 'The change changes nothing', 'Nothing needs to be done.'),
   CHANGE_MALFORMED: refuse(502, 'The declared change was not understood', VERSIONS),
   CHANGE_REFUSED: refuse(409, 'The change is refused', 'Read the detail; ask an operator.'),
+  REQUEST_ALREADY_PUBLISHED: refuse(
+    409,
+    'The request was published before',
+    'The daemon was restored from a backup and has forgotten it. Send a new request if this is still wanted.',
+  ),
   PUBLICATION_REPLAYED: refuse(502, 'The publication was signed before with other content', OPERATOR),
   SERVED_REPOSITORY_NOT_ALLOWED: refuse(403, 'The limits allow no trust server for this repository', LIMITS),
   SERVED_REPOSITORY_UNKNOWN: refuse(404, 'Nothing was published for this repository', 'Publish a first root.'),
