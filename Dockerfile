@@ -1,4 +1,4 @@
-# One image, three entry points: `serve` (the daemon, the default), `key-holder`, and the command line itself.
+# One image for three processes, `serve` (the daemon, the default), `key-holder` and `trust-server`, and the command line itself.
 # Builds with and without BuildKit. For reproducible images name the base by digest: --build-arg BASE=node:24-bookworm-slim@sha256:...
 ARG BASE=node:24-bookworm-slim
 
@@ -19,12 +19,13 @@ RUN npm run build \
 FROM ${BASE}
 ENV NODE_ENV=production
 COPY --from=build /out /opt/countersign
-# Two users that share one group, and with it the folder of the service socket, and nothing else. New named volumes take owner and
-# mode from here.
-RUN install -d -m 0750 -o 61001 -g 61000 /run/countersign \
+# Three users, of the key holder, the daemon and the trust server, that share one group. It opens the folders of two sockets, of which
+# daemon and trust server each get one as a volume. New named volumes take owner and mode from here.
+RUN install -d -m 0750 -o 61001 -g 61000 /run/countersign /run/countersign-trust \
  && install -d -m 0700 -o 61001 -g 61000 /var/lib/countersign-key-holder \
- && install -d -m 0700 -o 61002 -g 61000 /var/lib/countersign
+ && install -d -m 0700 -o 61002 -g 61000 /var/lib/countersign \
+ && install -d -m 0700 -o 61003 -g 61000 /var/lib/countersign-trust-server
 USER 61002:61000
-EXPOSE 8750
+EXPOSE 8750 4443
 ENTRYPOINT ["node", "/opt/countersign/dist/main.js"]
 CMD ["serve", "--config", "/etc/countersign/countersign.yaml"]

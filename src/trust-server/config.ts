@@ -55,7 +55,7 @@ export const trustServerSchema = z
       .default('/var/lib/countersign-trust-server')
       .meta({ description: 'The folder of its database.' }),
     keyHolderSocket: socketPath
-      .default('/run/countersign/trust-server.sock')
+      .default('/run/countersign-trust/server.sock')
       .meta({ description: "The key holder's trust-server socket." }),
     keyHolderTimeout: duration('1s', '10m').default(60_000).meta({ description: 'Time for one operation of it.' }),
     http: z

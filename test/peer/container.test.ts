@@ -1,7 +1,8 @@
-// The Dockerfile builds, and its image signs: daemon and key holder as two containers with two users, run as deploy/compose.yaml says.
+// The Dockerfile builds, and its image signs: key holder, daemon and trust server as three containers with three users, run as
+// deploy/compose.yaml says.
 // Where no base image can be pulled a stand-in is made of this machine's own node.
-import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
+import { createHash, randomBytes } from 'node:crypto'
+import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { stringify } from 'yaml'
@@ -13,7 +14,6 @@ import { DockerClient } from '../support/peers/docker-client.ts'
 import { startDockerEngine } from '../support/peers/docker-engine.ts'
 import { startDockerRegistry, type DockerRegistry } from '../support/peers/docker-registry.ts'
 import { ImageMaker } from '../support/peers/images.ts'
-import { startNotaryServer, type NotaryServer } from '../support/peers/notary-server.ts'
 import { statusOf } from '../support/peers/readiness.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { waitFor } from '../support/polling.ts'
@@ -23,6 +23,7 @@ import { createTestCa } from '../support/tls.ts'
 
 const IMAGE = 'countersign:test'
 const BASE = 'countersign-base:test'
+const SERVICES = ['key-holder', 'trust-server', 'daemon'] as const
 
 describe('the container image', function () {
   this.timeout(300_000)
@@ -30,16 +31,17 @@ describe('the container image', function () {
   const ca = createTestCa()
   let compose: ComposeFile
   let registry: DockerRegistry
-  let notary: NotaryServer
   let docker: DockerClient
   let folder: string
   let port: number
+  let trustPort: number
 
   before(async function () {
-    requirePeers(this, 'notary-server', 'registry', 'docker', 'docker-engine')
+    requirePeers(this, 'registry', 'docker', 'docker-engine')
     compose = readComposeFile()
     registry = await startDockerRegistry(scope)
-    notary = await startNotaryServer(scope, { ca })
+    trustPort = await freePort()
+    const notary = { url: trustUrl(), host: `localhost:${trustPort}`, ca }
     const engine = await startDockerEngine(scope, { ca })
     docker = new DockerClient(scope, { notary, engine })
     folder = scope.folder('compose')
@@ -53,22 +55,42 @@ describe('the container image', function () {
     await scope.close()
   })
 
+  const trustUrl = (): string => `https://localhost:${trustPort}`
+
   /** What deploy/compose.yaml expects beside itself: the example files, with the servers of this test in them. */
   function writeFiles(): void {
-    for (const name of ['compose', 'secrets', 'tls']) mkdirSync(join(folder, name))
-    const tls = ca.issue(['localhost', '127.0.0.1'])
-    write('tls/server.crt', tls.certificatePem, 0)
-    write('tls/server.key', tls.privateKeyPem, uidOf('daemon'))
-    copyFileSync(notary.caFile, join(folder, 'tls/ca.crt'))
+    for (const name of ['compose', 'secrets', 'tls', 'trust-tls']) mkdirSync(join(folder, name))
+    for (const [name, user] of [
+      ['tls', 'daemon'],
+      ['trust-tls', 'trust-server'],
+    ] as const) {
+      const tls = ca.issue(['localhost', '127.0.0.1'])
+      write(`${name}/server.crt`, tls.certificatePem, 0)
+      write(`${name}/server.key`, tls.privateKeyPem, uidOf(user))
+    }
+    write('tls/ca.crt', ca.certificatePem, 0)
+    const token = `cs_${randomBytes(32).toString('base64url')}`
+    write('secrets/trust-server.token', `${token}\n`, uidOf('daemon'))
     write('secrets/unlock.key', randomBytes(32), uidOf('key-holder'))
     const http = { ...(readExample('countersign.yaml')['http'] as object), listen: `127.0.0.1:${port}` }
-    const trustServers = [{ url: notary.url, guns: [`${registry.host}/*`], caFile: '/etc/countersign/tls/ca.crt' }]
+    const [trustServer] = readExample('countersign.yaml')['trustServers'] as object[]
+    const repositories = [`${registry.host}/*`]
+    const trustServers = [
+      { ...trustServer, url: trustUrl(), guns: repositories, caFile: '/etc/countersign/tls/ca.crt' },
+    ]
     const registries = [{ host: registry.host, url: registry.url }]
     const config = { ...readExample('countersign.yaml'), http, trustServers, registries }
     write('compose/countersign.yaml', stringify(config), 0)
     write('compose/key-holder.yaml', stringify(readExample('key-holder.yaml')), 0)
-    const limits = { ...readExample('limits.yaml'), repositories: [{ gun: `${registry.host}/*`, initialize: true }] }
+    const [limit] = readExample('limits.yaml')['repositories'] as object[]
+    const limits = { ...readExample('limits.yaml'), repositories: [{ ...limit, gun: `${registry.host}/*` }] }
     write('compose/limits.yaml', stringify(limits), 0)
+    const server = readExample('trust-server.yaml')
+    const [access] = (server['access'] as { tokens: object[] }).tokens
+    const sha256 = createHash('sha256').update(token).digest('hex')
+    const listen = { ...(server['http'] as object), listen: `127.0.0.1:${trustPort}` }
+    const tokens = [{ ...access, sha256, repositories }]
+    write('compose/trust-server.yaml', stringify({ ...server, http: listen, access: { tokens } }), 0)
   }
 
   function write(name: string, content: string | Uint8Array, uid: number): void {
@@ -112,17 +134,20 @@ describe('the container image', function () {
     expect(JSON.parse(stdout)).to.deep.equal([])
   })
 
-  it('starts as two containers with two users, the key holder without a network', async () => {
+  it('starts as three containers with three users, the key holder without a network', async () => {
     await start('key-holder', compose.services['key-holder']?.network_mode ?? '')
-    // This engine has no bridge, so the daemon gets the host's network in place of a published port.
+    // This engine has no bridge, so the others get the host's network in place of a published port.
+    await start('trust-server', 'host')
     await start('daemon', 'host')
     await waitFor('the daemon in its container', async () => {
-      const { stdout } = await docker.run(['inspect', '--format', '{{.State.Running}}', 'key-holder', 'daemon'])
+      const { stdout } = await docker.run(['inspect', '--format', '{{.State.Running}}', ...SERVICES])
       if (stdout.includes('false')) throw new Error(await logs())
-      return (await statusOf(`https://localhost:${port}/readyz`, ca.certificatePem)) === 200 ? true : undefined
+      const health = await statusOf(`${trustUrl()}/_notary_server/health`, ca.certificatePem)
+      const ready = await statusOf(`https://localhost:${port}/readyz`, ca.certificatePem)
+      return health === 200 && ready === 200 ? true : undefined
     })
-    const users = ['key-holder', 'daemon'].map((name) => compose.services[name]?.user)
-    expect(new Set(users).size).to.equal(2)
+    const users = SERVICES.map((name) => compose.services[name]?.user)
+    expect(new Set(users).size).to.equal(3)
   })
 
   it('signs for stock docker', async () => {
@@ -146,18 +171,35 @@ describe('the container image', function () {
       try { console.log(readdirSync('/var/lib/countersign-key-holder').length) } catch (error) { console.log(error.code) }`
     const { stdout } = await docker.must(['exec', 'daemon', 'node', '-e', script])
     expect(stdout.trim()).to.equal('EACCES')
-    const mounts = await docker.must(['inspect', '--format', '{{range .Mounts}}{{.Destination}} {{end}}', 'daemon'])
-    expect(mounts.stdout).not.to.contain('countersign-key-holder')
+    expect(await mountsOf('daemon')).not.to.contain('countersign-key-holder')
+  })
+
+  it('the trust server has neither the keys, nor the service socket, nor the daemon’s token', async () => {
+    const script = `
+      const { readFileSync, readdirSync } = require('node:fs')
+      const code = (look) => { try { return look() } catch (error) { return error.code } }
+      const folders = ['/var/lib/countersign-key-holder', '/var/lib/countersign', '/run/countersign', '/run/countersign-trust']
+      console.log(JSON.stringify(folders.map((name) => code(() => readdirSync(name)))))`
+    const { stdout } = await docker.must(['exec', 'trust-server', 'node', '-e', script])
+    expect(JSON.parse(stdout)).to.deep.equal(['EACCES', 'EACCES', [], ['server.sock']])
+    expect(await mountsOf('trust-server')).not.to.match(/countersign-key-holder|countersign |secrets/)
+    expect(await mountsOf('daemon')).not.to.contain('countersign-trust')
   })
 
   it('stops in order when asked to', async () => {
-    await docker.must(['stop', '--time=20', 'daemon', 'key-holder'])
-    const { stdout } = await docker.must(['inspect', '--format', '{{.State.ExitCode}}', 'daemon', 'key-holder'])
-    expect(stdout.trim().split('\n')).to.deep.equal(['0', '0'])
+    await docker.must(['stop', '--time=20', ...SERVICES.toReversed()])
+    const { stdout } = await docker.must(['inspect', '--format', '{{.State.ExitCode}}', ...SERVICES])
+    expect(stdout.trim().split('\n')).to.deep.equal(['0', '0', '0'])
   })
 
+  /** Where it has something mounted, each followed by a space. */
+  async function mountsOf(name: string): Promise<string> {
+    const format = '{{range .Mounts}}{{.Destination}} {{end}}'
+    return (await docker.must(['inspect', '--format', format, name])).stdout
+  }
+
   async function logs(): Promise<string> {
-    const texts = await Promise.all(['key-holder', 'daemon'].map((name) => docker.run(['logs', name])))
+    const texts = await Promise.all(SERVICES.map((name) => docker.run(['logs', name])))
     return texts.map(({ text }) => text).join('\n')
   }
 })
