@@ -1,6 +1,8 @@
 // The deaths that test/survival/kill.test.ts tries at every step over a simulated server, at the few that concern a real one.
 import { parseGun, parseTargets, RELEASES } from '@countersign/tuf'
 import { expect } from 'chai'
+import type { Step } from '../../src/key-holder/holder.ts'
+import type { PublicationStep } from '../../src/service/steps.ts'
 import { KillablePair } from '../support/killable-pair.ts'
 import type { Kind } from '../support/killable.ts'
 import { NotaryClient } from '../support/peers/notary-client.ts'
@@ -27,11 +29,16 @@ describe('killed while publishing to a real notary-server', function () {
 
   const DEATHS = [
     { of: 'daemon', step: 'signed', passing: 1, burns: 1 },
-    { of: 'daemon', step: 'sending-saved', passing: 1, burns: 0 },
+    { of: 'daemon', step: 'bytes-saved', passing: 1, burns: 0 },
     { of: 'daemon', step: 'published', passing: 1, burns: 0 },
     { of: 'daemon', step: 'read-back', passing: 1, burns: 0 },
     { of: 'key-holder', step: 'log-published', passing: 2, burns: 1 },
-  ] as const
+  ] as const satisfies readonly {
+    readonly of: Kind
+    readonly step: PublicationStep | Step
+    passing: number
+    burns: number
+  }[]
   const tags: string[] = []
   let version = 1
 
