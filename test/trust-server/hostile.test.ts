@@ -101,6 +101,12 @@ describe('hostile traffic', () => {
   for (const [name, text, code] of [
     ['deep', `${'['.repeat(100_000)}${']'.repeat(100_000)}`, 'MALFORMED_JSON'],
     ['deep inside signed', `{"signed":${'{"a":'.repeat(20_000)}1${'}'.repeat(20_000)}}`, 'MALFORMED_JSON'],
+    [
+      'deep, in what begins and ends as Notary writes it',
+      normal('['.repeat(50_000), ']'.repeat(50_000)),
+      'MALFORMED_JSON',
+    ],
+    ['that ends early, in what begins and ends as Notary writes it', normal('{', ''), 'MALFORMED_JSON'],
     ['of empty lists without number', `[${'[],'.repeat(80_000)}[]]`, 'MALFORMED_JSON'],
     ['with a member twice', '{"signed":{"version":1,"version":2}}', 'MALFORMED_JSON'],
     ['with a name of the prototype', '{"__proto__":{"signed":1},"constructor":1}', 'INVALID_UPDATE'],
@@ -110,6 +116,39 @@ describe('hostile traffic', () => {
       expect(await server.http.upload(GUN, multipart({ targets: text }))).to.include({ status: 400, code })
     })
   }
+
+  it('an upload of somebody who may not, without end: it is not read', async () => {
+    const start = head(5_000_000_000).toString().replace(AUTHORIZATION, 'Basic eDp5')
+    const answer = await raw(
+      server,
+      [Buffer.from(start), ...Array.from({ length: 64 }, () => Buffer.alloc(64 * 1024))],
+      false,
+    )
+    expect(answer).to.match(/^HTTP\/1\.1 401 /)
+    expect(answer).to.match(/connection: close/i)
+  })
+
+  for (const [name, lines] of [
+    ['two lengths', ['Content-Length: 5', 'Content-Length: 50']],
+    ['a length, and none by chunks', ['Content-Length: 5', 'Transfer-Encoding: chunked']],
+    ['a header that is none', ['Content-Length: 5', 'no header']],
+  ] as const) {
+    it(`a request with ${name}`, async () => {
+      expect(await raw(server, [headWith(lines.join('\r\n')), Buffer.from('0\r\n\r\n')])).to.match(/^HTTP\/1\.1 400 /)
+    })
+  }
+
+  it('a form without end at the token realm, and scopes without number', async () => {
+    const form = { method: 'POST', path: '/token', headers: { 'content-type': 'application/x-www-form-urlencoded' } }
+    expect(await server.http.call({ ...form, body: Buffer.alloc(100_000, 'a') })).to.include({
+      status: 400,
+      code: 'MALFORMED_UPLOAD',
+    })
+    const scopes = `scope=${encodeURIComponent('repository:a:push ')}`.repeat(400)
+    const { status, body } = await server.http.call({ ...form, body: Buffer.from(scopes) })
+    expect(status).to.equal(200)
+    expect(body.byteLength).to.be.lessThan(4096)
+  })
 
   for (const path of [
     `/v2/${GUN}/../other/_trust/tuf/root.json`,
@@ -179,6 +218,11 @@ describe('hostile traffic', () => {
     expect(answers.filter((answer) => /^HTTP\/1\.1 503 [^]*UNAVAILABLE/.test(answer)).length).to.be.greaterThan(10)
   })
 })
+
+/** A file in Notary's form, but for what stands inside. */
+function normal(opening: string, closing: string): string {
+  return `{"signed":{"_type":"Targets","targets":${opening}${closing},"version":9},"signatures":[]}`
+}
 
 function head(length: number): Buffer {
   return headWith(`Content-Length: ${length}`)

@@ -79,6 +79,22 @@ describe('the trust server and the key holder', () => {
     expect(await http.post(gun, filesOf(other, ROOT, TARGETS))).to.include({ status: 400, code: 'INVALID_GUN' })
   })
 
+  it('leaves the key holder well where files are deep, long or broken behind a good beginning and end', async () => {
+    const http = new HttpCaller(running.url)
+    for (const inside of [
+      '['.repeat(1_000_000),
+      `${'{"a":'.repeat(50_000)}1${'}'.repeat(50_000)}`,
+      `"${'x'.repeat(8_000_000)}"`,
+      '{"a":1',
+    ]) {
+      const file = `{"signed":{"_type":"Targets","targets":${inside},"version":99},"signatures":[]}`
+      const answer = await http.post(builder.gun, new Map([[TARGETS, Buffer.from(file)]]))
+      expect(answer.status, answer.code).to.equal(400)
+    }
+    builder.nextVersions(RELEASES)
+    await publish(RELEASES)
+  })
+
   it('serves on while the key holder is away, and refuses updates', async () => {
     await holder.stop()
     await verified()
