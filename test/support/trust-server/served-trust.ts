@@ -92,6 +92,12 @@ export class ServedTrust {
     return this.#program?.output() ?? ''
   }
 
+  /** Of the program. */
+  get pid(): number {
+    if (this.#program === undefined) throw new Error('The program was not started.')
+    return this.#program.pid
+  }
+
   async startHolder(): Promise<void> {
     await this.holder.start({ now: () => this.#now() })
   }
