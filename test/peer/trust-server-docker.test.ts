@@ -8,7 +8,7 @@ import { DockerClient } from '../support/peers/docker-client.ts'
 import { startDockerEngine, type DockerEngine } from '../support/peers/docker-engine.ts'
 import { startDockerRegistry, type DockerRegistry } from '../support/peers/docker-registry.ts'
 import { startNotaryServer } from '../support/peers/notary-server.ts'
-import { nonLoopbackHost } from '../support/peers/host-names.ts'
+import { nonLoopbackAddress } from '../support/peers/host-names.ts'
 import { requirePeers, trustingDockerClients } from '../support/peers/require-peers.ts'
 import { tarOf } from '../support/peers/tar.ts'
 import { startTokenServer, type TokenServer } from '../support/peers/token-server.ts'
@@ -202,7 +202,8 @@ describe('the docker client at our trust server', function () {
   }
 
   it('shows metrics to this machine, and to others where the configuration says so (row D18)', async () => {
-    const remote = await nonLoopbackHost(scope)
+    const address = await nonLoopbackAddress(scope)
+    const remote = { name: address, address }
     const statusAt = async (o: Partial<ServedTrustOptions>): Promise<number> => {
       const { url } = await ServedTrust.start(scope, { ca, ...o })
       const { status } = await new HttpCaller(url, { ca: ca.certificatePem }).call({

@@ -1,7 +1,9 @@
 // Names under which the peers of one test are reached. Docker skips TLS checks for addresses in 127.0.0.0/8, whatever name leads to
 // them, so a run that proves TLS needs a name that leads to another address of this machine.
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs'
-import { networkInterfaces } from 'node:os'
+import { existsSync, mkdirSync, readFileSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
+import { networkInterfaces, tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { waitFor } from '../polling.ts'
 import type { Scope } from '../scope.ts'
 import { runCommand } from '../processes.ts'
 import { programsOnPath } from './require-peers.ts'
@@ -15,25 +17,42 @@ export interface PeerHost {
 
 export const LOOPBACK: PeerHost = { name: 'localhost', address: '127.0.0.1' }
 
-/** From the range for benchmarks (RFC 2544): never routed, so nobody else can reach what listens there. */
-const TEST_ADDRESS = '198.18.77.1'
+/**
+ * From the range for benchmarks (RFC 2544): never routed, so nobody else can reach what listens there. One for each process: test files run
+ * beside one another.
+ */
+const TEST_ADDRESS = `198.18.${(process.pid >> 8) & 255}.${process.pid & 255}`
 const HOSTS_FILE = '/etc/hosts'
+const HOSTS_LOCK = join(tmpdir(), 'countersign-test-hosts.lock')
+/** A lock this old was left by a process that was killed. */
+const STALE_MS = 10_000
 
 /** Gives this machine a name that is not loopback, until the scope closes. Needs root. */
 export async function nonLoopbackHost(scope: Scope): Promise<PeerHost> {
-  const address = await testAddress(scope)
+  const address = await nonLoopbackAddress(scope)
   const name = `trust-${process.pid}.countersign.test`
   const line = `${address} ${name}\n`
-  const before = readFileSync(HOSTS_FILE, 'utf8')
-  appendFileSync(HOSTS_FILE, before === '' || before.endsWith('\n') ? line : `\n${line}`)
-  scope.add(() => {
-    // Rewritten in place: in a container the file is a mount and cannot be replaced.
-    writeFileSync(HOSTS_FILE, readFileSync(HOSTS_FILE, 'utf8').replace(line, ''))
-  })
+  await changeHosts((text) => `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${line}`)
+  scope.add(() => changeHosts((text) => text.replace(line, '')))
   return { name, address }
 }
 
-async function testAddress(scope: Scope): Promise<string> {
+/** One process after the other. Rewritten in place: in a container the file is a mount and cannot be replaced. */
+async function changeHosts(change: (text: string) => string): Promise<void> {
+  await waitFor('the lock of the hosts file', () => {
+    if (existsSync(HOSTS_LOCK) && Date.now() - statSync(HOSTS_LOCK).mtimeMs > STALE_MS) rmdirSync(HOSTS_LOCK)
+    mkdirSync(HOSTS_LOCK)
+    return true
+  })
+  try {
+    writeFileSync(HOSTS_FILE, change(readFileSync(HOSTS_FILE, 'utf8')))
+  } finally {
+    rmdirSync(HOSTS_LOCK)
+  }
+}
+
+/** An address of this machine that is not loopback, until the scope closes. Needs root, or a network. */
+export async function nonLoopbackAddress(scope: Scope): Promise<string> {
   const [ip] = programsOnPath('ip')
   if (ip !== undefined) {
     const added = await runCommand(ip, ['address', 'add', `${TEST_ADDRESS}/32`, 'dev', 'lo'])
