@@ -32,12 +32,13 @@ export function createLog(level: LogLevel, destination?: DestinationStream): Log
     serializers: { error: describeError },
     redact: { paths: REDACTED.flatMap((name) => [name, `*.${name}`]), censor: SECRET_MARK },
   }
-  return wrap(pino(options, destination ?? standardOutput()))
-}
-
-/** Each line is written before the call returns: the last ones before a crash are those that explain it. */
-function standardOutput(): DestinationStream {
-  return pinoDestination({ dest: process.stdout.fd, sync: true })
+  if (destination !== undefined) return wrap(pino(options, destination))
+  // Whoever reads slowly holds up nobody who signs. Warnings and errors are written, with all before them, before the call returns,
+  // and everything is at the end of the process: the last lines before a crash are those that explain it.
+  const output = pinoDestination({ dest: process.stdout.fd, sync: false })
+  return wrap(pino(options, output), () => {
+    output.flushSync()
+  })
 }
 
 /** A log that says nothing. */
@@ -71,7 +72,7 @@ interface Lines {
   child(facts: object): Lines
 }
 
-function wrap(lines: Lines): Log {
+function wrap(lines: Lines, flush: () => void = () => undefined): Log {
   return {
     debug: (facts, message) => {
       lines.debug(facts, message)
@@ -81,10 +82,12 @@ function wrap(lines: Lines): Log {
     },
     warn: (facts, message) => {
       lines.warn(facts, message)
+      flush()
     },
     error: (facts, message) => {
       lines.error(facts, message)
+      flush()
     },
-    with: (facts) => wrap(lines.child(facts)),
+    with: (facts) => wrap(lines.child(facts), flush),
   }
 }

@@ -1,6 +1,6 @@
 // Calls the HTTP API: one request at a time, each with limits on time and size, no redirects.
 // Turns an answer into a checked value, a problem document into ApiProblem, and a failed connection into a CliError that says which kind.
-import { Agent, request, type Dispatcher } from 'undici'
+import type { Agent, Dispatcher } from 'undici'
 import { z } from 'zod'
 import type { ServerAccess } from './client-config.ts'
 import { ApiProblem, CliError } from './errors.ts'
@@ -44,16 +44,11 @@ const problemSchema = z.looseObject({
 export class ApiClient {
   readonly #access: ServerAccess
   readonly #interrupted: AbortSignal
-  readonly #agent: Agent
+  #agent: Agent | undefined
 
   constructor(access: ServerAccess, interrupted: AbortSignal) {
     this.#access = access
     this.#interrupted = interrupted
-    this.#agent = new Agent({
-      connect: { timeout: CONNECT_TIMEOUT_MS, ...(access.ca !== undefined && { ca: access.ca }) },
-      bodyTimeout: READ_TIMEOUT_MS,
-      keepAliveTimeout: 1000,
-    })
   }
 
   /** Where the calls go, for messages. */
@@ -74,7 +69,7 @@ export class ApiClient {
   }
 
   async close(): Promise<void> {
-    await this.#agent.destroy()
+    await this.#agent?.destroy()
   }
 
   async #send(call: ApiCall<unknown>): Promise<Dispatcher.ResponseData> {
@@ -84,6 +79,13 @@ export class ApiClient {
       ...(call.waitMs !== undefined && { wait: `${Math.ceil(call.waitMs / 1000)}s` }),
     }
     for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, value)
+    // Loaded only by commands that call a server: the processes of the service start from this program too.
+    const { Agent, request } = await import('undici')
+    this.#agent ??= new Agent({
+      connect: { timeout: CONNECT_TIMEOUT_MS, ...(this.#access.ca !== undefined && { ca: this.#access.ca }) },
+      bodyTimeout: READ_TIMEOUT_MS,
+      keepAliveTimeout: 1000,
+    })
     try {
       return await request(url, {
         dispatcher: this.#agent,

@@ -1,7 +1,6 @@
 // The published metadata of a repository that is to be adopted: read from a trust server or from Docker's own copy, and verified
 // here from the pin before anything is handed on. Bytes from either source are received, not trusted.
 import { join } from 'node:path'
-import { Agent, request } from 'undici'
 import {
   RepositoryVerifier,
   type FileRequest,
@@ -49,6 +48,7 @@ export function fromFolder(folder: string): ReadMetadata {
 export function fromTrustServer(address: string, gun: Gun, ca?: string): ReadMetadata {
   const base = parseAddress(address)
   return async ({ fileName, maxBytes }) => {
+    const { Agent, request } = await import('undici')
     const connect = { timeout: 10_000, ...(ca !== undefined && { ca }) }
     const agent = new Agent({ connect, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS })
     try {
