@@ -1,11 +1,15 @@
 // Notary's normal form: the only bytes that survive the trust server's own decoding and encoding unchanged. A file in any other
 // form is accepted by a stock server and then cannot be found by its hash. This file writes the form, and says what has none.
+import { Buffer } from 'node:buffer'
 import { canonicalText } from './canonical.ts'
+import { decodeUtf8, encodeUtf8 } from './encoding.ts'
 import { TufError } from './errors.ts'
 import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from './json.ts'
 import { asObject, asString } from './members.ts'
 
 const ESCAPED = /[<>&\u2028\u2029]/g
+/** The same in UTF-8. No other character's bytes contain one of these. */
+const ESCAPED_BYTES = ['<', '>', '&', '\u2028', '\u2029'].map((character) => Buffer.from(character))
 const HAS_ESCAPED = /[<>&\u2028\u2029]/
 
 /**
@@ -17,8 +21,15 @@ export function normalFormText(value: JsonValue): string {
   return escapeForEnvelope(canonicalText(value))
 }
 
-/** The same from text that is canonical already. */
-export function escapeForEnvelope(canonical: string): string {
+/** The same from bytes that are canonical already. */
+export function escapedForEnvelope(canonical: Uint8Array): Uint8Array {
+  const bytes = Buffer.from(canonical.buffer, canonical.byteOffset, canonical.byteLength)
+  // Hot: large files have none of them, and are neither decoded nor written anew.
+  if (!ESCAPED_BYTES.some((one) => bytes.includes(one))) return canonical
+  return encodeUtf8(escapeForEnvelope(decodeUtf8(canonical)))
+}
+
+function escapeForEnvelope(canonical: string): string {
   return canonical.replace(ESCAPED, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 }
 

@@ -3,12 +3,12 @@
 import { Buffer } from 'node:buffer'
 import { canonicalText } from './canonical.ts'
 import { sha256Hex } from './digest.ts'
-import { decodeBase64, decodeUtf8, encodeBase64, encodeUtf8 } from './encoding.ts'
+import { decodeBase64, encodeBase64, encodeUtf8 } from './encoding.ts'
 import { TufError } from './errors.ts'
 import { parseJson, type JsonLimits, type JsonObject, type JsonValue } from './json.ts'
 import { parseTufKeyId, type PublicKey } from './key.ts'
 import { asArrayOrNothing, asObject, asString, refuseCaseVariants } from './members.ts'
-import { escapeForEnvelope, normalFormText, verifyNormalForm } from './normal-form.ts'
+import { escapedForEnvelope, normalFormText, verifyNormalForm } from './normal-form.ts'
 import type { RoleName, TufKeyId } from './role.ts'
 import type { SignatureEntry } from './signature.ts'
 import { verifySignatureOnce } from './verified-signatures.ts'
@@ -115,7 +115,7 @@ export function attachSignatures(
   { message }: Pick<UnsignedMetadata, 'message'>,
   signatures: readonly SignatureEntry[],
 ): Uint8Array {
-  return encodeUtf8(envelopeText(message, signatures))
+  return envelope(message, signatures)
 }
 
 /**
@@ -124,14 +124,14 @@ export function attachSignatures(
  */
 export function verifyNormalFormFile(file: Received<unknown>): void {
   verifyNormalForm(file.signed)
-  const expected = encodeUtf8(envelopeText(file.message, file.signatures))
+  const expected = envelope(file.message, file.signatures)
   if (Buffer.compare(expected, file.bytes) !== 0) {
     throw new TufError('NORMAL_FORM_BYTES', 'A file is not written byte for byte as Notary writes it')
   }
 }
 
 /** The envelope as Notary's encoder writes it, around the canonical bytes of `signed`. @throws TufError CANONICAL_* */
-function envelopeText(message: Uint8Array, signatures: readonly SignatureEntry[]): string {
+function envelope(message: Uint8Array, signatures: readonly SignatureEntry[]): Uint8Array {
   const entries = signatures.map(({ keyId, method, signature }) =>
     normalFormText(
       new Map([
@@ -141,5 +141,19 @@ function envelopeText(message: Uint8Array, signatures: readonly SignatureEntry[]
       ]),
     ),
   )
-  return `{"signed":${escapeForEnvelope(decodeUtf8(message))},"signatures":[${entries.join(',')}]}`
+  return joined(
+    encodeUtf8('{"signed":'),
+    escapedForEnvelope(message),
+    encodeUtf8(`,"signatures":[${entries.join(',')}]}`),
+  )
+}
+
+function joined(...parts: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(parts.reduce((sum, { byteLength }) => sum + byteLength, 0))
+  let offset = 0
+  for (const part of parts) {
+    whole.set(part, offset)
+    offset += part.byteLength
+  }
+  return whole
 }

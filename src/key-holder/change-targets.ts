@@ -1,12 +1,12 @@
 // Puts or drops tags: check, verify the base, plan, record, publish the log, sign, store, answer. In this order, and only so.
-import { parseGun, parseTag, sha256Hex, verifyNextVersion } from '@countersign/tuf'
-import type { Gun, TargetsChange } from '@countersign/tuf'
+import { parseGun, parseTag, verifyNextVersion, type TargetsChange } from '@countersign/tuf'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { recordsOf, verifyBase, type Base } from './base.ts'
 import { parseTargetsRoles, payloadOf, planChange, type PlannedRole } from './change-plan.ts'
 import { checkLocks, checkRates, checkRepeats, checkTags, countRates, rememberTags } from './change-rules.ts'
 import { commitToSign, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
+import type { Payload } from './payloads.ts'
 import { chunkRecord } from './record-chunks.ts'
 import {
   evidenceParts,
@@ -51,7 +51,7 @@ export async function changeTargets(
   // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns
   //    these versions unless the same request comes again; nothing has been signed. A crash between 4 and 5 leaves a log that the
   //    next start publishes.
-  const recorded = await commitToSign(holder, recordsOfChange(request, gun, base, planned), () => {
+  const recorded = await commitToSign(holder, recordsOfChange(request, base, planned, payloads), () => {
     recordPublication(holder, name, { base, roles, payloads, reason: request.changes })
     for (const { evidence, tag } of request.changes) {
       holder.payloads.insertChange(name.id, gun, { request: evidence.request, tag })
@@ -89,18 +89,23 @@ function asked({ gun, roles, changes }: ChangeRequest): readonly unknown[] {
   return [gun, roles, parts]
 }
 
-function recordsOfChange(request: ChangeRequest, gun: Gun, base: Base, planned: readonly PlannedRole[]): AuditRecord[] {
-  const { root, timestamp, snapshot } = base.repository
+function recordsOfChange(
+  request: ChangeRequest,
+  base: Base,
+  planned: readonly PlannedRole[],
+  payloads: readonly Payload[],
+): AuditRecord[] {
+  const { gun, root, timestamp, snapshot } = base.repository
   const record = {
     kind: 'targets-change',
     by: 'service',
     gun,
     publication: request.publication,
-    roles: planned.map(({ unsigned, baseVersion }) => ({
-      role: unsigned.role,
-      baseVersion,
-      version: unsigned.version,
-      payloadSha256: sha256Hex(unsigned.message),
+    roles: payloads.map(({ role, version, messageSha256 }) => ({
+      role,
+      baseVersion: planned.find(({ unsigned }) => unsigned.role === role)?.baseVersion ?? 0,
+      version,
+      payloadSha256: messageSha256,
     })),
     base: { root: root.sha256, timestamp: timestamp.sha256, snapshot: snapshot.sha256 },
   } as const

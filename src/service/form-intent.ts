@@ -26,6 +26,7 @@ import { retrying } from './backoff.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { ImageProgress } from './image-progress.ts'
 import { type LoadedRepository, loadRepository } from './load-repository.ts'
+import { settleEach } from './settle.ts'
 import type { SnapshotKeyCheck } from './snapshot-key.ts'
 import type { PublicationStep } from './steps.ts'
 import { renewUntil } from './submit-upkeep.ts'
@@ -179,15 +180,10 @@ export class IntentFormer {
   ): Promise<{ readonly checked: readonly PendingImage[]; readonly isWaiting: boolean }> {
     const checked: PendingImage[] = []
     let isWaiting = false
-    for (let start = 0; start < images.length; start += MAX_PARALLEL_RESOLVES) {
-      const some = images.slice(start, start + MAX_PARALLEL_RESOLVES)
-      const results = await Promise.allSettled(some.map((image) => this.#resolveAgain(image)))
-      for (const [index, result] of results.entries()) {
-        const image = some[index]
-        if (image === undefined) continue
-        if (result.status === 'fulfilled') checked.push(image)
-        else if (this.#refuse([image], result.reason) === 'later') isWaiting = true
-      }
+    const results = await settleEach(images, MAX_PARALLEL_RESOLVES, (image) => this.#resolveAgain(image))
+    for (const { item: image, result } of results) {
+      if (result.status === 'fulfilled') checked.push(image)
+      else if (this.#refuse([image], result.reason) === 'later') isWaiting = true
     }
     return { checked, isWaiting }
   }

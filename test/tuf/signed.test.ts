@@ -202,6 +202,22 @@ describe('the envelope', () => {
     }
   })
 
+  it('is written with each of the five characters escaped, wherever it stands, and all others as they are', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.constantFrom('<', '>', '&', '\u2028', '\u2029', '\u2027', 'é', '☃', '😀', 'a')),
+        (parts) => {
+          const text = parts.join('')
+          const written = Buffer.from(attachSignatures({ message: Buffer.from(`{"a":"${text}"}`) }, [])).toString()
+          const escaped = parts.map((one) =>
+            '<>&\u2028\u2029'.includes(one) ? `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}` : one,
+          )
+          expect(written).to.equal(`{"signed":{"a":"${escaped.join('')}"},"signatures":[]}`)
+        },
+      ),
+    )
+  })
+
   it('answers any bytes with a value or a code', () => {
     const bytes = attachSignatures({ message }, [])
     fc.assert(
