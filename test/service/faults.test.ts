@@ -147,4 +147,39 @@ describe('faults', () => {
       }
     })
   }
+
+  // Signing tries every call; these are those with an effect that removal has of its own.
+  for (const method of [
+    'keyHolder.changeTargets',
+    'publisher.publish',
+    'keyHolder.observeRepository',
+    'requests.save',
+  ]) {
+    for (const moment of ['before', 'after'] as const satisfies readonly Moment[]) {
+      for (const [how, error] of [
+        ['fails', errorOf(method)],
+        ['dies', () => new Crash(method)],
+      ] as const) {
+        it(`${method}, which ${how} ${moment} its effect, while a tag is removed`, async () => {
+          const world = await prepared()
+          await world.sign(`${app}:1.0`)
+          const published = world.server.published.length
+          world.faults.plan({ method, call: 1, moment, error })
+          const unsigning = { kind: 'unsign', images: [`${app}:0.9`], idempotencyKey: 'key-2' } as const
+          const submit = () => world.services.requests.submit(everybody, unsigning)
+          await submit().catch(() => undefined)
+          await world.settled().catch(() => undefined)
+          expect(world.faults.happened).to.equal(true)
+          await world.restart()
+          const { request } = await submit()
+          await finish(world)
+          expect(requestStatus(world.services.requests.find(everybody, request.id).images)).to.equal('published')
+          expect(await world.found('0.9')).to.equal(undefined)
+          expect((await world.found('1.0'))?.sha256, 'other entries stand').to.equal(SHA256)
+          expect(world.server.published.length, 'published once').to.equal(published + 1)
+          world.close()
+        })
+      }
+    }
+  }
 })

@@ -31,12 +31,12 @@ describe('a rotation', () => {
       client.close()
     })
     world = new World({ attempts: 8 }, undefined, client)
-    world.faults.weather = new Weather('rotation', WEATHER_RATE, isOfPublication)
     scope.add(() => {
       world.close()
     })
     world.time.advance(holder.now.getTime() - world.time.now().getTime())
     await world.initialize(app)
+    world.faults.weather = new Weather('rotation', WEATHER_RATE, isOfPublication)
     world.registry.push(app, '1.0', 'a')
     world.registry.push(app, '2.0', 'b')
     await world.sign(`${app}:1.0`)
