@@ -1,35 +1,48 @@
 // A repository of Countersign with thousands of tags, soon: signed by its key holder over the service socket, as the daemon has it
 // done, and published to the same server. Preparation; nothing here is measured.
 import { createHash } from 'node:crypto'
+import { readFileSync } from 'node:fs'
 import { parseGun, parseRoleName, parseTag } from '@countersign/tuf'
 import { systemClock } from '../src/app/system.ts'
 import { KeyHolderClient } from '../src/holder/client.ts'
-import { ANONYMOUS } from '../src/net/credentials.ts'
+import { ANONYMOUS, passwordSource } from '../src/net/credentials.ts'
 import { NotaryClient } from '../src/notary/client.ts'
 import { verifyPublished } from '../src/service/load-repository.ts'
-import type { Stage } from './stage.ts'
+import type { Countersign } from '../test/support/countersign.ts'
+import type { TrustServerAddress } from './trust-server-client.ts'
 
 /** The key holder takes so many changes at once. */
 const CHANGES_AT_ONCE = 1000
 const ROOT_MAX_BYTES = 1024 * 1024
 const TIMEOUTS = { connectMs: 5000, headersMs: 60_000, totalMs: 120_000 }
 
+/** Whose key holder signs, and where that is published. */
+export interface Filled {
+  readonly countersign: Countersign
+  readonly server: TrustServerAddress
+}
+
 export async function fill(
-  stage: Stage,
-  name: string,
+  { countersign, server: { url, caFile, login } }: Filled,
+  repository: string,
   roles: readonly string[],
   tags: readonly string[],
 ): Promise<void> {
-  const { url, ca } = stage.notary
-  const gun = parseGun(stage.gun(name))
+  const gun = parseGun(repository)
   const source = new NotaryClient({
     url,
-    tls: { caPem: ca.certificatePem },
+    tls: { caPem: readFileSync(caFile, 'utf8') },
     timeouts: TIMEOUTS,
-    tokenRealms: [],
-    credentials: ANONYMOUS,
+    tokenRealms: [`${url}/token`],
+    credentials:
+      login === undefined
+        ? ANONYMOUS
+        : passwordSource(
+            () => login.username,
+            () => login.password,
+          ),
   })
-  const keyHolder = new KeyHolderClient(stage.countersign.serviceSocket)
+  const keyHolder = new KeyHolderClient(countersign.serviceSocket)
   try {
     const root = await source.read(gun, 'root.json', ROOT_MAX_BYTES)
     if (root === undefined) throw new Error(`${gun} has no root.`)

@@ -60,7 +60,7 @@ function oneTag({ name, tags, roles, pairs, target }: OneTag): Scenario {
       if (tags > 0) {
         const names = tagNames('v', tags)
         await native.fill(nativeGun, roles, names)
-        await fill(stage, ourName, roles, names)
+        await fill({ countersign: stage.countersign, server: stage.notary }, stage.gun(ourName), roles, names)
       }
       const images = await stage.pushTags(ourName, tagNames('ours', all))
       const servers = new ServerTime(stage.notary.process, stage.registry.process)

@@ -2,6 +2,7 @@
 import { TARGETS } from '@countersign/tuf'
 import { compareFigures, type Comparison } from './comparison.ts'
 import type { Embedded } from './embedded.ts'
+import { fill } from './fill.ts'
 import { residentMiB } from './memory.ts'
 import { NativeClient } from './native.ts'
 import { Owner } from './owner.ts'
@@ -20,6 +21,8 @@ export const SERVING_SCENARIOS: readonly Scenario[] = [
   serving({ name: 'serve-small', tags: 10, updates: 40, commands: 20, target: 1 }),
   serving({ name: 'serve-10000', tags: 10_000, updates: 12, commands: 8, target: 0.5 }),
   serving({ name: 'serve-100000', tags: 100_000, updates: 6, commands: 3, target: 0.5 }),
+  signing({ name: 'serve-sign', tags: 0, pairs: 30, target: 0.5 }),
+  signing({ name: 'serve-sign-10000', tags: 10_000, pairs: 12, target: 0.3 }),
   { name: 'serve-reads', about: 'reads of timestamp.json', run: reads },
   { name: 'serve-memory', about: 'memory of servers with many repositories', run: memory },
 ]
@@ -110,6 +113,49 @@ async function commands(
     { what: NAMES.native, values: values.native.slice(WARM_UP) },
     { what: NAMES.ours, values: values.ours.slice(WARM_UP) },
   )
+}
+
+interface Signing {
+  readonly name: string
+  readonly tags: number
+  readonly pairs: number
+  readonly target: number
+}
+
+/** All of Countersign on its own trust server, beside the stock client on the real one: published, and verified by reading it back. */
+function signing({ name, tags, pairs, target }: Signing): Scenario {
+  const title = `one tag, ${tags === 0 ? 'small repository' : `${tags} tags`}, signed and published`
+  return {
+    name,
+    about: `${title}, each on its own server`,
+    async run(stage, tell) {
+      const embedded = await stage.embedded()
+      const native = new NativeClient(stage.scope, stage.notary)
+      const [nativeGun, ourName] = [stage.gun(`native/${name}`), `embedded/${name}`]
+      await native.init(nativeGun, [TARGETS])
+      await embedded.api.init(stage.gun(ourName), false)
+      if (tags > 0) {
+        await native.fill(nativeGun, [TARGETS], tagNames('v', tags))
+        const { countersign } = embedded
+        await fill({ countersign, server: embedded }, stage.gun(ourName), [TARGETS], tagNames('v', tags))
+      }
+      const images = await stage.pushTags(ourName, tagNames('ours', pairs + WARM_UP))
+      const values: Record<Side, number[]> = { native: [], ours: [] }
+      for (const [at, image] of images.entries()) {
+        for (const side of turns(at)) {
+          values[side].push(
+            side === 'native' ? await native.addOne(nativeGun, [TARGETS]) : await embedded.api.sign(image),
+          )
+        }
+        tell(`${name} ${at + 1}/${images.length}: ${last(values.native)} ms native, ${last(values.ours)} ms ours`)
+      }
+      return compareFigures(
+        { scenario: name, title, target },
+        { what: 'notary addhash -p, notary-server', values: values.native.slice(WARM_UP) },
+        { what: 'one request, embedded trust server', values: values.ours.slice(WARM_UP) },
+      )
+    },
+  }
 }
 
 const READERS = 16
