@@ -16,7 +16,9 @@ const USAGE = `Usage: npm run bench [-- OPTIONS]
   --profile FOLDER   CPU profiles of daemon and key holder; slower, so not for figures
 
 Scenarios:
-${SCENARIOS.map(({ name, about }) => `  ${name.padEnd(17)}  ${about}`).join('\n')}
+${SCENARIOS.map(({ name, about, isOnDemand }) => `  ${name.padEnd(17)}  ${about}${isOnDemand === true ? ' *' : ''}`).join('\n')}
+
+* only where it is named
 `
 
 /** After which the processes count as idle. */
@@ -43,7 +45,9 @@ function readOptions(args: readonly string[]): Options {
   const unknown = only.find((name) => !SCENARIOS.some((scenario) => scenario.name === name))
   if (unknown !== undefined) throw new Error(`There is no scenario ${unknown}.`)
   return {
-    scenarios: SCENARIOS.filter(({ name }) => only.length === 0 || only.includes(name)),
+    scenarios: SCENARIOS.filter(({ name, isOnDemand }) =>
+      only.length === 0 ? isOnDemand !== true : only.includes(name),
+    ),
     isJson: values.json,
     profileFolder: values.profile,
   }

@@ -11,6 +11,8 @@ import { tagNames } from './tags.ts'
 export interface Scenario {
   readonly name: string
   readonly about: string
+  /** Not part of a run that names no scenario. */
+  readonly isOnDemand?: boolean
   run(stage: Stage, tell: (line: string) => void): Promise<Comparison | readonly Comparison[]>
 }
 
@@ -30,7 +32,7 @@ export const SCENARIOS: readonly Scenario[] = [
   oneTag({ name: 'large-two-roles', tags: MANY_TAGS, roles: TWO_ROLES, pairs: 15, target: 0.75 }),
   { name: 'burst', about: `${BURST} concurrent requests into one repository`, run: burst },
   { name: 'fleet', about: `${REPOSITORIES * REQUESTS_EACH} requests over ${REPOSITORIES} repositories`, run: fleet },
-  ...SERVING_SCENARIOS,
+  ...SERVING_SCENARIOS.map((scenario) => ({ ...scenario, isOnDemand: true })),
 ]
 
 /** Measurements that are thrown away: caches fill, code is compiled. */
