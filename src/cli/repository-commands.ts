@@ -1,5 +1,6 @@
-// `repo init`, `list` and `status`: repositories that Countersign signs for. Adoption and freezing: operator-commands.ts.
+// `repo init`, `list`, `status` and `remove`: repositories that Countersign signs for. Adoption and freezing: operator-commands.ts.
 import { Option, type Command } from 'commander'
+import { z } from 'zod'
 import { encodeBase64, decodeBase64, type Gun } from '@countersign/tuf'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { repositoryArgument } from './image-list.ts'
@@ -50,6 +51,21 @@ Examples:
     .action((_options: object, command: Command) => perform(command, list))
 
   group
+    .command('remove')
+    .description('Takes a repository out of management. Deletes nothing on its trust server, and no key.')
+    .argument('<gun>', 'repository')
+    .addHelpText(
+      'after',
+      `
+What is published stays valid until it expires. The key holder keeps the keys and the pin: POST /v1/repositories/GUN/adoption
+takes the repository under management again.
+
+Examples:
+  $ countersign repo remove registry.example.com/team/app`,
+    )
+    .action((gun: string, _options: object, command: Command) => perform(command, (session) => remove(session, gun)))
+
+  group
     .command('status')
     .description('Shows keys, versions, expiry dates and warnings of one repository, or of all.')
     .argument('[gun]', 'repository; without it all of them')
@@ -65,6 +81,17 @@ Exit status: 0 shown, whatever the warnings; 1 the state of a repository could n
     .action((gun: string | undefined, _options: object, command: Command) =>
       perform(command, (session) => showStatus(session, gun)),
     )
+}
+
+async function remove(session: Session, text: string): Promise<ExitStatus> {
+  const gun = repositoryArgument(text)
+  const api = await session.api()
+  await api.call({ method: 'DELETE', path: `v1/repositories/${encodeURIComponent(gun)}`, answer: z.unknown() })
+  session.output.document({ gun, removed: true })
+  session.output.line(
+    `${gun} is not managed any more. On its trust server and in the key holder everything is as it was.`,
+  )
+  return EXIT.done
 }
 
 async function initialize(session: Session, text: string, options: InitOptions): Promise<ExitStatus> {

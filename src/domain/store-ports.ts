@@ -81,6 +81,8 @@ export interface RepositoryStore {
   create(repository: Repository): void
   /** Writes all but `gun`, `createdAt` and `createdBy`; `revision` is the one that was read. @throws DomainError RECORD_CHANGED */
   update(repository: Repository): Repository
+  /** Its requests stay. `revision` is the one that was read. @throws DomainError RECORD_CHANGED */
+  remove(repository: Pick<Repository, 'gun' | 'revision'>): void
   find(gun: Gun): Repository | undefined
   /** By GUN, in byte order. */
   list(): readonly Repository[]

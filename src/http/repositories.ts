@@ -119,6 +119,21 @@ export function repositoryRoutes(repositories: RepositoryService): Route[] {
     ),
     tokenRoute(
       {
+        method: 'DELETE',
+        path: '/v1/repositories/:gun',
+        operationId: 'removeRepository',
+        summary: 'Forget a repository here; nothing is deleted on its trust server or in the key holder',
+        params: gunParams,
+        replies: { 204: { description: 'The repository is not registered any more. It can be adopted again.' } },
+        codes: ['GUN_INVALID', 'NOT_PERMITTED', 'REPOSITORY_HAS_REQUESTS', 'KEY_HOLDER_UNREACHABLE'],
+      },
+      async ({ principal, params }) => {
+        await repositories.remove(principal, parseGun(params.gun))
+        return { status: 204 }
+      },
+    ),
+    tokenRoute(
+      {
         method: 'POST',
         path: '/v1/repositories/:gun/root-signatures',
         operationId: 'addRootSignatures',

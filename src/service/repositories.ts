@@ -55,6 +55,22 @@ export class Repositories implements RepositoryService {
     return this.#report(gun)
   }
 
+  async remove(principal: Principal, gun: Gun): Promise<void> {
+    requireGrant(principal, 'operator', gun)
+    await this.#queue.run(gun, async () => {
+      const { keyHolder, repositories, requests } = this.#dependencies
+      const repository = repositories.find(gun)
+      if (repository === undefined) throw notPermitted('operator', gun)
+      const unfinished = requests.unfinished(gun).length
+      if (unfinished > 0) {
+        const message = 'Requests for this repository are not finished.'
+        throw new DomainError('REPOSITORY_HAS_REQUESTS', message, { gun, images: unfinished })
+      }
+      await keyHolder.appendRecord('repository-removed', { gun, by: principal.id })
+      repositories.remove(repository)
+    })
+  }
+
   list(principal: Principal): readonly Repository[] {
     return this.#dependencies.repositories.list().filter(({ gun }) => isGranted(principal, 'read', gun))
   }

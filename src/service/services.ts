@@ -99,6 +99,11 @@ export interface RepositoryService {
   addRootSignatures(principal: Principal, gun: Gun, signatures: readonly RootSignature[]): Promise<Initialization>
   /** Registers a repository that the operator pinned in the key holder. Grant `operator`. */
   adopt(principal: Principal, gun: Gun): Promise<RepositoryReport>
+  /**
+   * The daemon forgets the repository. Nothing is deleted on the trust server, and the key holder keeps keys, pin and versions: `adopt`
+   * registers it again. Grant `operator`. @throws DomainError REPOSITORY_HAS_REQUESTS while one is not finished
+   */
+  remove(principal: Principal, gun: Gun): Promise<void>
   /** Registered repositories that the principal may read. */
   list(principal: Principal): readonly Repository[]
   /** Custody, expiry dates and warnings. An unreachable trust server is told in `trouble`, not thrown. Grant `read`. */

@@ -87,6 +87,15 @@ export class SqliteRepositoryStore implements RepositoryStore {
     })
   }
 
+  remove({ gun, revision }: Pick<Repository, 'gun' | 'revision'>): void {
+    this.#database.transaction(() => {
+      this.#statements.deleteFiles.run(gun)
+      const { changes } = this.#statements.remove.run({ gun, revision })
+      if (changes !== 1) throw new DomainError('RECORD_CHANGED', 'Somebody else changed this repository.', { gun })
+    })
+    this.#read.delete(gun)
+  }
+
   find(gun: string): Repository | undefined {
     const row = this.#statements.find.get(gun)
     return row === undefined ? undefined : this.#toRepository(row)
@@ -173,6 +182,7 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
       `UPDATE repositories SET record = :record, root = :root, revision = revision + 1
        WHERE gun = :gun AND revision = :revision`,
     ),
+    remove: sqlite.prepare('DELETE FROM repositories WHERE gun = :gun AND revision = :revision'),
     find: sqlite.prepare<[string], RepositoryRow>('SELECT * FROM repositories WHERE gun = ?'),
     list: sqlite.prepare<[], RepositoryRow>('SELECT * FROM repositories ORDER BY gun'),
     findFiles: sqlite.prepare<[string], { name: string; bytes: Buffer }>(

@@ -320,6 +320,15 @@ describe('cli repo init', () => {
     expect(api.requests.at(-1)?.path).to.equal(`/v1/repositories/${encodeURIComponent(GUN)}`)
   })
 
+  it('removes a repository, and says what stays', async () => {
+    api = await new FakeApi(() => ({ status: 204 })).start()
+    const env = { COUNTERSIGN_TOKEN: 'cs_x', COUNTERSIGN_SERVER: api.url }
+    const removed = await place.run(['repo', 'remove', GUN, '--json'], { env })
+    expect([removed.exit, removed.json()]).to.deep.equal([0, { gun: GUN, removed: true }])
+    const [request] = api.requests
+    expect([request?.method, request?.path]).to.deep.equal(['DELETE', `/v1/repositories/${encodeURIComponent(GUN)}`])
+  })
+
   it('refuses an image where a repository is meant, and half of a root', async () => {
     expect((await place.run(['repo', 'init', `${GUN}:1.4`])).exit).to.equal(2)
     expect((await place.run(['repo', 'init', GUN, '--root', 'x'])).exit).to.equal(2)

@@ -63,6 +63,19 @@ export function repositoryStoreContract(open: () => RepositoryStore): void {
     expect(store.find(first.gun)?.state).to.equal('awaiting-root-signature')
   })
 
+  it('forgets one with its files, and nothing where the revision is not the one that was read', () => {
+    store.create(first)
+    const { revision } = store.update(first)
+    expectCode('RECORD_CHANGED', () => {
+      store.remove(first)
+    })
+    expect(store.find(first.gun)?.firstFiles?.size).to.equal(2)
+    store.remove({ ...first, revision })
+    expect(store.find(first.gun)).to.equal(undefined)
+    store.create(forget(first, 'firstFiles'))
+    expect(store.find(first.gun)).not.to.have.property('firstFiles')
+  })
+
   it('lists by GUN', () => {
     for (const name of ['r.example/b', 'r.example/a', 'R.example/c']) store.create({ ...first, gun: parseGun(name) })
     expect(store.list().map(({ gun }) => gun)).to.deep.equal(['R.example/c', 'r.example/a', 'r.example/b'])

@@ -28,6 +28,7 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
     call: 'initialize',
   },
   showRepository: { path: `/v1/repositories/${encodedGun}`, status: 200, call: 'report' },
+  removeRepository: { method: 'DELETE', path: `/v1/repositories/${encodedGun}`, status: 204, call: 'remove' },
   addRootSignatures: {
     method: 'POST',
     path: `/v1/repositories/${encodedGun}/root-signatures`,

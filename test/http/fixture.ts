@@ -142,6 +142,10 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
       ...overrides.requests,
     },
     repositories: {
+      remove: () => {
+        note('remove', undefined)
+        return Promise.resolve()
+      },
       initialize: () =>
         Promise.resolve(
           note('initialize', {

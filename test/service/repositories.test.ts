@@ -191,6 +191,62 @@ describe('adopting a repository', () => {
   })
 })
 
+describe('removing a repository', () => {
+  let world: World
+  beforeEach(async () => {
+    world = await World.withRepository()
+    world.registry.push(app, '1', 'a')
+  })
+  afterEach(() => {
+    world.close()
+  })
+
+  it('changes nothing on the trust server and in the key holder, is recorded, and can be undone by adoption', async () => {
+    await world.sign(`${app}:1`)
+    const published = world.server.published.length
+    const outside = world.faults.calls.filter((call) => OUTSIDE.test(call)).length
+    await world.services.repositories.remove(everybody, app)
+    const asked = world.faults.calls.filter((call) => OUTSIDE.test(call)).slice(outside)
+    expect(asked).to.deep.equal(['keyHolder.appendRecord'])
+    expect(world.server.published).to.have.length(published)
+    expect(world.keyHolder.records.at(-1)).to.deep.equal({
+      kind: 'repository-removed',
+      facts: { gun: app, by: everybody.id },
+    })
+    await expectCodeAsync('NOT_PERMITTED', () => world.services.repositories.report(everybody, app))
+    await expectCodeAsync('NOT_PERMITTED', () => world.sign(`${app}:1`))
+    const { repository } = await world.services.repositories.adopt(everybody, app)
+    expect(repository).to.deep.include({ state: 'ready', signer: 'countersign' })
+  })
+
+  it('waits for requests: none is left behind', async () => {
+    const error = () => new Crash('requests.save')
+    world.faults.plan({ method: 'requests.save', call: 1, moment: 'before', error })
+    await world.services.requests.submit(everybody, { kind: 'sign', images: [`${app}:1`] })
+    await world.settled()
+    world.observer.troubles.length = 0
+    await world.restart()
+    await expectCodeAsync('REPOSITORY_HAS_REQUESTS', () => world.services.repositories.remove(everybody, app))
+    await world.services.reconciler.run()
+    await world.settled()
+    await world.services.repositories.remove(everybody, app)
+  })
+
+  it('is not done where it cannot be recorded', async () => {
+    const error = () => new KeyHolderError('KEY_HOLDER_UNREACHABLE', 'away')
+    world.faults.plan({ method: 'keyHolder.appendRecord', call: 1, moment: 'before', error })
+    await expectCodeAsync('KEY_HOLDER_UNREACHABLE', () => world.services.repositories.remove(everybody, app))
+    expect(world.dependencies.repositories.find(app)?.state).to.equal('ready')
+  })
+
+  it('needs the grant operator, and a repository', async () => {
+    const reader = principal('x', ['read', '*'], ['submit', '*'])
+    await expectCodeAsync('NOT_PERMITTED', () => world.services.repositories.remove(reader, app))
+    const unknown = parseGun('registry.example.com/team/unknown')
+    await expectCodeAsync('NOT_PERMITTED', () => world.services.repositories.remove(everybody, unknown))
+  })
+})
+
 describe('the report on a repository', () => {
   let world: World
   beforeEach(async () => {

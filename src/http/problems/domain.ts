@@ -58,6 +58,11 @@ export const DOMAIN_PROBLEMS = {
     'Adopt the repository in place of initialising it.',
   ),
   REPOSITORY_ALREADY_REGISTERED: refuse(409, 'The repository is registered already', 'Read its status.'),
+  REPOSITORY_HAS_REQUESTS: retry(
+    409,
+    'Requests for this repository are not finished',
+    'Wait until they are, or see what they wait for; then remove the repository.',
+  ),
   REPOSITORY_NOT_READY: refuse(
     409,
     'The repository is not ready for this',
