@@ -196,7 +196,7 @@ describe('a cache of parsed files', () => {
       return parsed > before
     }
     // The cost is a multiple of the bytes: room for two of these files.
-    const cache = new FileCache(a.byteLength * 8 * 2)
+    const cache = new FileCache(a.byteLength * 11 * 2)
     expect([read(cache, a), read(cache, b), read(cache, a), read(cache, c)]).to.deep.equal([true, true, false, true])
     expect([read(cache, a), read(cache, c), read(cache, b)]).to.deep.equal([false, false, true])
     const small = new FileCache(a.byteLength)
