@@ -107,6 +107,8 @@ describe('readers with a cache', function () {
         await repository.delete()
         const successor = new Repository(scope, repository.server, repository.gun)
         successor.builder.role(ROOT).keys = [successor.builder.rootKey('somebody else')]
+        // Files that were published before do not come back, whoever signed them.
+        for (const role of [TARGETS, RELEASES]) successor.builder.role(role).keys = [testKey('somebody else')]
         if (name === 'ours') {
           // Nobody begins again without an operator.
           await successor.takeKeys()
@@ -264,8 +266,8 @@ class Repository {
   }
 
   async post(...roles: readonly string[]): Promise<void> {
-    const { status, words } = await this.tryPost(...roles)
-    expect(status, words).to.equal(200)
+    const { status, words, code } = await this.tryPost(...roles)
+    expect(status, words ?? code).to.equal(200)
   }
 
   tryPost(...roles: readonly string[]): ReturnType<HttpCaller['post']> {

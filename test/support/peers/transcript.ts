@@ -90,7 +90,10 @@ export class Transcript {
   }
 
   #line({ method, path, parts, status, refusal, challenge = '', authorization = '' }: Exchange): string {
-    return this.names.in([method, path, authorization, ...parts, '->', status, ...refusal, challenge].join(' '))
+    // notary-server names the actions in any order.
+    const actions = /[^:]*$/.exec(challenge)?.[0] ?? ''
+    const scope = challenge.slice(0, challenge.length - actions.length) + actions.split(',').sort().join()
+    return this.names.in([method, path, authorization, ...parts, '->', status, ...refusal, scope].join(' '))
   }
 }
 
