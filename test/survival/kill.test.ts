@@ -113,6 +113,8 @@ describe('killed at every step of a publication', function () {
       if (leaves !== undefined) expect(interruptions).to.have.length(interrupted)
       else interrupted = interruptions.length
       await expectHistory(gun)
+      // Lines are written a moment later, so that no slow reader holds up who signs: a death right after the end may take this one with it.
+      if (step === 'proof-saved') return
       await waitFor('the line of the log that names the end', () =>
         pair.daemonLines().find((line) => line['request'] === request.id && line['to'] === 'published'),
       )
