@@ -188,6 +188,9 @@ class UploadReader {
 /** By lower-case name. */
 type PartHeaders = Readonly<Record<string, readonly string[]>>
 
+/** RFC 2046, 5.1.1. */
+const MAX_BOUNDARY = 70
+
 /** @throws ProtocolError MALFORMED_UPLOAD */
 function boundaryOf(contentType = ''): string {
   let type: MIMEType
@@ -198,6 +201,7 @@ function boundaryOf(contentType = ''): string {
   }
   const boundary = type.params.get('boundary') ?? ''
   if (!/^multipart\/(form-data|mixed)$/.test(type.essence) || boundary === '') throw malformed('no multipart')
+  if (boundary.length > MAX_BOUNDARY) throw malformed('a boundary that is too long')
   return boundary
 }
 
