@@ -6,7 +6,8 @@ import { missingPeers } from '../test/support/peers/require-peers.ts'
 import { Scope } from '../test/support/scope.ts'
 import { describeMachine } from './machine.ts'
 import { report, type MemoryRow, type Run } from './report.ts'
-import { SCENARIOS, type Scenario } from './scenarios.ts'
+import type { Scenario } from './scenario.ts'
+import { SCENARIOS } from './scenarios.ts'
 import { Stage } from './stage.ts'
 
 const USAGE = `Usage: npm run bench [-- OPTIONS]

@@ -5,16 +5,9 @@ import { fill } from './fill.ts'
 import { NativeClient } from './native.ts'
 import { ServerTime } from './server-time.ts'
 import { SERVING_SCENARIOS } from './serving.ts'
+import type { Scenario } from './scenario.ts'
 import type { Stage } from './stage.ts'
 import { tagNames } from './tags.ts'
-
-export interface Scenario {
-  readonly name: string
-  readonly about: string
-  /** Not part of a run that names no scenario. */
-  readonly isOnDemand?: boolean
-  run(stage: Stage, tell: (line: string) => void): Promise<Comparison | readonly Comparison[]>
-}
 
 const ONE_ROLE = ['targets'] as const
 /** What `docker trust sign` writes where there are delegations. */
