@@ -22,6 +22,7 @@ function remove(folder: string): void {
 
 export class Scope {
   readonly #endings: Ending[] = []
+  #closing: Promise<void> | undefined
 
   /** Runs `ending` when the scope closes. */
   add(ending: Ending): void {
@@ -39,8 +40,18 @@ export class Scope {
     return path
   }
 
-  /** @throws AggregateError with everything that failed to end */
-  async close(): Promise<void> {
+  /**
+   * Whoever asks while it closes waits for the same end: two at once would remove the folders of what has not ended.
+   * @throws AggregateError with everything that failed to end
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#end().finally(() => {
+      this.#closing = undefined
+    })
+    return this.#closing
+  }
+
+  async #end(): Promise<void> {
     const failures: unknown[] = []
     for (let ending = this.#endings.pop(); ending !== undefined; ending = this.#endings.pop()) {
       try {
