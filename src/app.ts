@@ -10,7 +10,7 @@ import { systemClock, systemPause, systemRandom, timeSortedIdentifiers } from '.
 import type { TrustServerProbe } from './app/trust-server-probe.ts'
 import { readPublicFile } from './config/public-file.ts'
 import { readSecretBytes } from './config/secret-file.ts'
-import type { Config } from './config/schema.ts'
+import { DEFAULT_RENEWAL_MS, type Config } from './config/schema.ts'
 import { grantsPolicy } from './domain/policy.ts'
 import { KeyHolderClient } from './holder/client.ts'
 import { Metrics } from './http/metrics.ts'
@@ -96,7 +96,8 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       attempts: config.requests.attempts,
       patienceMs: config.requests.patience,
       contentionMs: config.requests.contention,
-      renewBeforeMs: config.renewal.before,
+      // Renewals that somebody asks for have a window also where none are made unasked.
+      renewBeforeMs: config.renewal.before === 0 ? DEFAULT_RENEWAL_MS : config.renewal.before,
       backoffMs: BACKOFF_MS,
       maxImages: config.limits.imagesPerRequest,
       ...(process.getuid !== undefined && { uid: process.getuid() }),

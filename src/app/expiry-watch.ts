@@ -58,7 +58,10 @@ export class ExpiryWatch {
         const times = roles.filter(({ role }) => role !== TIMESTAMP).map(({ expiresAt }) => expiresAt.getTime())
         if (times.length > 0) this.#expiries.set(gun, Math.min(...times))
         const until = this.#clock.now().getTime() + this.#renewBeforeMs
-        if (roles.some(({ entries, expiresAt }) => entries !== undefined && expiresAt.getTime() < until)) {
+        if (
+          this.#renewBeforeMs > 0 &&
+          roles.some(({ entries, expiresAt }) => entries !== undefined && expiresAt.getTime() < until)
+        ) {
           await this.#renew(gun)
         }
       } catch (error) {

@@ -135,6 +135,9 @@ const keyHolder = z.strictObject({
     }),
 })
 
+/** Nine months: before anybody is warned, which is half a year before. */
+export const DEFAULT_RENEWAL_MS = 270 * 86_400_000
+
 /** The whole configuration, as text or environment may give it. */
 export const configSchema = z
   .strictObject({
@@ -184,12 +187,10 @@ export const configSchema = z
       .meta({ description: 'Signing requests.' }),
     renewal: z
       .strictObject({
-        before: duration('0s', '900d')
-          .default(270 * 86_400_000)
-          .meta({
-            description:
-              'Roles that are signed here and expire within this time are signed again, unchanged. 0s: only when asked.',
-          }),
+        before: duration('0s', '900d').default(DEFAULT_RENEWAL_MS).meta({
+          description:
+            'Roles that are signed here and expire within this time are signed again, unchanged. 0s: only when asked.',
+        }),
       })
       .prefault({})
       .meta({ description: 'Keeping repositories from expiring.' }),

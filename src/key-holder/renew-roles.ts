@@ -14,7 +14,7 @@ import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { recordsOf, verifyBase, verifyState, type Base } from './base.ts'
 import { checkSignable, nextVersion, parseTargetsRoles, payloadOf, type PlannedRole } from './change-plan.ts'
 import { checkRates, countRates } from './change-rules.ts'
-import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
+import { commitToSign, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
 import {
   evidenceParts,
@@ -57,14 +57,19 @@ export async function renewRoles(
 
   // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns
   //    these versions unless the same request comes again; nothing has been signed.
-  commit(holder, [...recordsOf(base, gun), recordOfRenewal(request, base, planned)], () => {
-    recordPublication(holder, name, { base, roles, payloads, reason: request.evidence })
-    countRates(holder, gun, planned.length, 0)
-  })
+  const recorded = await commitToSign(
+    holder,
+    [...recordsOf(base, gun), recordOfRenewal(request, base, planned)],
+    () => {
+      recordPublication(holder, name, { base, roles, payloads, reason: request.evidence })
+      countRates(holder, gun, planned.length, 0)
+    },
+  )
 
   // 6. Sign, and hold each file against the one before: no change was declared; 7. store them. A crash before 7 leaves payloads that
   //    the same request signs again; after it, files that it is given again.
   const files = await signPayloads(holder, payloads, {
+    recorded,
     verify: ({ role, bytes }) => {
       holder.cache.add(role, verifyNextVersion(base.repository, role, bytes, []))
     },

@@ -2,6 +2,7 @@
 // answer. In this order, and only so; each step as in change-targets.ts.
 import {
   parseGun,
+  parseTufKeyId,
   renewTargets,
   replaceDelegationKeys,
   rolesListing,
@@ -21,7 +22,7 @@ import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { recordsOf, verifyBase, verifyState, type Base } from './base.ts'
 import { nextVersion, notSignable, ourKeys, payloadOf, type PlannedRole } from './change-plan.ts'
 import { checkRates, countRates } from './change-rules.ts'
-import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
+import { commitToSign, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
 import {
   evidenceParts,
@@ -59,7 +60,7 @@ export async function replaceKeys(
   const replacements = stagedKeys(holder, gun)
     .filter(({ publicKey }) => !listed.has(publicKey.canonicalKeyId))
     .map(({ replaces, publicKey }): KeyReplacement => ({
-      from: replaces as KeyReplacement['from'],
+      from: parseTufKeyId(replaces),
       to: publicKey,
     }))
   const planned = planReplacement(holder, base.repository, replacements)
@@ -69,7 +70,7 @@ export async function replaceKeys(
 
   // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns
   //    these versions unless the same request comes again; nothing has been signed.
-  commit(holder, recordsOfReplacement(request, gun, base, replacements, planned), () => {
+  const recorded = await commitToSign(holder, recordsOfReplacement(request, gun, base, replacements, planned), () => {
     const roles = payloads.map(({ role }) => role)
     recordPublication(holder, name, { base, roles, payloads, reason: request.evidence })
     countRates(holder, gun, planned.length, 0)
@@ -79,6 +80,7 @@ export async function replaceKeys(
   //    request signs again; after it, files that it is given again.
   const made = new Map<RoleName, Uint8Array>()
   const files = await signPayloads(holder, payloads, {
+    recorded,
     verify: ({ role, bytes }) => {
       made.set(role, bytes)
       if (made.size < payloads.length) return

@@ -26,7 +26,7 @@ export interface ServiceSettings {
   readonly patienceMs: number
   /** How long an image is tried again while others publish first, in milliseconds; then it fails. */
   readonly contentionMs: number
-  /** Roles that expire within this many milliseconds are signed again; 0: never. */
+  /** A renewal takes the roles that expire within this many milliseconds. */
   readonly renewBeforeMs: number
   /** The first pause between two attempts, in milliseconds; it doubles, and half of it is random. */
   readonly backoffMs: number

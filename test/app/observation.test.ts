@@ -74,13 +74,13 @@ describe('the watch over expiry dates', () => {
   const watching = (
     list: ReturnType<RepositoryService['list']>,
     show: RepositoryService['report'],
-    o: { log?: Log; renew?: RequestService['renew'] } = {},
+    o: { log?: Log; renew?: RequestService['renew']; renewBeforeMs?: number } = {},
   ): ExpiryWatch =>
     new ExpiryWatch(
       { repositories: { list: () => list, report: show }, requests: { renew: o.renew ?? nothingDue } },
       clock,
       o.log ?? silentLog,
-      270 * 86_400_000,
+      o.renewBeforeMs ?? 270 * 86_400_000,
     )
   const report = (o: object) => ({ roles: [], warnings: [], ...o }) as unknown as RepositoryReport
 
@@ -155,5 +155,19 @@ describe('the watch over expiry dates', () => {
     )
     await watch.look(new AbortController().signal)
     expect(renewed).to.deep.equal([gun])
+  })
+
+  it('asks for no renewal where the window is closed', async () => {
+    const expired = { role: 'targets', entries: 3, expiresAt: new Date('2026-01-01') }
+    let isAsked = false
+    const watch = watching(repositories, () => Promise.resolve(report({ roles: [expired] })), {
+      renewBeforeMs: 0,
+      renew: () => {
+        isAsked = true
+        return nothingDue()
+      },
+    })
+    await watch.look(new AbortController().signal)
+    expect(isAsked).to.equal(false)
   })
 })
