@@ -10,6 +10,7 @@ import type { Payload } from './payloads.ts'
 import { chunkRecord } from './record-chunks.ts'
 import {
   evidenceParts,
+  recordedRoles,
   recordPublication,
   repeatedAnswer,
   requestDigest,
@@ -95,19 +96,13 @@ function recordsOfChange(
   planned: readonly PlannedRole[],
   payloads: readonly Payload[],
 ): AuditRecord[] {
-  const { gun, root, timestamp, snapshot } = base.repository
+  const { gun } = base.repository
   const record = {
     kind: 'targets-change',
     by: 'service',
     gun,
     publication: request.publication,
-    roles: payloads.map(({ role, version, messageSha256 }) => ({
-      role,
-      baseVersion: planned.find(({ unsigned }) => unsigned.role === role)?.baseVersion ?? 0,
-      version,
-      payloadSha256: messageSha256,
-    })),
-    base: { root: root.sha256, timestamp: timestamp.sha256, snapshot: snapshot.sha256 },
+    ...recordedRoles(base, planned, payloads),
   } as const
   return [...recordsOf(base, gun), ...chunkRecord(record, 'changes', request.changes)]
 }

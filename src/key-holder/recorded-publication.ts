@@ -3,6 +3,7 @@ import { sha256Hex, type Gun, type RoleName } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { rememberBase, type Base } from './base.ts'
+import type { PlannedRole } from './change-plan.ts'
 import type { Holder } from './holder.ts'
 import type { Payload } from './payloads.ts'
 import { signPayloads, type SignedFile } from './signing.ts'
@@ -58,6 +59,24 @@ export async function repeatedAnswer(
     })
   }
   return signedAnswer(await signPayloads(holder, holder.payloads.ofPublication(gun, id)))
+}
+
+/** The roles of a publication and what it stands on, as the audit log names them. */
+export function recordedRoles(
+  { repository }: Base,
+  planned: readonly PlannedRole[],
+  payloads: readonly Payload[],
+): { readonly roles: readonly object[]; readonly base: object } {
+  const { root, timestamp, snapshot } = repository
+  return {
+    roles: payloads.map(({ role, version, messageSha256 }) => ({
+      role,
+      baseVersion: planned.find(({ unsigned }) => unsigned.role === role)?.baseVersion ?? 0,
+      version,
+      payloadSha256: messageSha256,
+    })),
+    base: { root: root.sha256, timestamp: timestamp.sha256, snapshot: snapshot.sha256 },
+  }
 }
 
 /** Exact bytes and reason of every version, and what the base teaches; call inside the transaction that records them. */

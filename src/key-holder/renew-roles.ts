@@ -3,7 +3,6 @@
 import {
   parseGun,
   renewTargets,
-  sha256Hex,
   targetsOf,
   verifyNextVersion,
   type RoleName,
@@ -16,8 +15,10 @@ import { checkSignable, nextVersion, parseTargetsRoles, payloadOf, type PlannedR
 import { checkRates, countRates } from './change-rules.ts'
 import { commitToSign, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
+import type { Payload } from './payloads.ts'
 import {
   evidenceParts,
+  recordedRoles,
   recordPublication,
   repeatedAnswer,
   requestDigest,
@@ -59,7 +60,7 @@ export async function renewRoles(
   //    these versions unless the same request comes again; nothing has been signed.
   const recorded = await commitToSign(
     holder,
-    [...recordsOf(base, gun), recordOfRenewal(request, base, planned)],
+    [...recordsOf(base, gun), recordOfRenewal(request, base, planned, payloads)],
     () => {
       recordPublication(holder, name, { base, roles, payloads, reason: request.evidence })
       countRates(holder, gun, planned.length, 0)
@@ -95,20 +96,12 @@ function planRenewal(holder: Holder, repository: TrustedRepository, role: RoleNa
   return { unsigned, baseVersion: current?.metadata.version ?? 0, signingKeys }
 }
 
-function recordOfRenewal(request: RenewRequest, { repository }: Base, planned: readonly PlannedRole[]): AuditRecord {
-  const { gun, root, timestamp, snapshot } = repository
-  return {
-    kind: 'roles-renewal',
-    by: 'service',
-    gun,
-    publication: request.publication,
-    roles: planned.map(({ unsigned, baseVersion }) => ({
-      role: unsigned.role,
-      baseVersion,
-      version: unsigned.version,
-      payloadSha256: sha256Hex(unsigned.message),
-    })),
-    base: { root: root.sha256, timestamp: timestamp.sha256, snapshot: snapshot.sha256 },
-    evidence: request.evidence,
-  }
+function recordOfRenewal(
+  { publication, evidence }: RenewRequest,
+  base: Base,
+  planned: readonly PlannedRole[],
+  payloads: readonly Payload[],
+): AuditRecord {
+  const { gun } = base.repository
+  return { kind: 'roles-renewal', by: 'service', gun, publication, ...recordedRoles(base, planned, payloads), evidence }
 }

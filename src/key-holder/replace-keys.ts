@@ -6,12 +6,10 @@ import {
   renewTargets,
   replaceDelegationKeys,
   rolesListing,
-  sha256Hex,
   signingRole,
   TARGETS,
   targetsOf,
   verifyKeyReplacement,
-  type Gun,
   type KeyReplacement,
   type PublicKey,
   type RoleName,
@@ -24,8 +22,10 @@ import { nextVersion, notSignable, ourKeys, payloadOf, type PlannedRole } from '
 import { checkRates, countRates } from './change-rules.ts'
 import { commitToSign, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
+import type { Payload } from './payloads.ts'
 import {
   evidenceParts,
+  recordedRoles,
   recordPublication,
   repeatedAnswer,
   requestDigest,
@@ -70,11 +70,15 @@ export async function replaceKeys(
 
   // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns
   //    these versions unless the same request comes again; nothing has been signed.
-  const recorded = await commitToSign(holder, recordsOfReplacement(request, gun, base, replacements, planned), () => {
-    const roles = payloads.map(({ role }) => role)
-    recordPublication(holder, name, { base, roles, payloads, reason: request.evidence })
-    countRates(holder, gun, planned.length, 0)
-  })
+  const recorded = await commitToSign(
+    holder,
+    [...recordsOf(base, gun), recordOfReplacement(request, base, replacements, planned, payloads)],
+    () => {
+      const roles = payloads.map(({ role }) => role)
+      recordPublication(holder, name, { base, roles, payloads, reason: request.evidence })
+      countRates(holder, gun, planned.length, 0)
+    },
+  )
 
   // 6. Sign, and hold all files together against what was declared; 7. store them. A crash before 7 leaves payloads that the same
   //    request signs again; after it, files that it is given again.
@@ -163,30 +167,15 @@ function requireThreshold(repository: TrustedRepository, role: RoleName, keysHer
   throw notSignable(repository.gun, role, why)
 }
 
-function recordsOfReplacement(
-  request: ReplaceRequest,
-  gun: Gun,
+function recordOfReplacement(
+  { publication, evidence }: ReplaceRequest,
   base: Base,
   replacements: readonly KeyReplacement[],
   planned: readonly PlannedRole[],
-): AuditRecord[] {
-  const { root, timestamp, snapshot } = base.repository
-  return [
-    ...recordsOf(base, gun),
-    {
-      kind: 'keys-replacement',
-      by: 'service',
-      gun,
-      publication: request.publication,
-      keys: replacements.map(({ from, to }) => ({ from, to: to.canonicalKeyId })),
-      roles: planned.map(({ unsigned, baseVersion }) => ({
-        role: unsigned.role,
-        baseVersion,
-        version: unsigned.version,
-        payloadSha256: sha256Hex(unsigned.message),
-      })),
-      base: { root: root.sha256, timestamp: timestamp.sha256, snapshot: snapshot.sha256 },
-      evidence: request.evidence,
-    },
-  ]
+  payloads: readonly Payload[],
+): AuditRecord {
+  const { gun } = base.repository
+  const keys = replacements.map(({ from, to }) => ({ from, to: to.canonicalKeyId }))
+  const roles = recordedRoles(base, planned, payloads)
+  return { kind: 'keys-replacement', by: 'service', gun, publication, keys, ...roles, evidence }
 }

@@ -1,6 +1,6 @@
-// Steps 5 to 10 of a publication: have it signed, check the signed bytes, save, send, read back, save the proof. The one place
-// that calls KeyHolder.changeTargets and TrustPublisher.publish for tags. At each step stands what a crash around it leaves; the
-// steps are named in steps.ts.
+// Steps 5 to 10 of a publication: have it signed, check the signed bytes, save, send, read back, save the proof. The one place that has
+// the key holder sign and the trust server publish, for tags, keys and expiry dates alike. At each step stands what a crash around it
+// leaves; the steps are named in steps.ts.
 import {
   changesTargets,
   CodedError,
