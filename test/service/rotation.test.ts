@@ -94,6 +94,8 @@ describe('a rotation', () => {
   })
 
   it('asked for twice is one rotation', async () => {
+    // A lost answer would burn a version: one more than is counted here.
+    world.faults.weather = undefined
     await stage()
     const first = await world.services.requests.rotate(everybody, app)
     const second = await world.services.requests.rotate(everybody, app)
@@ -132,6 +134,8 @@ describe('a rotation', () => {
 
   for (const step of PUBLICATION_STEPS) {
     it(`stopped after the step ${step} ends published, once`, async () => {
+      // A lost answer leads past some steps.
+      world.faults.weather = undefined
       await stage()
       let isLeft = true
       world.onStep = (passed) => {
