@@ -84,6 +84,8 @@ export {
   type NextVersion,
 } from './replace-keys.ts'
 export { verifyKeyReplacement } from './verify-replacement.ts'
+export { nextRoot, signersOfNextRoot, type BaseRoleChange } from './edit-root.ts'
+export { verifyNextRoot, type VerifiedRootChange } from './verify-next-root.ts'
 export {
   describeChange,
   type ChangeDescription,
