@@ -97,7 +97,8 @@ function verifyRoles(before: RootMetadata, after: RootMetadata, changes: readonl
 
 /** Listed is what a role has, what was a root key, and what had no role before. No key under an ID changes. */
 function verifyKeyTable(before: RootMetadata, after: RootMetadata): void {
-  const inRoles = ({ roles }: RootMetadata): Set<TufKeyId> => new Set([...roles.values()].flatMap((role) => role.keyIds))
+  const inRoles = ({ roles }: RootMetadata): Set<TufKeyId> =>
+    new Set([...roles.values()].flatMap((role) => role.keyIds))
   const [had, has] = [inRoles(before), inRoles(after)]
   const expected = new Set([...has, ...(before.roles.get(ROOT)?.keyIds ?? [])])
   for (const keyId of before.keys.keys()) if (!had.has(keyId)) expected.add(keyId)
@@ -132,7 +133,8 @@ function verifyTargets(
   if (role === undefined) throw new TufError('METADATA_ROLE_MISSING', 'Root lacks a role', { role: TARGETS })
   verifyFollows(repository, next, roleKeys(role, metadata.keys))
   verifyContentKept(TARGETS, repository.targets, next)
-  const delegations = ({ signed }: Received<TargetsMetadata>): string => canonicalText(signed.get('delegations') ?? null)
+  const delegations = ({ signed }: Received<TargetsMetadata>): string =>
+    canonicalText(signed.get('delegations') ?? null)
   if (delegations(repository.targets) !== delegations(next)) {
     throw differs('The delegations changed, which nobody asked for', TARGETS)
   }

@@ -1,6 +1,6 @@
 // `docker countersign`: how the Docker CLI starts a plugin, and the one question that it asks first.
 // Source: docker/cli v28.2.2 cli-plugins/manager (metadata.go, candidate.go): `docker-countersign countersign ARGS...`.
-import { programVersion } from './version.ts'
+import { programVersion } from '../version.ts'
 
 /** The argument with which Docker asks for the metadata of a plugin. */
 const METADATA_ARGUMENT = 'docker-cli-plugin-metadata'

@@ -18,7 +18,7 @@ import { addSignCommands } from './sign-commands.ts'
 import type { Terminal } from './terminal.ts'
 import { addTokenCommands } from './token-commands.ts'
 import { addVerifyCommands } from './verify-commands.ts'
-import { programVersion } from './version.ts'
+import { programVersion } from '../version.ts'
 
 /** The width of help texts: fixed, so that they can be quoted. */
 const HELP_WIDTH = 100

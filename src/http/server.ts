@@ -1,8 +1,7 @@
-// The HTTP server: its limits, its start and its orderly stop. What it answers is application.ts.
-import { createServer as createHttpServer, type Server, type ServerOptions } from 'node:http'
-import { createServer as createHttpsServer } from 'node:https'
-import type { AddressInfo } from 'node:net'
+// The HTTP server of the API: its routes behind its limits. What it answers is application.ts.
+import type { RequestListener } from 'node:http'
 import type { Config } from '../config/schema.ts'
+import { listen, type Listener } from '../http-listener.ts'
 import type { Log } from '../log.ts'
 import type { Services } from '../service/services.ts'
 import { buildApplication } from './application.ts'
@@ -32,10 +31,6 @@ export interface HttpServerOptions {
   readonly version: string
 }
 
-/** How often Node looks for requests that are over their time, in milliseconds. */
-const CHECK_INTERVAL_MS = 1_000
-/** Idle connections are kept for this long, in milliseconds; longer than the usual proxy keeps them would race. */
-const KEEP_ALIVE_MS = 5_000
 /** After so many requests a connection is closed, so that clients spread over restarted servers. */
 const MAX_REQUESTS_PER_CONNECTION = 1_000
 
@@ -62,7 +57,8 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
 export class HttpServer {
   readonly #options: HttpServerOptions
   readonly #stopping = new AbortController()
-  readonly #server: Server
+  readonly #handle: RequestListener
+  #listener: Listener | undefined
 
   constructor(options: HttpServerOptions) {
     this.#options = options
@@ -75,70 +71,39 @@ export class HttpServer {
       stopping: this.#stopping.signal,
       isTls: options.tls !== undefined,
     })
-    this.#server = this.#createServer()
     const handle = app.callback()
-    this.#server.on('request', (request, response) => {
-      void handle(request, response)
-    })
-    this.#server.on('clientError', (error: Error, socket) => {
-      options.log.info({ code: answerBrokenRequest(error, socket) }, 'refused a request that could not be parsed')
-    })
+    this.#handle = (request, response) => void handle(request, response)
   }
 
   /** Listens. Resolves with the address that clients on this machine use. Rejects where the address is taken. */
   async start(): Promise<{ readonly url: string }> {
-    const { listen } = this.#options.settings.http
-    const colon = listen.lastIndexOf(':')
-    const host = listen.slice(0, colon).replace(/^\[|\]$/g, '')
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', reject)
-      this.#server.listen({ host, port: Number(listen.slice(colon + 1)) }, () => {
-        this.#server.off('error', reject)
-        resolve()
-      })
-    })
-    const { address, family, port } = this.#server.address() as AddressInfo
-    const scheme = this.#options.tls === undefined ? 'http' : 'https'
-    return { url: `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}` }
+    const { settings, tls, log } = this.#options
+    const { http } = settings
+    this.#listener = await listen(
+      this.#handle,
+      {
+        listen: http.listen,
+        ...(tls !== undefined && { tls }),
+        headersTimeoutMs: http.headersTimeout,
+        requestTimeoutMs: http.requestTimeout,
+        shutdownTimeoutMs: http.shutdownTimeout,
+        maxConnections: http.maxConnections,
+        maxHeaderBytes: http.maxHeaderSize,
+        // More than the guard allows, so that the guard sees that there are too many.
+        maxHeaders: 2 * MAX_HEADERS,
+        maxRequestsPerConnection: MAX_REQUESTS_PER_CONNECTION,
+      },
+      (error, socket) => {
+        log.info({ code: answerBrokenRequest(error, socket) }, 'refused a request that could not be parsed')
+      },
+    )
+    return { url: this.#listener.url }
   }
 
   /** Takes no new connection, sends held-back answers, waits for requests at hand, then closes what is left. */
   async stop(): Promise<void> {
     this.#stopping.abort()
-    if (!this.#server.listening) return
-    const closed = new Promise<void>((resolve) => {
-      this.#server.close(() => {
-        resolve()
-      })
-    })
-    this.#server.closeIdleConnections()
-    const timer = setTimeout(() => {
-      this.#server.closeAllConnections()
-    }, this.#options.settings.http.shutdownTimeout)
-    await closed
-    clearTimeout(timer)
-  }
-
-  #createServer(): Server {
-    const { http } = this.#options.settings
-    const { tls } = this.#options
-    const options: ServerOptions = {
-      maxHeaderSize: http.maxHeaderSize,
-      headersTimeout: http.headersTimeout,
-      requestTimeout: http.requestTimeout,
-      connectionsCheckingInterval: CHECK_INTERVAL_MS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      insecureHTTPParser: false,
-      requireHostHeader: true,
-    }
-    const server =
-      tls === undefined
-        ? createHttpServer(options)
-        : createHttpsServer({ ...options, cert: tls.cert, key: tls.key, minVersion: 'TLSv1.2' })
-    server.maxConnections = http.maxConnections
-    // One more than the guard allows, so that the guard sees that there are too many.
-    server.maxHeadersCount = 2 * MAX_HEADERS
-    server.maxRequestsPerSocket = MAX_REQUESTS_PER_CONNECTION
-    return server
+    await this.#listener?.stop()
+    this.#listener = undefined
   }
 }

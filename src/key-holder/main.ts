@@ -1,7 +1,7 @@
 // Starts and stops the process that holds keys: folder, unlock key, state, audit log, then the sockets, in this order.
-import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { CodedError, FileCache } from '@countersign/tuf'
+import { programVersion } from '../version.ts'
 import { AuditLog } from './audit-log.ts'
 import type { KeyHolderConfig } from './config.ts'
 import { BufferBudget, CONNECTION_LIMITS, type ConnectionLimits } from './connection.ts'
@@ -197,11 +197,4 @@ function stopRecord(holder: Holder, processLog: ProcessLog): void {
 function once(work: () => Promise<void>): () => Promise<void> {
   let result: Promise<void> | undefined
   return () => (result ??= work())
-}
-
-/** The version in package.json, two folders up both in src and in dist. */
-function programVersion(): string {
-  const text = readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8')
-  const { version } = JSON.parse(text) as { version: unknown }
-  return typeof version === 'string' ? version : 'unknown'
 }

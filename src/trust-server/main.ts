@@ -1,19 +1,20 @@
 // Starts and stops the trust server: database, key holder's socket, HTTP, background, in this order.
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { ConfigError } from '../config/errors.ts'
 import { readPublicFile } from '../config/public-file.ts'
 import { readSecretBytes } from '../config/secret-file.ts'
 import { openDatabaseFolder } from '../data-folder.ts'
 import { parsePattern } from '../domain/pattern.ts'
+import { listen, type ListenerSettings } from '../http-listener.ts'
 import { createLog, type Log } from '../log.ts'
 import type { SqliteDatabase } from '../sqlite/database.ts'
+import { programVersion } from '../version.ts'
 import { Access, type AccessOptions } from './access.ts'
 import { buildApplication } from './application.ts'
+import { answerBrokenRequest } from './broken-request.ts'
 import type { TrustServerConfig } from './config.ts'
 import { CredentialList } from './credential-list.ts'
 import { HolderSigner } from './holder-signer.ts'
-import { listen, type ListenerSettings } from './listener.ts'
 import { MemoryBudget } from './memory-budget.ts'
 import { MetadataStore } from './metadata-store.ts'
 import { Metrics } from './metrics.ts'
@@ -24,6 +25,9 @@ import { Renewals } from './renewals.ts'
 import { SCHEMA } from './schema.ts'
 import { Retention, type RetentionSettings } from './retention.ts'
 import type { ServerSigner } from './signer.ts'
+
+const MAX_HEADER_BYTES = 16 * 1024
+const MAX_HEADERS = 100
 
 export { parseTrustServerConfig, type TrustServerConfig } from './config.ts'
 
@@ -100,12 +104,17 @@ export async function startTrustServer(
     database.close()
   }
   const handle = app.callback()
-  const server = await listen((request, response) => void handle(request, response), listener, log).catch(
-    (error: unknown) => {
-      close()
-      throw error
+  const server = await listen(
+    (request, response) => void handle(request, response),
+    listener,
+    (error, socket) => {
+      log.info({ code: error.code }, 'refused a request that could not be parsed, or did not come in time')
+      answerBrokenRequest(error, socket)
     },
-  )
+  ).catch((error: unknown) => {
+    close()
+    throw error
+  })
   const stopping = new AbortController()
   const background = Promise.all([renewals.run(stopping.signal), retention.run(stopping.signal)])
   log.info({ url: server.url, version: programVersion() }, 'the trust server listens')
@@ -155,15 +164,16 @@ function registryTokens(
 }
 
 function listenerSettings({ http }: TrustServerConfig): ListenerSettings {
-  const colon = http.listen.lastIndexOf(':')
   const { tls } = http
   return {
-    host: http.listen.slice(0, colon).replace(/^\[|\]$/g, ''),
-    port: Number(http.listen.slice(colon + 1)),
+    listen: http.listen,
     headersTimeoutMs: http.headersTimeout,
     requestTimeoutMs: http.requestTimeout,
     shutdownTimeoutMs: http.shutdownTimeout,
     maxConnections: http.maxConnections,
+    maxHeaderBytes: MAX_HEADER_BYTES,
+    maxHeaders: MAX_HEADERS,
+    maxRequestsPerConnection: 0,
     ...(tls !== undefined && {
       tls: {
         cert: readPublicFile(tls.certFile),
@@ -185,12 +195,4 @@ function seconds(milliseconds: number): number {
 function once(work: () => Promise<void>): () => Promise<void> {
   let result: Promise<void> | undefined
   return () => (result ??= work())
-}
-
-/** The version in package.json, two folders up both in src and in dist. */
-function programVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-    readonly version?: unknown
-  }
-  return typeof version === 'string' ? version : 'unknown'
 }

@@ -1,13 +1,12 @@
-// The HTTP server: its limits, its start and its orderly stop. What it answers is application.ts.
+// An HTTP server as both daemons run it: its limits, its start and its orderly stop. What it answers is its caller's.
 import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
-import type { Log } from '../log.ts'
 
 export interface ListenerSettings {
-  readonly host: string
-  readonly port: number
+  /** `host:port`; an IPv6 address in brackets. */
+  readonly listen: string
   /** PEM. Without it, HTTP. */
   readonly tls?: {
     readonly cert: Buffer
@@ -20,12 +19,15 @@ export interface ListenerSettings {
   readonly requestTimeoutMs: number
   readonly shutdownTimeoutMs: number
   readonly maxConnections: number
+  readonly maxHeaderBytes: number
+  readonly maxHeaders: number
+  /** After so many a connection is closed. 0: never. */
+  readonly maxRequestsPerConnection: number
 }
 
-const MAX_HEADER_BYTES = 16 * 1024
-const MAX_HEADERS = 100
 /** How often Node looks for requests that are over their time, in milliseconds. */
 const CHECK_INTERVAL_MS = 1_000
+/** Idle connections are kept for this long, in milliseconds; longer than the usual proxy keeps them would race. */
 const KEEP_ALIVE_MS = 5_000
 
 export interface Listener {
@@ -35,16 +37,22 @@ export interface Listener {
   stop(): Promise<void>
 }
 
-/** Rejects where the address is taken, or the certificate cannot be used. */
-export async function listen(handle: RequestListener, settings: ListenerSettings, log: Log): Promise<Listener> {
+/**
+ * Listens. Rejects where the address is taken, or the certificate cannot be used.
+ * @param onBroken answers, on the socket itself, what Node's parser gave up on: it never becomes a request
+ */
+export async function listen(
+  handle: RequestListener,
+  settings: ListenerSettings,
+  onBroken: (error: Error & { readonly code?: string }, socket: Duplex) => void,
+): Promise<Listener> {
   const server = createServer(settings, handle)
-  server.on('clientError', (error: Error & { code?: string }, socket: Duplex) => {
-    log.info({ code: error.code }, 'refused a request that could not be parsed, or did not come in time')
-    answerBroken(error.code, socket)
-  })
+  server.on('clientError', onBroken)
+  const colon = settings.listen.lastIndexOf(':')
+  const host = settings.listen.slice(0, colon).replace(/^\[|\]$/g, '')
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
-    server.listen({ host: settings.host, port: settings.port }, () => {
+    server.listen({ host, port: Number(settings.listen.slice(colon + 1)) }, () => {
       server.off('error', reject)
       resolve()
     })
@@ -60,7 +68,7 @@ export async function listen(handle: RequestListener, settings: ListenerSettings
 function createServer(settings: ListenerSettings, handle: RequestListener): Server {
   const { tls } = settings
   const options: ServerOptions = {
-    maxHeaderSize: MAX_HEADER_BYTES,
+    maxHeaderSize: settings.maxHeaderBytes,
     headersTimeout: settings.headersTimeoutMs,
     requestTimeout: settings.requestTimeoutMs,
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
@@ -83,7 +91,8 @@ function createServer(settings: ListenerSettings, handle: RequestListener): Serv
           handle,
         )
   server.maxConnections = settings.maxConnections
-  server.maxHeadersCount = MAX_HEADERS
+  server.maxHeadersCount = settings.maxHeaders
+  server.maxRequestsPerSocket = settings.maxRequestsPerConnection
   return server
 }
 
@@ -99,19 +108,4 @@ async function stop(server: Server, timeoutMs: number): Promise<void> {
   }, timeoutMs)
   await closed
   clearTimeout(timer)
-}
-
-/** Requests that Node's parser gives up on never become requests: they are answered on the socket itself. */
-function answerBroken(code: string | undefined, socket: Duplex): void {
-  if (code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const status =
-    code === 'ERR_HTTP_REQUEST_TIMEOUT'
-      ? '408 Request Timeout'
-      : code === 'HPE_HEADER_OVERFLOW'
-        ? '431 Request Header Fields Too Large'
-        : '400 Bad Request'
-  socket.end(`HTTP/1.1 ${status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`)
 }
