@@ -25,6 +25,7 @@ import { Renewals } from './renewals.ts'
 import { SCHEMA } from './schema.ts'
 import { Retention, type RetentionSettings } from './retention.ts'
 import type { ServerSigner } from './signer.ts'
+import { SupersededVersions } from './superseded-versions.ts'
 
 const MAX_HEADER_BYTES = 16 * 1024
 const MAX_HEADERS = 100
@@ -77,7 +78,7 @@ export async function startTrustServer(
     uploadBytes: () => budget.used,
   })
   const retention = new Retention({
-    store,
+    superseded: new SupersededVersions(database, now),
     settings: retentionSettings(config),
     log,
     now,

@@ -2,7 +2,7 @@
 // the newest version of a role, nothing that the newest snapshot names, and nothing that a timestamp leads to which has not ended.
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '../log.ts'
-import type { MetadataStore, Removal } from './metadata-store.ts'
+import type { Removal, SupersededVersions } from './superseded-versions.ts'
 
 export interface RetentionSettings {
   /** Versions of each role that stay, the newest; at least one. */
@@ -14,7 +14,7 @@ export interface RetentionSettings {
 }
 
 export interface RetentionOptions {
-  readonly store: MetadataStore
+  readonly superseded: SupersededVersions
   /** Without a number or an age everything stays. */
   readonly settings: RetentionSettings
   readonly log: Log
@@ -34,12 +34,12 @@ export class Retention {
 
   /** Looks through all repositories once. */
   async round(stopping: AbortSignal): Promise<void> {
-    const { store, settings } = this.#options
+    const { superseded, settings } = this.#options
     if (settings.versions === undefined && settings.ageMs === undefined) return
     for (
-      let repository = store.repositoryAfter(0);
+      let repository = superseded.repositoryAfter(0);
       repository !== undefined;
-      repository = store.repositoryAfter(repository)
+      repository = superseded.repositoryAfter(repository)
     ) {
       while (!stopping.aborted && this.#removeSome(repository)) await breath()
       if (stopping.aborted) return
@@ -58,9 +58,9 @@ export class Retention {
 
   /** Whether there may be more of this repository. */
   #removeSome(repository: number): boolean {
-    const { store, settings, log, now, removed } = this.#options
+    const { superseded, settings, log, now, removed } = this.#options
     const at = now()
-    const removal = store.removeSuperseded(repository, {
+    const removal = superseded.remove(repository, {
       keptVersions: settings.versions ?? 1,
       replacedBefore: new Date(at.getTime() - (settings.ageMs ?? 0)),
       endedBefore: at,

@@ -5,6 +5,7 @@ import { expect } from 'chai'
 import { createDatabase, type SqliteDatabase } from '../../src/sqlite/database.ts'
 import { MetadataStore, type NewFile } from '../../src/trust-server/metadata-store.ts'
 import { SCHEMA } from '../../src/trust-server/schema.ts'
+import { SupersededVersions } from '../../src/trust-server/superseded-versions.ts'
 
 /** Tables that grow with repositories, roles or versions. */
 const GROWING = /\bSCAN (\w+ )?(files|repositories|current|changes|superseded|[rfgcs])\b/
@@ -91,8 +92,8 @@ function work(database: SqliteDatabase): void {
     store.changes({ limit: 10, backwards, gun, from: 2 })
   }
   store.count()
-  const repository = store.repositoryAfter(0) ?? 0
-  const removal = store.removeSuperseded(repository, {
+  const superseded = new SupersededVersions(database, () => now)
+  const removal = superseded.remove(superseded.repositoryAfter(0) ?? 0, {
     keptVersions: 1,
     replacedBefore: now,
     endedBefore: new Date('2027-01-01T00:00:00Z'),

@@ -4,8 +4,8 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import { silentLog } from '../../src/log.ts'
 import { createDatabase, openDatabase } from '../../src/sqlite/database.ts'
-import { MetadataStore, type Removal } from '../../src/trust-server/metadata-store.ts'
 import { Retention } from '../../src/trust-server/retention.ts'
+import { SupersededVersions, type Removal } from '../../src/trust-server/superseded-versions.ts'
 import { SCHEMA } from '../../src/trust-server/schema.ts'
 import { runs } from '../support/arbitraries.ts'
 import { NOW, type RepositoryBuilder } from '../support/repository-builder.ts'
@@ -75,7 +75,7 @@ class World {
     const { database, clock } = this.server
     const { versions, ageDays } = settings
     await new Retention({
-      store: new MetadataStore(database, () => clock.now),
+      superseded: new SupersededVersions(database, () => clock.now),
       settings: {
         everyMs: 1000,
         ...(versions !== undefined && { versions }),
@@ -237,7 +237,7 @@ describe('retention', () => {
     const stopping = new AbortController()
     const removals: Removal[] = []
     const options = {
-      store: new MetadataStore(database, () => clock.now),
+      superseded: new SupersededVersions(database, () => clock.now),
       settings: { versions: 1, everyMs: 1000 },
       log: silentLog,
       now: () => clock.now,
