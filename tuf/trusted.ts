@@ -167,13 +167,15 @@ function faultOf(root: Received<RootMetadata>, role: RoleName, file: Received<un
   }
 }
 
-function verifySignedBy({ metadata }: Received<RootMetadata>, name: RoleName, file: Received<unknown>): void {
+/** That enough of the keys that root lists for the role signed the file. @throws TufError METADATA_ROLE_MISSING, SIGNATURE_* */
+export function verifySignedBy({ metadata }: Received<RootMetadata>, name: RoleName, file: Received<unknown>): void {
   const role = metadata.roles.get(name)
   if (role === undefined) throw new TufError('METADATA_ROLE_MISSING', 'Root lacks a role', { role: name })
   verifyThreshold(file, roleKeys(role, metadata.keys))
 }
 
-function listedFile({ metadata }: Received<SnapshotMetadata>, role: RoleName): FileMeta {
+/** How the snapshot describes a role. @throws TufError METADATA_ROLE_MISSING */
+export function listedFile({ metadata }: Received<SnapshotMetadata>, role: RoleName): FileMeta {
   const listed = metadata.meta.get(role)
   if (listed === undefined) throw new TufError('METADATA_ROLE_MISSING', 'Snapshot lacks a role', { role })
   return listed

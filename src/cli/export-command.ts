@@ -1,16 +1,35 @@
 // `repo export`: the metadata of a repository as files for a plain web server. The API gives what it verified from the pinned root
-// and read with its own credentials; the command line verifies it once more, since others will rely on these very bytes.
+// and read with its own credentials; the command line verifies it once more, since others will rely on these very bytes. With --full
+// nothing of that: see full-export.ts.
 import type { Command } from 'commander'
-import { CodedError, decodeBase64, type Gun, sha256Hex, type TrustedRepository, verifyFiles } from '@countersign/tuf'
+import {
+  CodedError,
+  decodeBase64,
+  sha256Hex,
+  verifyFiles,
+  type Gun,
+  type TrustedRepository,
+  type TufKeyId,
+} from '@countersign/tuf'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { refuseExisting, writeNewFolder } from './files.ts'
+import { exportFully, type FullExport } from './full-export.ts'
 import { repositoryArgument } from './image-list.ts'
+import { addPin } from './pin-option.ts'
 import { publishedMetadataSchema, type PublishedMetadataResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
 import { expiryOrder, staticTree } from './static-metadata.ts'
 
 /** The library reads at most 256 MiB of one repository; base64 makes a third more of it. */
 const MAX_ANSWER_BYTES = 384 * 1024 * 1024
+
+interface ExportOptions {
+  readonly full?: boolean
+  readonly trustServer?: string
+  readonly pin?: readonly TufKeyId[]
+  readonly tofu?: boolean
+  readonly realm?: readonly string[]
+}
 
 export function addExportCommand(group: Command, perform: Perform): void {
   group
@@ -20,17 +39,55 @@ export function addExportCommand(group: Command, perform: Perform): void {
     )
     .argument('<gun>', 'repository')
     .argument('<folder>', 'new folder, the root of the web server; it is complete or it is not there')
+    .option('--full', 'copy all roots and roles straight from a Notary server, expired ones too; no daemon is asked')
+    .option('--trust-server <url>', 'with --full: the Notary server, such as https://notary.docker.io')
+    .option('--pin <keyid>', 'with --full: key ID of a root certificate, 64 hex digits; may be repeated', addPin)
+    .option('--tofu', 'with --full, instead of --pin: believe the root that the server has')
+    .option('--realm <url>', 'with --full: a token server that may see credentials; may be repeated', addText)
     .addHelpText(
       'after',
       `
 The files are good until the first of them expires: usually the timestamp, after 14 days. Export again before that.
+With --full the folder has countersign-export.json too, which lists and describes every file; it is written last.
 
 Examples:
-  $ countersign repo export registry.example.com/team/app ./trust-2026-11-25`,
+  $ countersign repo export registry.example.com/team/app ./trust-2026-11-25
+  $ countersign repo export docker.io/library/alpine ./alpine --full --trust-server https://notary.docker.io --tofu`,
     )
-    .action((gun: string, folder: string, _options: object, command: Command) =>
-      perform(command, (session) => exportRepository(session, repositoryArgument(gun), folder)),
+    .action((gun: string, folder: string, options: ExportOptions, command: Command) =>
+      perform(command, (session) => {
+        const full = fullExport(repositoryArgument(gun), folder, options)
+        return full === undefined
+          ? exportRepository(session, repositoryArgument(gun), folder)
+          : exportFully(session, full)
+      }),
     )
+}
+
+/** Undefined: the plain export. @throws CliError USAGE_INVALID */
+function fullExport(gun: Gun, folder: string, options: ExportOptions): FullExport | undefined {
+  const { full, trustServer, pin, tofu, realm } = options
+  if (full !== true) {
+    if (trustServer === undefined && pin === undefined && tofu === undefined && realm === undefined) return undefined
+    throw new CliError('USAGE_INVALID', '--trust-server, --pin, --tofu and --realm need --full.')
+  }
+  if (trustServer === undefined) throw new CliError('USAGE_INVALID', '--full needs --trust-server URL.')
+  if ((pin === undefined) === (tofu === undefined)) {
+    throw new CliError('USAGE_INVALID', '--full needs either --pin KEYID or --tofu.', {
+      next: '`docker trust inspect REPOSITORY` on a machine that used it before shows the key ID under Administrative keys, Root.',
+    })
+  }
+  return {
+    gun,
+    folder,
+    server: trustServer,
+    pin: pin === undefined ? { kind: 'tofu' } : { kind: 'certificates', tufKeyIds: pin },
+    tokenRealms: realm ?? [],
+  }
+}
+
+function addText(text: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, text]
 }
 
 async function exportRepository(session: Session, gun: Gun, folder: string): Promise<ExitStatus> {

@@ -82,9 +82,14 @@ export function refuseExisting(path: string): void {
  * A new folder with these files, whole or not at all: it is written beside its place under another name, and then renamed.
  * Everybody may read it.
  * @param files by path below the folder, with `/` between folders
+ * @param seal a further file that says what is there: it gets its name only after all others are on the disk
  * @throws CliError FILE_EXISTS, FILE_UNWRITABLE
  */
-export async function writeNewFolder(path: string, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
+export async function writeNewFolder(
+  path: string,
+  files: ReadonlyMap<string, Uint8Array>,
+  seal?: { readonly name: string; readonly bytes: Uint8Array },
+): Promise<void> {
   refuseExisting(path)
   const target = resolve(path)
   const temporary = await mkdtemp(`${target}.`).catch((cause: unknown) => {
@@ -97,6 +102,7 @@ export async function writeNewFolder(path: string, files: ReadonlyMap<string, Ui
       await mkdir(dirname(file), { recursive: true, mode: 0o755 })
       await writeNewFile(file, bytes, 0o644)
     }
+    if (seal !== undefined) await writeSeal(temporary, files, seal)
     await rename(temporary, target)
     await syncFolder(dirname(target))
   } catch (cause) {
@@ -104,6 +110,27 @@ export async function writeNewFolder(path: string, files: ReadonlyMap<string, Ui
     if (cause instanceof CliError) throw cause
     throw ['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(reasonOf(cause)) ? exists(path) : unwritable(path, cause)
   }
+}
+
+async function writeSeal(
+  folder: string,
+  files: ReadonlyMap<string, Uint8Array>,
+  seal: { readonly name: string; readonly bytes: Uint8Array },
+): Promise<void> {
+  for (const each of foldersOf(folder, files.keys())) await syncFolder(each)
+  const unnamed = join(folder, `.${seal.name}.part`)
+  await writeNewFile(unnamed, seal.bytes, 0o644)
+  await rename(unnamed, join(folder, seal.name))
+  await syncFolder(folder)
+}
+
+/** The folder and every one below it that holds something. */
+function foldersOf(folder: string, names: Iterable<string>): ReadonlySet<string> {
+  const found = new Set([folder])
+  for (const name of names) {
+    for (let parent = dirname(name); parent !== '.'; parent = dirname(parent)) found.add(join(folder, parent))
+  }
+  return found
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -1,7 +1,7 @@
 // `repo adopt`, `freeze` and `unfreeze`: what an operator does on the key holder's host, through its operator socket.
 // What may reach that socket is decided by its file permissions, not here.
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { CodedError, parseTufKeyId, type Gun, type TrustedRepository, type TufKeyId } from '@countersign/tuf'
+import { CodedError, type Gun, type TrustedRepository, type TufKeyId } from '@countersign/tuf'
 import type { OperationResponse } from '../key-holder-protocol/operations.ts'
 import { readAuthorities } from './client-config.ts'
 import { ApiProblem, CliError, EXIT, type ExitStatus } from './errors.ts'
@@ -9,6 +9,7 @@ import { repositoryArgument } from './image-list.ts'
 import { keepPublicKey, ownerCommand } from './public-key-file.ts'
 import { evidenceOf, socketOption, withOperator, type SocketOptions } from './operator-socket.ts'
 import { dockerMetadataFolder, fromFolder, fromTrustServer, verifyPublished } from './published-metadata.ts'
+import { addPin } from './pin-option.ts'
 import { repositoryReportSchema, type RepositoryReportResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
 
@@ -220,11 +221,6 @@ async function register(session: Session, gun: Gun): Promise<RepositoryReportRes
     if (!(error instanceof ApiProblem) || error.code !== 'REPOSITORY_ALREADY_REGISTERED') throw error
     return api.call({ method: 'GET', path, answer: repositoryReportSchema })
   }
-}
-
-function addPin(text: string, previous: readonly TufKeyId[] = []): readonly TufKeyId[] {
-  if (!/^[0-9a-f]{64}$/.test(text)) throw new InvalidArgumentError('A key ID is 64 hex digits in lower case.')
-  return [...previous, parseTufKeyId(text)]
 }
 
 /** As `docker trust signer add` takes names (docker/cli v28.2.2 cli/command/trust/signer_add.go); releases is Docker's own. */

@@ -103,6 +103,8 @@ const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
     'KEY_HOLDER_UNREACHABLE',
     'Check --operator-socket, that the key holder is running, and that you may open its socket.',
   ],
+  ['NOTARY_UNAUTHORIZED', "Log in to the repository's registry first: docker login HOST"],
+  ['NOTARY_UNAVAILABLE', 'A retry can help. For a private certificate authority give --ca-file FILE.'],
   ['IMAGE_REFERENCE_INVALID', 'Write it as registry/repository:tag@sha256:digest.'],
 ])
 

@@ -46,7 +46,7 @@ export function fromFolder(folder: string): ReadMetadata {
  * @throws CliError SERVER_ADDRESS_INVALID, TRUST_SERVER_REFUSED, TRUST_SERVER_UNREACHABLE
  */
 export function fromTrustServer(address: string, gun: Gun, ca?: string): ReadMetadata {
-  const base = parseAddress(address)
+  const base = parseTrustServer(address)
   return async ({ fileName, maxBytes }) => {
     const { Agent, request } = await import('undici')
     const connect = { timeout: 10_000, ...(ca !== undefined && { ca }) }
@@ -85,7 +85,8 @@ function refused(base: URL, status: number): CliError {
   })
 }
 
-function parseAddress(address: string): URL {
+/** Ends with a slash. @throws CliError SERVER_ADDRESS_INVALID */
+export function parseTrustServer(address: string): URL {
   const url = URL.parse(address)
   const isPlain = url?.username === '' && url.password === '' && url.search === '' && url.hash === ''
   const isSafe = url?.protocol === 'https:' || (url?.protocol === 'http:' && isLoopback(url.hostname))

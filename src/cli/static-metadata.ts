@@ -20,11 +20,22 @@ export interface ExportedRole {
   readonly expiresAt: Date
 }
 
+/** What of a repository is laid out: one that was verified, or one that is kept. */
+export interface Published extends Pick<
+  TrustedRepository,
+  'gun' | 'timestamp' | 'snapshot' | 'targets' | 'delegations' | 'root'
+> {
+  /** Oldest first. */
+  readonly rootChain: readonly Uint8Array[]
+  /** By name; current files under their hash. */
+  readonly files: ReadonlyMap<string, Uint8Array>
+}
+
 /**
  * Files by their path below the web server's root, with `/` between folders. Current, hash-suffixed and versioned names, as
  * notary v0.7.0 client/tufclient.go and storage/httpstore.go form them.
  */
-export function staticTree(trusted: TrustedRepository): ReadonlyMap<string, Uint8Array> {
+export function staticTree(trusted: Published): ReadonlyMap<string, Uint8Array> {
   const tree = new Map<string, Uint8Array>([[PING, Buffer.from('{}\n')]])
   const put = (name: string, bytes: Uint8Array) => tree.set(`v2/${trusted.gun}/_trust/tuf/${name}.json`, bytes)
   for (const bytes of trusted.rootChain) put(`${parseRoot(bytes).metadata.version}.root`, bytes)
@@ -36,7 +47,7 @@ export function staticTree(trusted: TrustedRepository): ReadonlyMap<string, Uint
 }
 
 /** The roles that clients read, the one that expires first at the top. */
-export function expiryOrder(trusted: TrustedRepository): readonly ExportedRole[] {
+export function expiryOrder(trusted: Published): readonly ExportedRole[] {
   const files = [
     [TIMESTAMP, trusted.timestamp],
     [SNAPSHOT, trusted.snapshot],
@@ -50,7 +61,7 @@ export function expiryOrder(trusted: TrustedRepository): readonly ExportedRole[]
 }
 
 /** Also the delegations that clients read and then pass over, such as expired ones: without their files they would refuse everything. */
-function currentFiles(trusted: TrustedRepository): Map<string, Uint8Array> {
+function currentFiles(trusted: Published): Map<string, Uint8Array> {
   const current = new Map<string, Uint8Array>([['timestamp', trusted.timestamp.bytes]])
   for (const [name, bytes] of trusted.files) {
     const role = /^([a-z].*)\.[0-9a-f]{64}\.json$/.exec(name)?.[1]

@@ -67,6 +67,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'src/cli': [
     'src/supervisor',
+    // Only to read: `repo export --full` needs no daemon.
+    'src/notary',
+    'src/net',
     'src/key-holder',
     'src/key-holder-protocol',
     'src/trust-server',
