@@ -84,14 +84,15 @@ async function listKeys(session: Session, gun: Gun): Promise<ExitStatus> {
   const { keys } = report.custody
   session.output.document({ gun, keys, ...(report.trouble !== undefined && { trouble: report.trouble }) })
   session.output.table(
-    ['STATE', 'MADE FOR', 'SIGNS NOW', 'TYPE', 'CUSTODY', 'SINCE', 'KEY'],
-    keys.map(({ state, role, signs, keyType, custody, createdAt, canonicalKeyId }) => [
+    ['STATE', 'MADE FOR', 'SIGNS NOW', 'TYPE', 'CUSTODY', 'SINCE', 'LAST USED', 'KEY'],
+    keys.map(({ state, role, signs, keyType, custody, createdAt, lastUsedAt, canonicalKeyId }) => [
       state,
       role,
       signs === undefined ? 'unknown' : signs.length === 0 ? 'nothing' : signs.join(', '),
       keyType,
       custody,
       createdAt.slice(0, 10),
+      lastUsedAt?.slice(0, 10) ?? 'never',
       canonicalKeyId,
     ]),
     ([state = '']) => COLOURS.get(state),

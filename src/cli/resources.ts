@@ -117,6 +117,7 @@ export const keyReportSchema = repositoryReportSchema.extend({
         canonicalKeyId: text,
         custody: text,
         createdAt: text,
+        lastUsedAt: text.optional(),
         state: text,
         signs: z.array(text).optional(),
         replaces: text.optional(),

@@ -67,6 +67,8 @@ export interface RepositoryCustody {
     readonly canonicalKeyId: string
     readonly custody: string
     readonly createdAt: string
+    /** When a file was last signed with it. */
+    readonly lastUsedAt?: string
     readonly state: 'active' | 'staged' | 'replaced' | 'retired'
     /** Canonical ID of the key that it was made to replace. */
     readonly replaces?: string

@@ -149,9 +149,10 @@ function toCustody(gun: Gun, response: OperationResponse<'repository-status'>): 
     rootCustody,
     ...(frozenBecause !== undefined && { frozenBecause }),
     ...(pinnedRoot !== undefined && { pinnedRoot }),
-    keys: response.keys.map(({ role, replaces, ...key }) => ({
+    keys: response.keys.map(({ role, lastUsedAt, replaces, ...key }) => ({
       ...key,
       role: parseRoleName(role),
+      ...(lastUsedAt !== undefined && { lastUsedAt }),
       ...(replaces !== undefined && { replaces }),
     })),
     roles: response.roles.map(({ role, highestSeen, highestSigned }) => ({

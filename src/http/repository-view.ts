@@ -32,6 +32,10 @@ const custodyShape = z.strictObject({
       canonicalKeyId: z.string(),
       custody: z.string(),
       createdAt: z.string(),
+      lastUsedAt: z
+        .string()
+        .optional()
+        .meta({ description: 'When a file was last signed with it; absent where none was.' }),
       state: z.enum(['active', 'staged', 'replaced', 'retired']),
       signs: z
         .array(z.string())

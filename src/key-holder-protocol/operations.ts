@@ -42,6 +42,8 @@ const keyDescription = z.strictObject({
   canonicalKeyId: hex64,
   custody: text(64),
   createdAt: text(32),
+  /** Absent: nothing was signed with it yet. */
+  lastUsedAt: text(32).optional(),
   /** `staged`: made to replace another key, listed nowhere yet. `replaced`: no longer listed. `retired`: destroyed. */
   state: z.enum(['active', 'staged', 'replaced', 'retired']),
   /** Canonical ID of the key that it was made to replace. */

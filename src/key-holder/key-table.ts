@@ -24,6 +24,8 @@ export interface StoredKey {
   readonly publicKey: PublicKey
   /** RFC 3339. */
   readonly createdAt: string
+  /** RFC 3339; absent: nothing was signed with it yet. */
+  readonly lastUsedAt?: string
   /** Zeros for a retired key. */
   readonly sealed: Buffer
   readonly state: KeyState
@@ -39,6 +41,7 @@ interface Row {
   public_value: string
   sealed: Buffer
   created_at: string
+  last_used_at: string | null
   state: KeyState
   replaces: string | null
 }
@@ -73,6 +76,11 @@ export class KeyTable {
 
   setState(gun: Gun, canonicalKeyId: string, state: Exclude<KeyState, 'retired'>): void {
     this.#database.run('UPDATE keys SET state = ? WHERE gun = ? AND canonical_key_id = ?', state, gun, canonicalKeyId)
+  }
+
+  markUsed(gun: Gun, canonicalKeyId: string, at: Date): void {
+    const sql = 'UPDATE keys SET last_used_at = ? WHERE gun = ? AND canonical_key_id = ?'
+    this.#database.run(sql, at.toISOString(), gun, canonicalKeyId)
   }
 
   /** Overwrites the private half with zeros, in its place. The write-ahead log lets go of the old page at its next checkpoint. */
@@ -117,8 +125,16 @@ export class KeyTable {
     if (publicKey.canonicalKeyId !== row.canonical_key_id) throw damaged(row)
     const role = parseRoleName(row.role)
     const { sealed, state } = row
-    const replaces = row.replaces === null ? {} : { replaces: row.replaces }
-    return { gun: row.gun as Gun, role, publicKey, createdAt: row.created_at, sealed, state, ...replaces }
+    return {
+      gun: row.gun as Gun,
+      role,
+      publicKey,
+      createdAt: row.created_at,
+      ...(row.last_used_at !== null && { lastUsedAt: row.last_used_at }),
+      sealed,
+      state,
+      ...(row.replaces !== null && { replaces: row.replaces }),
+    }
   }
 
   #publicKey(row: Row): PublicKey {

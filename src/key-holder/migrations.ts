@@ -173,4 +173,11 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (gun, request, tag, publication)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- When a file was last signed with it; null: never.
+  ALTER TABLE keys ADD COLUMN last_used_at TEXT;
+  UPDATE keys SET last_used_at = (
+    SELECT max(intended_at) FROM signed_payloads, json_each(signing_keys) AS listed
+    WHERE signed_payloads.gun = keys.gun AND file_sha256 IS NOT NULL AND listed.value ->> 0 = keys.canonical_key_id);
+  `,
 ]

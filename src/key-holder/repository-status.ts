@@ -40,7 +40,7 @@ export function describeRepository(holder: Holder, gun: Gun): OperationResponse<
       },
     }),
     rootCustody,
-    keys: holder.keys.ofGun(gun).map(({ role, publicKey, createdAt, state, replaces }) => ({
+    keys: holder.keys.ofGun(gun).map(({ role, publicKey, createdAt, lastUsedAt, state, replaces }) => ({
       gun,
       role,
       keyType: publicKey.keyType,
@@ -48,6 +48,7 @@ export function describeRepository(holder: Holder, gun: Gun): OperationResponse<
       canonicalKeyId: publicKey.canonicalKeyId,
       custody: holder.custodian.kind,
       createdAt,
+      ...(lastUsedAt !== undefined && { lastUsedAt }),
       state,
       ...(replaces !== undefined && { replaces }),
     })),

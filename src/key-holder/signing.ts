@@ -43,6 +43,9 @@ export async function signPayloads(
         if (file === undefined) throw internal('A signed file was lost.')
         holder.payloads.complete(payload, file.bytes, file.sha256)
         holder.versions.raiseSigned(payload.gun, payload.role, file)
+        for (const [canonicalKeyId] of payload.signingKeys) {
+          holder.keys.markUsed(payload.gun, canonicalKeyId, holder.now())
+        }
       }
       o.alongside?.(files)
     })

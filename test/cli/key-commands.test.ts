@@ -11,6 +11,7 @@ const KEY = {
   canonicalKeyId: 'a'.repeat(64),
   custody: 'sealed',
   createdAt: '2026-11-25T10:00:00.000Z',
+  lastUsedAt: '2026-11-27T10:00:00.000Z',
   state: 'active',
   signs: ['targets/countersign', 'targets/releases'],
 }
@@ -53,20 +54,20 @@ describe('cli key', () => {
     const ran = await key('list', GUN)
     expect(ran.exit).to.equal(0)
     expect(ran.stdout).to.match(
-      /active +targets\/countersign +targets\/countersign, targets\/releases +ecdsa +sealed +2026-11-25 +a{64}/,
+      /active +targets\/countersign +targets\/countersign, targets\/releases +ecdsa +sealed +2026-11-25 +2026-11-27 +a{64}/,
     )
     expect(ran.stdout).to.match(/replaced +targets\/countersign +nothing +/)
     expect((await key('list', GUN, '--json')).json()).to.deep.equal({ gun: GUN, keys: REPORT.custody.keys })
   })
 
   it('list ends with 1 where it is not known what the keys sign', async () => {
-    const { signs, ...unknown } = KEY
-    expect(signs).to.have.length(2)
+    const { signs, lastUsedAt, ...unknown } = KEY
+    expect([...signs, lastUsedAt]).to.have.length(3)
     const trouble = { code: 'NOTARY_UNAVAILABLE', detail: 'no answer' }
     script = () => ({ body: { ...REPORT, trouble, custody: { rootCustody: 'offline', keys: [unknown] } } })
     const ran = await key('list', GUN)
     expect(ran.exit).to.equal(1)
-    expect(ran.stdout).to.match(/active +targets\/countersign +unknown/)
+    expect(ran.stdout).to.match(/active +targets\/countersign +unknown .* never +a{64}/)
     expect(ran.stderr).to.include('NOTARY_UNAVAILABLE')
   })
 

@@ -11,6 +11,7 @@ import {
   type PublicKey,
 } from '@countersign/tuf'
 import { expect } from 'chai'
+import { MIGRATIONS } from '../../src/key-holder/migrations.ts'
 import type { OperationInput, OperationResponse } from '../../src/key-holder-protocol/operations.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { EVIDENCE, HeldRepository, put, TestKeyHolder } from '../support/key-holder.ts'
@@ -48,6 +49,25 @@ describe('the succession of a signing key', () => {
     const { response } = await repository.service.call('repository-status', { gun: repository.gun })
     return response.keys.filter(({ role }) => role === ROLE).map(({ state }) => state)
   }
+
+  it('notes when each key was last used, also before this was noted', async () => {
+    const repository = await HeldRepository.initialize(holder)
+    await repository.sign([put('1.0')])
+    await stage(repository.gun)
+    const lastUses = async (): Promise<(string | undefined)[]> => {
+      const { response } = await holder.operator.call('repository-status', { gun: repository.gun })
+      return response.keys.filter(({ role }) => role === ROLE).map(({ lastUsedAt }) => lastUsedAt)
+    }
+    expect(await lastUses()).to.deep.equal([holder.now.toISOString(), undefined])
+
+    await holder.stop()
+    holder.database((database) => {
+      database.exec('ALTER TABLE keys DROP COLUMN last_used_at')
+      database.pragma(`user_version = ${MIGRATIONS.length - 1}`)
+    })
+    await holder.start()
+    expect(await lastUses()).to.deep.equal([holder.now.toISOString(), undefined])
+  })
 
   it('goes from staged to active and from active to replaced, in one publication that clients verify', async () => {
     const repository = await HeldRepository.initialize(holder)

@@ -89,7 +89,10 @@ describe('the services over the real key holder', () => {
     expect(report).to.not.have.property('trouble')
     expect(report.warnings.map(({ code }) => code)).to.include('ROOT_KEY_ONLINE')
     const signer = parseRoleName('targets/countersign')
-    expect(report.roles.find(({ role }) => role === signer)).to.deep.include({ version: world.server.version(app, signer), entries: 1 })
+    expect(report.roles.find(({ role }) => role === signer)).to.deep.include({
+      version: world.server.version(app, signer),
+      entries: 1,
+    })
   })
 
   it('build nothing upon a repository that was rolled back', async () => {
