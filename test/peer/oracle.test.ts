@@ -227,7 +227,7 @@ describe('the stock client as judge of every state', function () {
   const verdicts = { both: 0, neither: 0, stricter: 0 }
 
   before(async function () {
-    this.timeout(240_000)
+    this.timeout(600_000)
     requirePeers(this, 'docker')
     const server = await startMetadataServer(scope, createTestCa())
     const waiting = [...STATES.entries()]

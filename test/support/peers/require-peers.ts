@@ -49,8 +49,20 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** The docker clients that still verify content trust on pull, newest first, one of each version. */
-export function trustingDockerClients(): readonly { readonly path: string; readonly version: string }[] {
+interface DockerProgram {
+  readonly path: string
+  readonly version: string
+}
+
+let trusting: readonly DockerProgram[] | undefined
+
+/** The docker clients that still verify content trust on pull, newest first, one of each version. Asked of the machine once: each answer costs a process. */
+export function trustingDockerClients(): readonly DockerProgram[] {
+  trusting ??= findTrustingDockerClients()
+  return trusting
+}
+
+function findTrustingDockerClients(): readonly DockerProgram[] {
   const clients = programsOnPath('docker').map((path) => ({ path, version: dockerVersion(path) }))
   return clients
     .filter(({ version }) => Number.parseInt(version, 10) < FIRST_DOCKER_WITHOUT_TRUST)
