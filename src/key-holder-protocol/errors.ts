@@ -66,6 +66,7 @@ export const KEY_HOLDER_ERROR_CODES = [
   // the record
   'AUDIT_LOG_UNWRITABLE',
   'AUDIT_LOG_DAMAGED',
+  'AUDIT_LOG_UNREADABLE',
   'STATE_UNWRITABLE',
 ] as const
 

@@ -1,6 +1,6 @@
 // Checkpoints of the audit log: C2SP tlog-checkpoint bodies in C2SP signed notes, signed with Ed25519. Pure.
 import { createHash, createPublicKey, sign, verify, type KeyObject } from 'node:crypto'
-import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { damaged } from './audit-faults.ts'
 
 export interface Checkpoint {
   /** First line of the note and name of its key. */
@@ -38,28 +38,51 @@ export function signCheckpoint(checkpoint: Checkpoint, privateKey: KeyObject): s
   return `${body}\n— ${origin} ${signature.toString('base64')}\n`
 }
 
+/** Whether this is a public key in the form that `encodeVerifierKey` gives. */
+export function isVerifierKey(text: string): boolean {
+  return parseVerifierKey(text) !== undefined
+}
+
 /**
  * Reads a checkpoint and verifies its signature by the key in verifier form.
- * @throws KeyHolderError AUDIT_LOG_DAMAGED
+ * @throws KeyHolderError AUDIT_LOG_DAMAGED `key-malformed`, `checkpoint-malformed`, `wrong-key`, `checkpoint-signature`
  */
 export function verifyCheckpoint(note: string, verifierKey: string): Checkpoint {
-  const [, name, idHex, keyText] = VERIFIER_KEY.exec(verifierKey) ?? []
-  if (name === undefined || idHex === undefined || keyText === undefined) throw damaged('verifier key')
-  const key = Buffer.from(keyText, 'base64')
-  if (key[0] !== ED25519 || keyId(name, key).toString('hex') !== idHex) throw damaged('verifier key')
+  const verifier = parseVerifierKey(verifierKey)
+  if (verifier === undefined) throw damaged('key-malformed', 'the key of the log is not one', {})
   const [, origin, size, root, signer, signatureText] = NOTE.exec(note) ?? []
-  if (origin === undefined || root === undefined || signatureText === undefined) throw damaged('checkpoint form')
-  if (origin !== name || signer !== name) throw damaged('checkpoint origin')
+  if (origin === undefined || root === undefined || signer === undefined || signatureText === undefined) {
+    throw damaged('checkpoint-malformed', 'the checkpoint has not the form of one', PLACE)
+  }
   const signature = Buffer.from(signatureText, 'base64')
-  const publicKey = createPublicKey({
-    key: Buffer.concat([ED25519_SPKI_PREFIX, key.subarray(1)]),
-    format: 'der',
-    type: 'spki',
-  })
+  // One text for one signature: the bits that base64 leaves over say nothing, and stay zero.
+  if (signature.toString('base64') !== signatureText) {
+    throw damaged('checkpoint-malformed', 'the signature of the checkpoint is not base64', PLACE)
+  }
+  const isSameKey = signer === verifier.name && signature.subarray(0, 4).equals(verifier.id)
+  if (!isSameKey) {
+    const id = signature.subarray(0, 4).toString('hex')
+    throw damaged('wrong-key', `the checkpoint is signed with another key (${signer}+${id})`, { ...PLACE, signer, id })
+  }
   const body = note.slice(0, note.indexOf('\n\n') + 1)
-  if (signature.subarray(0, 4).toString('hex') !== idHex) throw damaged('checkpoint key')
-  if (!verify(null, Buffer.from(body), publicKey, signature.subarray(4))) throw damaged('checkpoint signature')
+  if (origin !== verifier.name || !verify(null, Buffer.from(body), verifier.publicKey, signature.subarray(4))) {
+    throw damaged('checkpoint-signature', 'the signature of the checkpoint does not verify', PLACE)
+  }
   return { origin, size: Number(size), rootHash: Buffer.from(root, 'base64') }
+}
+
+const PLACE = { path: 'checkpoint' } as const
+
+function parseVerifierKey(
+  text: string,
+): { readonly name: string; readonly id: Buffer; readonly publicKey: KeyObject } | undefined {
+  const [, name, idHex, keyText] = VERIFIER_KEY.exec(text) ?? []
+  if (name === undefined || idHex === undefined || keyText === undefined) return undefined
+  const key = Buffer.from(keyText, 'base64')
+  const id = keyId(name, key)
+  if (key[0] !== ED25519 || id.toString('hex') !== idHex) return undefined
+  const spki = Buffer.concat([ED25519_SPKI_PREFIX, key.subarray(1)])
+  return { name, id, publicKey: createPublicKey({ key: spki, format: 'der', type: 'spki' }) }
 }
 
 function typedKey(publicKey: KeyObject): Buffer {
@@ -70,8 +93,4 @@ function typedKey(publicKey: KeyObject): Buffer {
 /** C2SP signed-note: the first four bytes of SHA-256 over name, line feed, algorithm byte and key. */
 function keyId(name: string, key: Buffer): Buffer {
   return createHash('sha256').update(`${name}\n`).update(key).digest().subarray(0, 4)
-}
-
-function damaged(what: string): KeyHolderError {
-  return new KeyHolderError('AUDIT_LOG_DAMAGED', `The audit log is damaged: ${what}.`, { what })
 }

@@ -1,6 +1,5 @@
 // Layout of a tlog-tiles folder: names of tiles and the form of entry bundles. Pure; reads and writes no files.
 // Source: C2SP tlog-tiles (v0.1.0): tile paths, partial tiles, entry bundles.
-import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { TILE_WIDTH } from './merkle.ts'
 
 /** Bytes of one hash in a hash tile. */
@@ -50,8 +49,8 @@ export function encodeBundle(entries: readonly Uint8Array[]): Buffer {
   )
 }
 
-/** @throws KeyHolderError AUDIT_LOG_DAMAGED where lengths do not add up to `count` entries */
-export function decodeBundle(bundle: Buffer, count: number): Buffer[] {
+/** The entries of a bundle, and what is left over: nothing, unless the bundle was cut or damaged. */
+export function parseBundle(bundle: Buffer): { readonly entries: Buffer[]; readonly rest: Buffer } {
   const entries: Buffer[] = []
   let offset = 0
   while (offset + 2 <= bundle.byteLength) {
@@ -60,10 +59,7 @@ export function decodeBundle(bundle: Buffer, count: number): Buffer[] {
     entries.push(bundle.subarray(offset + 2, end))
     offset = end
   }
-  if (offset !== bundle.byteLength || entries.length !== count) {
-    throw new KeyHolderError('AUDIT_LOG_DAMAGED', 'A bundle of the audit log is damaged.', { count })
-  }
-  return entries
+  return { entries, rest: bundle.subarray(offset) }
 }
 
 /** 1234067 -> `x001/x234/067`. */

@@ -130,5 +130,10 @@ export const KEY_HOLDER_PROBLEMS = {
   REPOSITORY_FROZEN: refuse(409, 'The repository is frozen', 'An operator must look into it and unfreeze it.'),
   AUDIT_LOG_UNWRITABLE: refuse(503, 'The audit log cannot be written, so nothing is signed', OPERATOR),
   AUDIT_LOG_DAMAGED: refuse(503, 'The audit log is damaged, so nothing is signed', OPERATOR),
+  AUDIT_LOG_UNREADABLE: refuse(
+    503,
+    'A file of the audit log cannot be read',
+    'Check its mode, its owner and the disk.',
+  ),
   STATE_UNWRITABLE: refuse(503, 'The state of the key holder cannot be written, so nothing is signed', OPERATOR),
 } as const satisfies Record<KeyHolderErrorCode, ProblemRow>
