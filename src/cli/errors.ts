@@ -15,6 +15,8 @@ export const CLI_ERROR_CODES = [
   'SERVER_INSECURE',
   'TOKEN_NOT_CONFIGURED',
   'CLIENT_CONFIG_INVALID',
+  'AUDIT_KEY_UNUSABLE',
+  'AUDIT_CHECKPOINT_UNUSABLE',
   // files: exit status 1
   'TOKEN_MALFORMED',
   'FILE_UNREADABLE',
@@ -66,6 +68,8 @@ const USAGE_CODES: ReadonlySet<string> = new Set<CliErrorCode>([
   'SERVER_INSECURE',
   'TOKEN_NOT_CONFIGURED',
   'CLIENT_CONFIG_INVALID',
+  'AUDIT_KEY_UNUSABLE',
+  'AUDIT_CHECKPOINT_UNUSABLE',
 ])
 
 /** A refusal of the command line; `next` says what the reader can do about it. */

@@ -101,7 +101,7 @@ async function exportRepository(session: Session, gun: Gun, folder: string): Pro
   })
   const trusted = verifyAnswer(answer, gun, session.terminal.now())
   const tree = staticTree(trusted)
-  await writeNewFolder(folder, tree)
+  await writeNewFolder(folder, { files: tree })
   report(session, folder, tree.size, trusted)
   return EXIT.done
 }

@@ -3,6 +3,7 @@
 import { constants, existsSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
+import { CodedError } from '@countersign/tuf'
 import { CliError } from './errors.ts'
 
 /** The bytes of a regular file that is not a secret. @throws CliError FILE_UNREADABLE */
@@ -78,59 +79,83 @@ export function refuseExisting(path: string): void {
   if (existsSync(path)) throw exists(path)
 }
 
+/** Files of a new folder whose contents are flushed at the same time: the file system does that about as fast as for one. */
+const FLUSHED_TOGETHER = 16
+
+export interface NewFolder {
+  /** By path below the folder, with `/` between folders; taken one after the other. */
+  readonly files: FileSource
+  /** A further file that says what is there: it gets its name only after all others are on the disk. */
+  readonly seal?: NamedBytes
+  /** For the owner only, or readable by everybody, as without it. */
+  readonly mode?: FileMode
+  /** Looks at what was written, before it gets its name; what it throws ends the matter. */
+  readonly check?: (folder: string) => Promise<void>
+}
+
+type FileSource =
+  Iterable<readonly [path: string, bytes: Uint8Array]> | AsyncIterable<readonly [path: string, bytes: Uint8Array]>
+
+interface NamedBytes {
+  readonly name: string
+  readonly bytes: Uint8Array
+}
+
 /**
  * A new folder with these files, whole or not at all: it is written beside its place under another name, and then renamed.
- * Everybody may read it.
- * @param files by path below the folder, with `/` between folders
- * @param seal a further file that says what is there: it gets its name only after all others are on the disk
- * @throws CliError FILE_EXISTS, FILE_UNWRITABLE
+ * @throws CliError FILE_EXISTS, FILE_UNWRITABLE; what `files` and `check` throw
  */
-export async function writeNewFolder(
-  path: string,
-  files: ReadonlyMap<string, Uint8Array>,
-  seal?: { readonly name: string; readonly bytes: Uint8Array },
-): Promise<void> {
+export async function writeNewFolder(path: string, o: NewFolder): Promise<void> {
+  const { files, seal, mode = 0o644, check } = o
+  const folderMode = mode === 0o644 ? 0o755 : 0o700
   refuseExisting(path)
   const target = resolve(path)
   const temporary = await mkdtemp(`${target}.`).catch((cause: unknown) => {
     throw unwritable(path, cause)
   })
   try {
-    await chmod(temporary, 0o755)
-    for (const [name, bytes] of files) {
-      const file = join(temporary, name)
-      await mkdir(dirname(file), { recursive: true, mode: 0o755 })
-      await writeNewFile(file, bytes, 0o644)
+    await chmod(temporary, folderMode)
+    const folders = new Set([temporary])
+    let waiting: NamedBytes[] = []
+    for await (const [name, bytes] of files) {
+      await mkdir(dirname(join(temporary, name)), { recursive: true, mode: folderMode })
+      for (let parent = dirname(name); parent !== '.'; parent = dirname(parent)) folders.add(join(temporary, parent))
+      waiting.push({ name, bytes })
+      if (waiting.length < FLUSHED_TOGETHER) continue
+      await writeNewFiles(temporary, waiting, mode)
+      waiting = []
     }
-    if (seal !== undefined) await writeSeal(temporary, files, seal)
+    await writeNewFiles(temporary, waiting, mode)
+    if (seal !== undefined) await writeSeal(temporary, folders, seal, mode)
+    await check?.(temporary)
     await rename(temporary, target)
     await syncFolder(dirname(target))
   } catch (cause) {
     await rm(temporary, { recursive: true, force: true })
-    if (cause instanceof CliError) throw cause
+    if (cause instanceof CodedError) throw cause
     throw ['ENOTEMPTY', 'EEXIST', 'ENOTDIR'].includes(reasonOf(cause)) ? exists(path) : unwritable(path, cause)
   }
 }
 
-async function writeSeal(
-  folder: string,
-  files: ReadonlyMap<string, Uint8Array>,
-  seal: { readonly name: string; readonly bytes: Uint8Array },
-): Promise<void> {
-  for (const each of foldersOf(folder, files.keys())) await syncFolder(each)
-  const unnamed = join(folder, `.${seal.name}.part`)
-  await writeNewFile(unnamed, seal.bytes, 0o644)
-  await rename(unnamed, join(folder, seal.name))
-  await syncFolder(folder)
+async function writeNewFiles(folder: string, files: readonly NamedBytes[], mode: FileMode): Promise<void> {
+  const results = await Promise.allSettled(
+    files.map(({ name, bytes }) => writeNewFile(join(folder, name), bytes, mode)),
+  )
+  // Only when none is under way any more: after a failure the folder is removed.
+  for (const result of results) if (result.status === 'rejected') throw result.reason
 }
 
-/** The folder and every one below it that holds something. */
-function foldersOf(folder: string, names: Iterable<string>): ReadonlySet<string> {
-  const found = new Set([folder])
-  for (const name of names) {
-    for (let parent = dirname(name); parent !== '.'; parent = dirname(parent)) found.add(join(folder, parent))
-  }
-  return found
+async function writeSeal(
+  folder: string,
+  folders: Iterable<string>,
+  { name, bytes }: NamedBytes,
+  mode: FileMode,
+): Promise<void> {
+  for (const each of folders) await syncFolder(each)
+  const unnamed = join(folder, `.${name}.part`)
+  await writeNewFile(unnamed, bytes, mode)
+  await rename(unnamed, join(folder, name))
+  await syncFolder(folder)
 }
 
 async function syncFolder(path: string): Promise<void> {

@@ -33,7 +33,7 @@ export async function exportFully(session: Session, asked: FullExport): Promise<
   const tree = staticTree(published)
   const manifest = manifestOf({ archive, published, tree, server, now, pin, refusal })
   const bytes = Buffer.from(`${JSON.stringify(manifest, undefined, 2)}\n`)
-  await writeNewFolder(folder, tree, { name: MANIFEST_NAME, bytes })
+  await writeNewFolder(folder, { files: tree, seal: { name: MANIFEST_NAME, bytes } })
   report(session, folder, published, manifest)
   return EXIT.done
 }

@@ -24,6 +24,7 @@ export class Output {
   /** Whether standard output is for a program: one JSON document. */
   readonly json: boolean
   #documentWritten = false
+  #isByLine = false
 
   constructor(terminal: Terminal, json: boolean) {
     this.#terminal = terminal
@@ -35,7 +36,17 @@ export class Output {
   document(value: unknown): void {
     if (!this.json || this.#documentWritten) return
     this.#documentWritten = true
-    this.#terminal.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`)
+    this.#terminal.stdout.write(`${JSON.stringify(value, undefined, this.#isByLine ? undefined : 2)}\n`)
+  }
+
+  /** From now on every document takes one line: for lists of which nobody knows the end. An error is the last of them. */
+  documentsByLine(): void {
+    this.#isByLine = true
+  }
+
+  /** One document of many, on one line; nothing without --json. */
+  documentLine(value: unknown): void {
+    if (this.json) this.#terminal.stdout.write(`${JSON.stringify(value)}\n`)
   }
 
   /** A line of a result for people; nothing with --json. */
@@ -105,6 +116,11 @@ const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
   ],
   ['NOTARY_UNAUTHORIZED', "Log in to the repository's registry first: docker login HOST"],
   ['NOTARY_UNAVAILABLE', 'A retry can help. For a private certificate authority give --ca-file FILE.'],
+  [
+    'AUDIT_LOG_DAMAGED',
+    'Change nothing there: it is evidence. docs/operations.md, "Reading and checking the log", says what each fault means.',
+  ],
+  ['AUDIT_LOG_UNREADABLE', 'This says nothing about the log. Run as a user who may read it, and look at the disk.'],
   ['IMAGE_REFERENCE_INVALID', 'Write it as registry/repository:tag@sha256:digest.'],
 ])
 

@@ -1,5 +1,6 @@
 // The commands of `countersign` put together, and the one place where a run ends: in an exit status, with errors printed.
 import { Command, CommanderError } from 'commander'
+import { addAuditCommands } from './audit-commands.ts'
 import type { GlobalOptions } from './client-config.ts'
 import { addConfigCommands } from './config-commands.ts'
 import { addDaemonCommands } from './daemon-commands.ts'
@@ -90,6 +91,7 @@ export function buildProgram(terminal: Terminal, perform: Perform): Command {
   addKeyCommands(program, perform)
   addRootCommands(program, perform)
   addTokenCommands(program, perform)
+  addAuditCommands(program, perform)
   addConfigCommands(program, perform)
   addDaemonCommands(program, perform)
   return program

@@ -15,6 +15,8 @@ export interface AuditVerification {
   readonly size: number
   /** Base64. */
   readonly rootHash: string
+  /** The checkpoint that it was verified by, as a signed note: the one to keep. */
+  readonly checkpoint: string
 }
 
 export interface AuditVerificationOptions {
@@ -66,7 +68,8 @@ export function* verifyingAuditLog(
   for (const place of checkUpperTiles(tree)) yield { checked: place, size }
   checkRoot(tree, older)
   checkBeginnings(tree, older)
-  return { origin, size, rootHash: Buffer.from(checkpoint.signed.rootHash).toString('base64') }
+  const root = Buffer.from(checkpoint.signed.rootHash).toString('base64')
+  return { origin, size, rootHash: root, checkpoint: checkpoint.note }
 }
 
 /**

@@ -324,18 +324,18 @@ describe('cli repo export --full', () => {
   })
 
   it('a death while it writes leaves no folder of that name, and no manifest', () => {
-    // Dies with the third file, without a word: what the power cut leaves.
+    // Dies with the 21st file, without a word: what the power cut leaves. Files are flushed by sixteen.
     const script = `
       import { writeNewFolder } from ${JSON.stringify(resolve(import.meta.dirname, '../../src/cli/files.ts'))}
-      const files = new Map(['a/1', 'a/2', 'b/3'].map((name) => [name, Buffer.from(name)]))
+      const files = new Map(Array.from({ length: 30 }, (_, n) => ['a/' + n, Buffer.from('x')]))
       files[Symbol.iterator] = function* () {
-        let left = 2
+        let left = 20
         for (const entry of files.entries()) {
           if (left-- === 0) process.kill(process.pid, 'SIGKILL')
           yield entry
         }
       }
-      await writeNewFolder(${JSON.stringify(place.path('out'))}, files, { name: 'countersign-export.json', bytes: Buffer.from('{}') })`
+      await writeNewFolder(${JSON.stringify(place.path('out'))}, { files, seal: { name: 'countersign-export.json', bytes: Buffer.from('{}') } })`
     const options = ['--import', 'tsx', '--conditions=source', '--input-type=module', '--eval', script]
     const { signal, stderr } = spawnSync(process.execPath, options, { encoding: 'utf8' })
     expect(signal, stderr).to.equal('SIGKILL')
@@ -343,6 +343,6 @@ describe('cli repo export --full', () => {
     const [left = '', ...more] = readdirSync(place.folder).filter((name) => name.startsWith('out.'))
     expect(more).to.deep.equal([])
     const names = readdirSync(join(place.folder, left), { recursive: true, encoding: 'utf8' })
-    expect(names.sort()).to.deep.equal(['a', 'a/1', 'a/2'])
+    expect(names.sort()).to.deep.equal(['a', ...Array.from({ length: 16 }, (_, n) => `a/${n}`)].sort())
   })
 })

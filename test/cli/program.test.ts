@@ -79,9 +79,9 @@ describe('cli program', () => {
   it('takes no secret as an argument', () => {
     const options = [...program.options, ...commands.flatMap(([, command]) => command.options)]
     const names = options.map(({ long }) => long ?? '').filter((long) => /token|pass|secret|key$/.test(long))
-    expect([...new Set(names)].filter((long) => !long.endsWith('-file') && long !== '--idempotency-key')).to.deep.equal(
-      [],
-    )
+    // `audit --key` takes a public key.
+    const open = ['--idempotency-key', '--key']
+    expect([...new Set(names)].filter((long) => !long.endsWith('-file') && !open.includes(long))).to.deep.equal([])
   })
 
   it('names each error code once, uses it, and has it in docs/cli.md', () => {

@@ -495,7 +495,7 @@ describe('a damaged audit log', () => {
 
   it('is not one: the same without damage, with every checkpoint that was kept', () => {
     const verified = verify(copy().folder, { olderCheckpoints: [...notes.values()] })
-    expect(verified).to.deep.equal({ origin, size: SIZE, rootHash: log.rootHash })
+    expect(verified).to.deep.equal({ origin, size: SIZE, rootHash: log.rootHash, checkpoint: log.checkpoint })
     expect(verify(young, { olderCheckpoints: [notes.get(100)!] }).size).to.equal(300)
   })
 

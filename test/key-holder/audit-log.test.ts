@@ -59,7 +59,8 @@ describe('the audit log', () => {
       verifierKey: log.verifierKey,
       onEntry: (entry, index) => numbers.push([index, (JSON.parse(entry.toString()) as { n: number }).n]),
     })
-    expect(verified).to.deep.equal({ origin: 'test.example.com/audit', size: SIZE, rootHash: log.checkpoint.rootHash })
+    const { rootHash, note } = log.checkpoint
+    expect(verified).to.deep.equal({ origin: 'test.example.com/audit', size: SIZE, rootHash, checkpoint: note })
     expect(numbers).to.deep.equal(Array.from({ length: SIZE }, (_, n) => [n, n]))
   })
 
