@@ -49,11 +49,14 @@ export function encodeBundle(entries: readonly Uint8Array[]): Buffer {
   )
 }
 
+/** Entries that are read of a bundle: more than it may have, so that what was added shows, and few enough for any memory. */
+const MAX_PARSED = 2 * TILE_WIDTH
+
 /** The entries of a bundle, and what is left over: nothing, unless the bundle was cut or damaged. */
 export function parseBundle(bundle: Buffer): { readonly entries: Buffer[]; readonly rest: Buffer } {
   const entries: Buffer[] = []
   let offset = 0
-  while (offset + 2 <= bundle.byteLength) {
+  while (offset + 2 <= bundle.byteLength && entries.length < MAX_PARSED) {
     const end = offset + 2 + bundle.readUInt16BE(offset)
     if (end > bundle.byteLength) break
     entries.push(bundle.subarray(offset + 2, end))

@@ -235,6 +235,13 @@ describe('a damaged audit log', () => {
       fault: { fault: 'record-added', index: 600, path: LAST },
     },
     {
+      what: 'a bundle full of nothing',
+      harm: (to) => {
+        to.edit(FIRST, () => Buffer.alloc(16 * 1024 * 1024))
+      },
+      fault: { fault: 'record-changed', index: 0, path: FIRST },
+    },
+    {
       what: 'a byte behind the last record',
       harm: (to) => {
         to.edit(FIRST, (bytes) => Buffer.concat([bytes, Buffer.of(0)]))

@@ -36,9 +36,12 @@ import { parseImageReference } from '../../src/domain/image-reference.ts'
 import { matchesPattern, parsePattern, patternCovers } from '../../src/domain/pattern.ts'
 import { readBody } from '../../src/http/body.ts'
 import { signingRequestRoutes } from '../../src/http/signing-requests.ts'
+import { judgeBundle } from '../../src/key-holder/audit-diagnosis.ts'
+import { damaged } from '../../src/key-holder/audit-faults.ts'
 import { encodeVerifierKey, signCheckpoint, verifyCheckpoint } from '../../src/key-holder/checkpoint.ts'
 import { parseKeyHolderConfig } from '../../src/key-holder/config.ts'
 import { parseLimits } from '../../src/key-holder/limits.ts'
+import { leafHash } from '../../src/key-holder/merkle.ts'
 import { encodeBundle, parseBundle } from '../../src/key-holder/tiles.ts'
 import { decodeAnswer, decodeRequest, encodeFrame, FrameSplitter } from '../../src/key-holder-protocol/frames.ts'
 import { isOperationName, OPERATIONS } from '../../src/key-holder-protocol/operations.ts'
@@ -100,6 +103,9 @@ const frames = [
 ]
 const logKeys = generateKeyPairSync('ed25519')
 const logOrigin = 'test.example.com/audit'
+const logged = ['{"kind":"a"}', '{"kind":"b","gun":"c"}', '{"kind":"c"}'].map((entry) => Buffer.from(entry))
+/** What is left over of a whole bundle is nothing, and stands at its end. */
+const loggedHashes = [...logged, Buffer.alloc(0)].map(leafHash)
 const checkpoint = signCheckpoint({ origin: logOrigin, size: 5, rootHash: Buffer.alloc(32, 1) }, logKeys.privateKey)
 
 const submission = signingRequestRoutes({ requests: undefined as never, maxWaitMs: 1000, maxImages: 20 })
@@ -322,8 +328,12 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
   },
   {
     name: 'bundles of the audit log',
-    samples: [encodeBundle([Buffer.from('{"kind":"a"}'), Buffer.from('{"kind":"b","gun":"c"}')])],
-    parse: parseBundle,
+    samples: [encodeBundle(logged)],
+    parse: (bytes) => {
+      const { entries, rest } = parseBundle(bytes)
+      const verdict = judgeBundle([...entries, rest].map(leafHash), loggedHashes)
+      if (verdict !== undefined) throw damaged(verdict.fault, 'a bundle', { index: verdict.at })
+    },
   },
   {
     name: 'answers of token servers',
