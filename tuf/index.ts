@@ -70,7 +70,7 @@ export { MAX_PLAUSIBLE_VERSION, type KnownVersion } from './freshness.ts'
 export { FileCache } from './file-cache.ts'
 export { MAX_ROOT_FILES } from './root-chain.ts'
 export { MAX_DELEGATION_FILES } from './delegations.ts'
-export { type RootPin } from './root-pin.ts'
+export { verifySelfSigned, type RootPin } from './root-pin.ts'
 export { type TrustedRepository, type VerifierOptions } from './trusted.ts'
 export { signersOfRole, signersOfRoot, verifyArchive, type ArchivedRepository, type ArchiveOptions } from './archive.ts'
 export { RepositoryVerifier, verifyFiles } from './verifier.ts'
@@ -86,7 +86,13 @@ export {
 } from './replace-keys.ts'
 export { verifyKeyReplacement } from './verify-replacement.ts'
 export { nextRoot, signersOfNextRoot, type BaseRoleChange } from './edit-root.ts'
-export { verifyNextRoot, type VerifiedRootChange } from './verify-next-root.ts'
+export { baseRoleChanges } from './root-difference.ts'
+export {
+  verifyNextRoot,
+  verifyNextRootContent,
+  verifyNextRootFile,
+  type VerifiedRootChange,
+} from './verify-next-root.ts'
 export {
   describeChange,
   type ChangeDescription,

@@ -57,6 +57,14 @@ export function verifySuccession(trusted: Received<RootMetadata>, next: Received
   verifyThreshold(next, role)
 }
 
+/**
+ * That enough of its own root keys signed a root, whatever the dates of their certificates: for whoever looks at it without a pin.
+ * @throws TufError CERTIFICATE_*, KEY_*, SIGNATURE_*
+ */
+export function verifySelfSigned(root: Received<RootMetadata>, gun: Gun): void {
+  verifySuccession(root, root, gun)
+}
+
 function isPinned(key: PublicKey, pin: RootPin, now: Date): boolean {
   switch (pin.kind) {
     case 'certificates':

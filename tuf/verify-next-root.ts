@@ -10,6 +10,7 @@ import type { PublicKey } from './key.ts'
 import { verifyContentKept, verifyFollows } from './next-version.ts'
 import { ROOT, TARGETS, type RoleName, type TufKeyId } from './role.ts'
 import { verifyOwnSignatures, verifySuccession } from './root-pin.ts'
+import { verifyNormalForm } from './normal-form.ts'
 import { parseRoot, type RootMetadata } from './root.ts'
 import { verifyNormalFormFile, type Received } from './signed.ts'
 import { parseTargets, type TargetsMetadata } from './targets.ts'
@@ -39,11 +40,7 @@ export function verifyNextRoot(
   TrustedRepository.require(repository)
   const bytes = files.get(ROOT)
   if (bytes === undefined) throw differs('The root is missing', ROOT)
-  const root = parseRoot(bytes)
-  verifyRoot(repository, root)
-  verifyRoles(repository.root.metadata, root.metadata, changes)
-  verifyKeyTable(repository.root.metadata, root.metadata)
-  verifyRest(repository.root, root)
+  const root = verifyNextRootFile(repository, bytes, changes)
   for (const role of files.keys()) {
     if (role !== ROOT && role !== TARGETS) throw differs('A file came of another role', role)
   }
@@ -55,9 +52,40 @@ export function verifyNextRoot(
   return targets === undefined ? { root } : { root, targets: verifyTargets(repository, root, targets) }
 }
 
-function verifyRoot({ root: before, gun, verifiedAt }: TrustedRepository, next: Received<RootMetadata>): void {
-  const { version } = next.metadata
+/**
+ * The same of the root alone, before there are targets for it.
+ * @throws TufError as `verifyNextRoot`
+ */
+export function verifyNextRootFile(
+  { root: before, gun, verifiedAt }: TrustedRepository,
+  bytes: Uint8Array,
+  changes: readonly BaseRoleChange[],
+): Received<RootMetadata> {
+  const next = parseRoot(bytes)
   verifyNormalFormFile(next)
+  verifyNextRootContent(before, next, changes, verifiedAt)
+  const keyIds = new Set([before, next].flatMap(({ metadata }) => metadata.roles.get(ROOT)?.keyIds ?? []))
+  for (const { keyId } of next.signatures) {
+    if (!keyIds.has(keyId)) throw differs('A key signed that is not one of the role', ROOT, keyId)
+  }
+  verifySuccession(before, next, gun)
+  verifyOwnSignatures(next, { gun, pin: { kind: 'tofu' }, now: verifiedAt })
+  return next
+}
+
+/**
+ * What `verifyNextRoot` says of a root's content, without its signatures: for whoever is about to sign it. The root before is taken
+ * as it is.
+ * @throws TufError NEXT_VERSION_DIFFERS, NORMAL_FORM_*, ROOT_VERSION, ROLE_EXPIRED, METADATA_THRESHOLD, VERSION_IMPLAUSIBLE
+ */
+export function verifyNextRootContent(
+  before: Received<RootMetadata>,
+  next: Received<RootMetadata>,
+  changes: readonly BaseRoleChange[],
+  now: Date,
+): void {
+  const { version } = next.metadata
+  verifyNormalForm(next.signed)
   if (next.signed.get('expires') !== formatExpires(next.metadata.expiresAt)) {
     throw new TufError('NORMAL_FORM_EXPIRES', 'An expiry is not in whole seconds of UTC')
   }
@@ -68,13 +96,10 @@ function verifyRoot({ root: before, gun, verifiedAt }: TrustedRepository, next: 
     })
   }
   verifyPlausible(ROOT, version)
-  verifyNotExpired(ROOT, next.metadata, verifiedAt)
-  const keyIds = new Set([before, next].flatMap(({ metadata }) => metadata.roles.get(ROOT)?.keyIds ?? []))
-  for (const { keyId } of next.signatures) {
-    if (!keyIds.has(keyId)) throw differs('A key signed that is not one of the role', ROOT, keyId)
-  }
-  verifySuccession(before, next, gun)
-  verifyOwnSignatures(next, { gun, pin: { kind: 'tofu' }, now: verifiedAt })
+  verifyNotExpired(ROOT, next.metadata, now)
+  verifyRoles(before.metadata, next.metadata, changes)
+  verifyKeyTable(before.metadata, next.metadata)
+  verifyRest(before, next)
 }
 
 function verifyRoles(before: RootMetadata, after: RootMetadata, changes: readonly BaseRoleChange[]): void {
