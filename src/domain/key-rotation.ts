@@ -24,6 +24,7 @@ export function rolesOfKey(repository: TrustedRepository, canonicalKeyId: TufKey
   return [...base.map(({ name }) => name), ...rolesListing(repository, [canonicalKeyId])]
 }
 
+/** Keys that wait to replace others. One of base targets waits for a next root, the others for a rotation. */
 export function stagedKeys({ keys }: Pick<RepositoryCustody, 'keys'>): readonly StagedKey[] {
   return keys.flatMap(({ role, state, canonicalKeyId, replaces }) =>
     state === 'staged' && replaces !== undefined

@@ -108,7 +108,8 @@ export interface KeyHolderStatus {
 export interface KeyHolder {
   status(): Promise<KeyHolderStatus>
   repositoryStatus(gun: Gun): Promise<RepositoryCustody>
-  exportPublicKey(gun: Gun, role: RoleName): Promise<{ key: PublicKey; pem: string }>
+  /** The key that signs now, or the one with this canonical ID. */
+  exportPublicKey(gun: Gun, role: RoleName, canonicalKeyId?: string): Promise<{ key: PublicKey; pem: string }>
   createDelegationKey(o: {
     gun: Gun
     role: RoleName
@@ -148,6 +149,14 @@ export interface KeyHolder {
     publication: string
     gun: Gun
     roles: readonly RoleName[]
+    evidence: Evidence
+    base: ReadonlyMap<string, Uint8Array>
+  }): Promise<readonly SignedRole[]>
+  /** Records a root that its keys signed elsewhere, and signs the targets that have to come with it; the root comes back first. */
+  changeRoot(o: {
+    publication: string
+    gun: Gun
+    nextRoot: Uint8Array
     evidence: Evidence
     base: ReadonlyMap<string, Uint8Array>
   }): Promise<readonly SignedRole[]>

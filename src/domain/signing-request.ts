@@ -1,13 +1,16 @@
 // The change request and its state machine. A request names images; each image has its own record and walks alone, and the
 // status of the whole follows from its images. `next` is pure and total: every pair of state and event has an answer.
-import type { Gun, RoleName, TargetName } from '@countersign/tuf'
+import { decodeBase64, type Gun, type RoleName, type TargetName } from '@countersign/tuf'
 import type { Decision } from './decision.ts'
 import { DomainError } from './errors.ts'
 
 /** Of images. */
 export type ImageKind = 'sign' | 'unsign'
-/** Of a repository as a whole. `rotate`: staged keys take the place of their predecessors. `renew`: roles get a later expiry. */
-export type UpkeepKind = 'rotate' | 'renew'
+/**
+ * Of a repository as a whole. `rotate`: staged keys take the place of their predecessors. `renew`: roles get a later expiry. `root`: a
+ * next root that its keys signed elsewhere.
+ */
+export type UpkeepKind = 'rotate' | 'renew' | 'root'
 export type RequestKind = ImageKind | UpkeepKind
 
 /** Characters of a request's description, so that records stay small. */
@@ -50,6 +53,8 @@ export interface RepositorySubject {
   /** The GUN. */
   readonly reference: string
   readonly gun: Gun
+  /** Of a change of root: the file that is to be published, base64. */
+  readonly nextRoot?: string
 }
 
 export type Subject = ImageSubject | RepositorySubject
@@ -57,6 +62,11 @@ export type Subject = ImageSubject | RepositorySubject
 /** The image that a record is about; undefined where it is about a repository. */
 export function imageOf({ subject }: { readonly subject: Subject }): ImageSubject | undefined {
   return 'tag' in subject ? subject : undefined
+}
+
+/** The signed root that a request is to publish; undefined for every other kind. */
+export function nextRootOf({ subject }: { readonly subject: Subject }): Uint8Array | undefined {
+  return 'nextRoot' in subject ? decodeBase64(subject.nextRoot) : undefined
 }
 
 export interface RoleVersion {

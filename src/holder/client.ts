@@ -45,8 +45,9 @@ export class KeyHolderClient implements KeyHolder {
     return toCustody(gun, response)
   }
 
-  async exportPublicKey(gun: Gun, role: RoleName): Promise<{ key: PublicKey; pem: string }> {
-    const { response } = await this.#connection.call('export-public-key', { gun, role })
+  async exportPublicKey(gun: Gun, role: RoleName, canonicalKeyId?: string): Promise<{ key: PublicKey; pem: string }> {
+    const request = { gun, role, ...(canonicalKeyId !== undefined && { canonicalKeyId }) }
+    const { response } = await this.#connection.call('export-public-key', request)
     return { key: toPublicKey(response.key), pem: response.pem }
   }
 
@@ -98,6 +99,14 @@ export class KeyHolderClient implements KeyHolder {
     const { publication, gun, roles, evidence, base } = o
     const request = { publication, gun, roles: [...roles], evidence: { ...evidence }, files: [...base.keys()] }
     const { response, attachments } = await this.#connection.call('renew-roles', request, base)
+    return signedRoles(response.roles, attachments)
+  }
+
+  async changeRoot(o: Parameters<KeyHolder['changeRoot']>[0]): Promise<readonly SignedRole[]> {
+    const { publication, gun, evidence, nextRoot, base } = o
+    const files = new Map([...base, ['next-root', nextRoot]])
+    const request = { publication, gun, evidence: { ...evidence }, files: [...files.keys()] }
+    const { response, attachments } = await this.#connection.call('change-root', request, files)
     return signedRoles(response.roles, attachments)
   }
 

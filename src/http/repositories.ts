@@ -11,7 +11,7 @@ import {
   repositoryView,
 } from './repository-view.ts'
 import { type Route, tokenRoute } from './route.ts'
-import { gunParams, gunText, text } from './shapes.ts'
+import { gunParams, gunText, hex64, text } from './shapes.ts'
 
 const initialization = z
   .strictObject({
@@ -35,13 +35,7 @@ const initialization = z
 const rootSignatures = z
   .strictObject({
     signatures: z
-      .array(
-        z.strictObject({
-          keyId: z.string().regex(/^[0-9a-f]{64}$/),
-          method: text(32),
-          signature: z.base64().max(4096),
-        }),
-      )
+      .array(z.strictObject({ keyId: hex64, method: text(32), signature: z.base64().max(4096) }))
       .min(1)
       .max(8),
   })

@@ -17,6 +17,7 @@ import { repositoryRoutes } from './repositories.ts'
 import type { Route } from './route.ts'
 import { signingRequestRoutes } from './signing-requests.ts'
 import { tokenRoutes } from './tokens.ts'
+import { rootChangeRoutes } from './root-changes.ts'
 import { upkeepRoutes } from './upkeep.ts'
 import { verificationRoutes } from './verifications.ts'
 
@@ -43,6 +44,7 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
       ...signingRequestRoutes({ requests: services.requests, maxWaitMs: settings.requests.wait, maxImages }),
       ...repositoryRoutes(services.repositories),
       ...upkeepRoutes(services.requests),
+      ...rootChangeRoutes(services.requests),
       ...verificationRoutes(services.verifications, maxImages),
       ...inspectionRoutes(services.verifications),
       ...publishedMetadataRoutes(services.verifications),

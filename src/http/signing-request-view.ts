@@ -44,7 +44,7 @@ const imageShape = z.strictObject({
 export const signingRequestShape = z
   .strictObject({
     id: z.string(),
-    kind: z.enum(['sign', 'unsign', 'rotate', 'renew']),
+    kind: z.enum(['sign', 'unsign', 'rotate', 'renew', 'root']),
     status: requestStatusShape,
     isFinal: z.boolean(),
     createdAt: dateText,

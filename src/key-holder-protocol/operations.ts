@@ -123,10 +123,10 @@ export const OPERATIONS = {
     request: z.strictObject({ gun }),
     response: repositoryState,
   },
-  /** The public half of a key of this GUN. */
+  /** The public half of a key of this GUN: the one named, or the one that signs now what the role's key signs. */
   'export-public-key': {
     sockets: ['service', 'operator'],
-    request: z.strictObject({ gun, role }),
+    request: z.strictObject({ gun, role, canonicalKeyId: hex64.optional() }),
     response: z.strictObject({ key: publicKey, tufKeyId: hex64, canonicalKeyId: hex64, pem: text(65_536) }),
   },
   /** Creates a sealed delegation key for a repository that somebody else owns; idempotent per (gun, role). */
@@ -217,6 +217,17 @@ export const OPERATIONS = {
     request: z.strictObject({ publication: text(64), gun, roles: z.array(role).min(1).max(64), files, evidence }),
     response: z.strictObject({ roles: z.array(signedRole) }),
   },
+  /**
+   * Takes a next root that the root keys signed elsewhere (attachment `next-root`, beside the base) and records it; where it gives base
+   * targets other keys, signs targets with those, its content unchanged. Checks, records and repeats like change-targets. The root may
+   * change nothing but keys of base roles and its expiry, and has to be signed by enough keys of the pinned root and of its own: a
+   * caller without the root keys changes nothing.
+   */
+  'change-root': {
+    sockets: ['service'],
+    request: z.strictObject({ publication: text(64), gun, files, evidence }),
+    response: z.strictObject({ roles: z.array(signedRole) }),
+  },
   /** Verifies a read-back state (attachments) to the pinned root and raises the highest versions seen. */
   'observe-repository': {
     sockets: ['service', 'operator'],
@@ -252,8 +263,8 @@ export const OPERATIONS = {
     response: z.strictObject({ repository: repositoryState, key: publicKey, pem: text(65_536) }),
   },
   /**
-   * Makes the key that is to replace the one that signs this delegation now. It signs nothing until `replace-keys` was published, or
-   * the owner of the repository listed it. Idempotent while it is staged.
+   * Makes the key that is to replace the one that signs this delegation, or base targets, now. It signs nothing until `replace-keys` (a
+   * delegation) or `change-root` (targets) was published, or the owner of the repository listed it. Idempotent while it is staged.
    */
   'stage-key': {
     sockets: ['operator'],

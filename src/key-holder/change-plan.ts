@@ -151,13 +151,13 @@ export function checkSignable(
 }
 
 /** A key that was replaced signs no more, whoever lists it again. */
-const SIGNING: ReadonlySet<KeyState> = new Set<KeyState>(['active', 'staged'])
+export const SIGNING_STATES: ReadonlySet<KeyState> = new Set<KeyState>(['active', 'staged'])
 
 /** Keys of ours that the role lists: canonical ID, and the ID under which it lists them. */
 export function ourKeys(holder: Holder, repository: TrustedRepository, role: RoleName): PlannedRole['signingKeys'] {
   const stored = holder.keys
     .ofGun(repository.gun)
-    .filter(({ role: made, state }) => ![ROOT, SNAPSHOT, TIMESTAMP].includes(made) && SIGNING.has(state))
+    .filter(({ role: made, state }) => ![ROOT, SNAPSHOT, TIMESTAMP].includes(made) && SIGNING_STATES.has(state))
   const ours = new Set<string>(stored.map(({ publicKey }) => publicKey.canonicalKeyId))
   const keys = signingRole(repository, role)?.keys ?? []
   return keys.filter((key) => ours.has(key.canonicalKeyId)).map((key) => [key.canonicalKeyId, key.tufKeyId] as const)

@@ -5,6 +5,7 @@ import type { AnswerFrame, RequestFrame } from '../key-holder-protocol/frames.ts
 import { isOperationName, OPERATIONS } from '../key-holder-protocol/operations.ts'
 import type { Attachments, OperationName, SocketName } from '../key-holder-protocol/operations.ts'
 import { appendRecord } from './append-record.ts'
+import { changeRoot } from './change-root.ts'
 import { changeTargets } from './change-targets.ts'
 import { completeInitialization } from './first-files.ts'
 import { freeze, unfreeze } from './freeze.ts'
@@ -37,6 +38,7 @@ const HANDLERS: { readonly [N in OperationName]: Handler<N> } = {
   'change-targets': changeTargets,
   'replace-keys': replaceKeys,
   'renew-roles': renewRoles,
+  'change-root': changeRoot,
   'observe-repository': observeRepository,
   'append-record': appendRecord,
   'pin-repository': pinRepository,

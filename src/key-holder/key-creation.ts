@@ -40,9 +40,13 @@ export function exportPublicKey(
 ): Promise<Answer<'export-public-key'>> {
   const gun = parseGun(request.gun)
   const role = parseRoleName(request.role)
-  const key = holder.keys.ofRole(gun, role)
+  const { canonicalKeyId } = request
+  const key =
+    canonicalKeyId === undefined
+      ? holder.keys.ofRole(gun, role)
+      : holder.keys.ofGun(gun).find((made) => made.role === role && made.publicKey.canonicalKeyId === canonicalKeyId)
   if (key === undefined) {
-    throw new KeyHolderError('KEY_NOT_FOUND', 'There is no key for this role here.', { gun, role })
+    throw new KeyHolderError('KEY_NOT_FOUND', 'There is no such key for this role here.', { gun, role })
   }
   return Promise.resolve({ response: exportOf(key.publicKey) })
 }

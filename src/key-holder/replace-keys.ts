@@ -57,8 +57,9 @@ export async function replaceKeys(
 
   // 3. The next versions, worked out here. A crash leaves nothing.
   const listed = new Set(base.keysMoved.map(({ canonicalKeyId }) => canonicalKeyId))
+  // A key of base targets is listed by root, and waits for change-root.
   const replacements = stagedKeys(holder, gun)
-    .filter(({ publicKey }) => !listed.has(publicKey.canonicalKeyId))
+    .filter(({ role, publicKey }) => role !== TARGETS && !listed.has(publicKey.canonicalKeyId))
     .map(({ replaces, publicKey }): KeyReplacement => ({
       from: parseTufKeyId(replaces),
       to: publicKey,

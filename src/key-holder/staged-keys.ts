@@ -1,5 +1,5 @@
 // An operator's part of a key's succession: making the successor, and destroying what was replaced.
-import { isDelegationRole, parseGun, parseRoleName, RELEASES } from '@countersign/tuf'
+import { isDelegationRole, parseGun, parseRoleName, RELEASES, TARGETS } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { commit, type Answer, type Call, type Holder } from './holder.ts'
 import { checkKeyRate, countKeys, exportOf, recordOfKey } from './key-creation.ts'
@@ -12,8 +12,12 @@ export async function stageKey(holder: Holder, { request, socket }: Call<'stage-
   const gun = parseGun(request.gun)
   limitsFor(holder.limits, gun)
   const role = parseRoleName(request.role)
-  if (!isDelegationRole(role) || role === RELEASES) {
-    throw new KeyHolderError('KEY_NOT_REPLACEABLE', 'Only the key of a signer can be replaced this way.', { gun, role })
+  if (role !== TARGETS && (!isDelegationRole(role) || role === RELEASES)) {
+    throw new KeyHolderError(
+      'KEY_NOT_REPLACEABLE',
+      'Only the key of a signer, or of base targets, can be replaced this way.',
+      { gun, role },
+    )
   }
   const current = holder.keys.ofRole(gun, role)
   if (current === undefined) {

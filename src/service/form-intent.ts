@@ -3,7 +3,9 @@
 // The steps are named in steps.ts.
 import {
   changesTargets,
+  encodeBase64,
   type Gun,
+  ROOT,
   type RoleName,
   TARGETS,
   type TargetsChange,
@@ -18,10 +20,11 @@ import { failureOf, isOutage } from '../domain/port-faults.ts'
 import { isRotated, rolesToRotate, stagedKeys } from '../domain/key-rotation.ts'
 import type { DeclaredChange, Evidence, PendingImage, RepositoryCustody } from '../domain/ports.ts'
 import type { KeyChange, Publication } from '../domain/publication.ts'
+import { holdsRoot, rolesOfRootChange, verifyRootChange } from '../domain/root-change.ts'
 import { rolesToRenew } from '../domain/renewal.ts'
 import { rolesToSign, rolesToUnsign } from '../domain/publication-roles.ts'
 import { signedDigest } from '../domain/signed-entry.ts'
-import { imageOf, type ImageSubject, type RoleVersion } from '../domain/signing-request.ts'
+import { imageOf, nextRootOf, type ImageSubject, type RoleVersion } from '../domain/signing-request.ts'
 import { retrying } from './backoff.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { ImageProgress } from './image-progress.ts'
@@ -45,6 +48,8 @@ interface Candidate {
   readonly keys?: readonly KeyChange[]
   /** Of a renewal: what the expiry dates are to lie behind. */
   readonly until?: Date
+  /** Of a change of root: the signed file. */
+  readonly nextRoot?: Uint8Array
   readonly roles: readonly RoleName[]
 }
 
@@ -129,6 +134,7 @@ export class IntentFormer {
     try {
       if (image.kind === 'rotate') return this.#rotation(trusted, custody, image)
       if (image.kind === 'renew') return this.#renewal(trusted, custody, image)
+      if (image.kind === 'root') return this.#rootChange(trusted, image)
       const { tag, sha256, length } = requireImage(image)
       if (image.kind === 'unsign') {
         requireSignedDigest(trusted, image)
@@ -159,6 +165,17 @@ export class IntentFormer {
     if (roles.length > 0) return { image, until, roles }
     this.#progress.move([image], [{ type: 'found-unchanged', roles: roleVersions(base, [TARGETS]) }])
     return undefined
+  }
+
+  /** Undefined: it stands there already, by a lost answer. @throws DomainError, TufError */
+  #rootChange(base: TrustedRepository, image: PendingImage): Candidate | undefined {
+    const nextRoot = nextRootOf(image.record)
+    if (nextRoot === undefined) throw new Error('A change of root has a root.')
+    if (holdsRoot(base, nextRoot)) {
+      this.#progress.move([image], [{ type: 'found-unchanged', roles: roleVersions(base, [ROOT]) }])
+      return undefined
+    }
+    return { image, nextRoot, roles: rolesOfRootChange(verifyRootChange(base, nextRoot).changes) }
   }
 
   /** Images wait for an outage to pass, but not for ever: then they fail with its code. */
@@ -225,7 +242,7 @@ export class IntentFormer {
     const { clock, identifiers } = this.#dependencies
     const now = clock.now()
     const changes = candidates.flatMap(({ change }) => change ?? [])
-    const { keys, until } = first
+    const { keys, until, nextRoot } = first
     const evidence = evidenceOf(first.image)
     const publication: Publication = {
       id: identifiers.next('publication'),
@@ -235,6 +252,7 @@ export class IntentFormer {
       changes: candidates.flatMap((candidate) => declared(candidate) ?? []),
       ...(keys !== undefined && { keys: { changes: keys, evidence } }),
       ...(until !== undefined && { renewal: { until, evidence } }),
+      ...(nextRoot !== undefined && { root: { file: encodeBase64(nextRoot), evidence } }),
       base: roleVersions(base, roles),
       createdAt: now,
       files: [],
@@ -298,10 +316,10 @@ export function changedRoles(
   })
 }
 
-/** Version and hash of each of these roles that is published. */
+/** Version and hash of each of these roles that is published: root, or a targets role. */
 export function roleVersions(repository: TrustedRepository, roles: readonly RoleName[]): readonly RoleVersion[] {
   return roles.flatMap((role) => {
-    const received = targetsOf(repository, role)
+    const received = role === ROOT ? repository.root : targetsOf(repository, role)
     return received === undefined ? [] : [{ role, version: received.metadata.version, sha256: received.sha256 }]
   })
 }

@@ -6,7 +6,8 @@ import { isFinal, requestStatus, type RequestStatus, type SigningRequest } from 
 import type { GunWorker } from './advance-gun.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { Progress } from './progress.ts'
-import type { RequestService, Submission } from './services.ts'
+import { planRootChange, submitRootChange } from './root-change.ts'
+import type { RequestService, RootChangeRequest, RootPlan, RootPlanRequest, Submission } from './services.ts'
 import { SubmissionBatch } from './submission-batch.ts'
 import { submit, type Submitted } from './submit.ts'
 import { submitRenewal, submitRotation } from './submit-upkeep.ts'
@@ -37,6 +38,14 @@ export class Requests implements RequestService {
 
   async renew(principal: Principal, gun: Gun): Promise<Submitted> {
     return this.#accept(await submitRenewal(this.#dependencies, principal, gun))
+  }
+
+  planRootChange(principal: Principal, gun: Gun, request: RootPlanRequest): Promise<RootPlan> {
+    return planRootChange(this.#dependencies, principal, gun, request)
+  }
+
+  async changeRoot(principal: Principal, gun: Gun, request: RootChangeRequest): Promise<Submitted> {
+    return this.#accept(await submitRootChange(this.#dependencies, principal, gun, request))
   }
 
   #accept(submitted: Submitted): Submitted {

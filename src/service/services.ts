@@ -46,6 +46,21 @@ export interface RequestService {
    * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, RENEWAL_NOT_DUE; TufError, NotaryError, KeyHolderError, StoreError
    */
   renew(principal: Principal, gun: Gun): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
+  /**
+   * The next root of a repository, for its keys to sign elsewhere. Changes nothing. Grant `operator`.
+   * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, ROTATION_NOT_STAGED; TufError, NotaryError, KeyHolderError
+   */
+  planRootChange(principal: Principal, gun: Gun, request: RootPlanRequest): Promise<RootPlan>
+  /**
+   * Asks that a root which its keys signed is published, with what has to come with it. Grant `operator`.
+   * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, ROOT_CHANGE_UNDER_WAY, ROOT_CHANGE_OUTDATED; TufError, NotaryError,
+   * KeyHolderError, StoreError
+   */
+  changeRoot(
+    principal: Principal,
+    gun: Gun,
+    request: RootChangeRequest,
+  ): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
   /** @throws DomainError REQUEST_NOT_FOUND, also where the principal may not see it */
   find(principal: Principal, id: string): SigningRequest
   /** Newest first, only what the principal may see. @throws DomainError CURSOR_INVALID, GUN_INVALID */
@@ -71,6 +86,29 @@ export interface Initialization {
   readonly rootKeyIds: readonly string[]
   /** The exact bytes to be signed with the offline root key. */
   readonly rootSigned?: Uint8Array
+}
+
+/** A role whose key a next root may exchange without naming it: staged in the key holder, or made by the trust server. */
+export type RotatedRole = 'targets' | 'snapshot' | 'timestamp'
+
+export interface RootPlanRequest {
+  /** PEM of the certificates that role root is to have, all of them; none: as they are. */
+  readonly rootCertificates: readonly string[]
+  readonly rotate: readonly RotatedRole[]
+}
+
+export interface RootPlan {
+  readonly gun: Gun
+  /** The published root file. */
+  readonly current: Uint8Array
+  /** Canonical bytes of the next root: what signatures are over. */
+  readonly next: Uint8Array
+}
+
+export interface RootChangeRequest {
+  /** `RootPlan.next` as it was signed. */
+  readonly next: Uint8Array
+  readonly signatures: readonly RootSignature[]
 }
 
 export interface RootSignature {

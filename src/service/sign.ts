@@ -1,20 +1,8 @@
 // Steps 5 to 10 of a publication: have it signed, check the signed bytes, save, send, read back, save the proof. The one place that has
 // the key holder sign and the trust server publish, for tags, keys and expiry dates alike. At each step stands what a crash around it
 // leaves; the steps are named in steps.ts.
-import {
-  changesTargets,
-  CodedError,
-  type FileCache,
-  type Gun,
-  parseTargets,
-  TARGETS,
-  TufError,
-  targetsOf,
-  type TrustedRepository,
-  verifyKeyReplacement,
-  verifyNextVersion,
-} from '@countersign/tuf'
-import { DomainError } from '../domain/errors.ts'
+import { changesTargets, CodedError, decodeBase64, TufError, type TrustedRepository } from '@countersign/tuf'
+import { holdsRoot } from '../domain/root-change.ts'
 import { isRotated } from '../domain/key-rotation.ts'
 import { isRenewed } from '../domain/renewal.ts'
 import { codeOf, failureOf, isFault, isOutage } from '../domain/port-faults.ts'
@@ -28,6 +16,7 @@ import type { ImageProgress } from './image-progress.ts'
 import { loadRepository } from './load-repository.ts'
 import type { Progress } from './progress.ts'
 import type { PublicationStep } from './steps.ts'
+import { verifySigned } from './verify-signed.ts'
 
 /**
  * `ended`: its images are final. `again`: they are approved again. `split`: likewise, and should be tried one by one.
@@ -104,7 +93,12 @@ export class PublicationSteps {
   }
 
   #haveSigned({ publication, base }: Intent): Promise<readonly SignedRole[]> {
-    const { id, gun, roles, changes, keys, renewal } = publication
+    const { id, gun, roles, changes, keys, renewal, root } = publication
+    if (root !== undefined) {
+      const { file, evidence } = root
+      const nextRoot = decodeBase64(file)
+      return this.#dependencies.keyHolder.changeRoot({ publication: id, gun, nextRoot, evidence, base: base.files })
+    }
     if (keys !== undefined) {
       const { evidence } = keys
       return this.#dependencies.keyHolder.replaceKeys({ publication: id, gun, evidence, base: base.files })
@@ -205,10 +199,10 @@ export class PublicationSteps {
   #compare(publication: Publication, trusted: TrustedRepository): Sight {
     const { files, roles, base } = publication
     const isOurs = files.every((file) => {
-      const present = targetsOf(trusted, file.role)
+      const [present] = roleVersions(trusted, [file.role])
       if (present?.sha256 === file.sha256) return true
       // Somebody published after us: ours is below it in the history if the change still stands.
-      return (present?.metadata.version ?? 0) > file.version && holdsChanges(trusted, file, publication)
+      return (present?.version ?? 0) > file.version && holdsChanges(trusted, file, publication)
     })
     if (isOurs) return { seen: 'ours', roles: roleVersions(trusted, roles) }
     return isSameBase(base, roleVersions(trusted, roles)) ? { seen: 'base' } : { seen: 'moved' }
@@ -244,53 +238,9 @@ export class PublicationSteps {
   }
 }
 
-/** @throws DomainError SIGNED_ROLES_UNEXPECTED; TufError where the bytes are not the declared change */
-function verifySigned(
-  { publication, base }: Intent,
-  signed: readonly SignedRole[],
-  cache: FileCache | undefined,
-): readonly SignedRole[] {
-  const expected = [...publication.roles].sort()
-  const received = signed.map(({ role }) => role).sort()
-  if (expected.join(' ') !== received.join(' ')) throw unexpected(publication.gun, 'roles')
-  const changes = publication.changes.map(({ change }) => change)
-  const files = publication.keys === undefined ? undefined : verifyRotation(publication, base, signed)
-  for (const { role, version, sha256, bytes } of signed) {
-    const verified = files === undefined ? verifyNextVersion(base, role, bytes, changes) : files.get(role)
-    if (verified?.sha256 !== sha256 || verified.metadata.version !== version) throw unexpected(publication.gun, role)
-    // Read back, it need not be parsed once more.
-    cache?.add(role, verified)
-  }
-  return signed
-}
-
-/** Which keys were to be replaced is the intent's word; the successors are read from the files, by the IDs that it names. */
-function verifyRotation(
-  { gun, keys }: Publication,
-  base: TrustedRepository,
-  signed: readonly SignedRole[],
-): ReturnType<typeof verifyKeyReplacement> {
-  const files = new Map(signed.map(({ role, bytes }) => [role, bytes]))
-  const targets = files.get(TARGETS)
-  if (targets === undefined) throw unexpected(gun, TARGETS)
-  const listed = [...parseTargets(targets, TARGETS).metadata.delegations.keys.values()]
-  const replacements = (keys?.changes ?? []).map(({ from, to }) => {
-    const key = listed.find(({ canonicalKeyId }) => canonicalKeyId === to)
-    if (key === undefined) throw unexpected(gun, to)
-    return { from, to: key }
-  })
-  return verifyKeyReplacement(base, files, replacements)
-}
-
-function unexpected(gun: Gun, what: string): DomainError {
-  return new DomainError('SIGNED_ROLES_UNEXPECTED', 'The key holder signed something else than it was asked to.', {
-    gun,
-    what,
-  })
-}
-
 function holdsChanges(trusted: TrustedRepository, { role }: SignedRole, publication: Publication): boolean {
-  const { changes, keys, renewal } = publication
+  const { changes, keys, renewal, root } = publication
+  if (root !== undefined) return holdsRoot(trusted, decodeBase64(root.file))
   if (renewal !== undefined) return isRenewed(trusted, [role], renewal.until)
   if (keys !== undefined) return isRotated(trusted, keys.changes)
   const wanted = changes.map(({ change }) => change)

@@ -1,12 +1,19 @@
 // Takes requests about a repository as a whole: that staged keys take the place of their predecessors, or that roles are signed again
 // before they expire. Permission first, then record, store, acknowledgement.
-import type { Gun } from '@countersign/tuf'
+import { TARGETS, type Gun } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import { stagedKeys } from '../domain/key-rotation.ts'
 import { upkeepDecision } from '../domain/policy.ts'
 import type { Principal } from '../domain/principal.ts'
 import { rolesToRenew } from '../domain/renewal.ts'
-import { advance, isFinal, requestStatus, type SigningRequest, type UpkeepKind } from '../domain/signing-request.ts'
+import {
+  advance,
+  isFinal,
+  requestStatus,
+  type RepositorySubject,
+  type SigningRequest,
+  type UpkeepKind,
+} from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import { loadRepository } from './load-repository.ts'
 import { recordSubmission, requireReady, type Submitted } from './submit.ts'
@@ -24,12 +31,12 @@ export async function submitRotation(
   requireReady(dependencies.repositories, principal, 'operator', gun)
   const running = underWay(dependencies, gun, 'rotate')
   if (running !== undefined) return { request: running, isRepeated: true }
-  const staged = stagedKeys(await dependencies.keyHolder.repositoryStatus(gun))
+  const staged = stagedKeys(await dependencies.keyHolder.repositoryStatus(gun)).filter(({ role }) => role !== TARGETS)
   if (staged.length === 0) {
     throw new DomainError('ROTATION_NOT_STAGED', 'No key of this repository waits to replace another one.', { gun })
   }
   const subjects = staged.map(({ role, from, to }) => `${gun} ${role}: ${from} -> ${to}`)
-  return store(dependencies, principal, gun, 'rotate', subjects)
+  return storeUpkeep(dependencies, principal, { reference: gun, gun }, 'rotate', subjects)
 }
 
 /**
@@ -49,10 +56,10 @@ export async function submitRenewal(
   if (roles.length === 0) {
     throw new DomainError('RENEWAL_NOT_DUE', 'No role that is signed here expires soon.', { gun })
   }
-  return store(
+  return storeUpkeep(
     dependencies,
     principal,
-    gun,
+    { reference: gun, gun },
     'renew',
     roles.map((role) => `${gun} ${role}`),
   )
@@ -63,21 +70,18 @@ export function renewUntil({ clock, settings }: Pick<ServiceDependencies, 'clock
   return new Date(clock.now().getTime() + settings.renewBeforeMs)
 }
 
-async function store(
+/** @param subjects what is changed, a text each, for the record of the decision @throws KeyHolderError, StoreError */
+export async function storeUpkeep(
   dependencies: ServiceDependencies,
   principal: Principal,
-  gun: Gun,
+  subject: RepositorySubject,
   kind: UpkeepKind,
   subjects: readonly string[],
 ): Promise<Submitted> {
   const { requests, clock, identifiers } = dependencies
   const at = clock.now()
   const decision = upkeepDecision(kind, subjects, at)
-  const record = advance(
-    { status: 'submitted', subject: { reference: gun, gun }, at },
-    { type: 'decided', decision },
-    at,
-  )
+  const record = advance({ status: 'submitted', subject, at }, { type: 'decided', decision }, at)
   const request: SigningRequest = {
     id: identifiers.next('request'),
     kind,
@@ -90,7 +94,8 @@ async function store(
   return requests.create(request)
 }
 
-function underWay({ requests }: ServiceDependencies, gun: Gun, kind: UpkeepKind): SigningRequest | undefined {
+/** The request of this kind that is not finished. */
+export function underWay({ requests }: ServiceDependencies, gun: Gun, kind: UpkeepKind): SigningRequest | undefined {
   const pending = requests.unfinished(gun).find((image) => image.kind === kind)
   const request = pending === undefined ? undefined : requests.find(pending.request)
   return request === undefined || isFinal(requestStatus(request.images)) ? undefined : request

@@ -31,7 +31,7 @@ const subject = z.strictObject({
   length: z.number().int().exactOptional(),
   mediaType: z.string().exactOptional(),
 })
-const repositorySubject = z.strictObject({ reference: z.string(), gun })
+const repositorySubject = z.strictObject({ reference: z.string(), gun, nextRoot: z.base64().exactOptional() })
 const decision = z.strictObject({
   outcome: z.enum(['allow', 'deny']),
   reasons: z.array(z.strictObject({ rule: z.string(), code: z.string(), subject: z.string() })),
@@ -79,11 +79,12 @@ const change = z.discriminatedUnion('kind', [
 ])
 const keyId = hex64.transform((text) => parseTufKeyId(text))
 const publication = z.strictObject({
-  kind: z.enum(['sign', 'unsign', 'rotate', 'renew']),
+  kind: z.enum(['sign', 'unsign', 'rotate', 'renew', 'root']),
   roles: z.array(role),
   changes: z.array(z.strictObject({ change, evidence })),
   keys: z.strictObject({ changes: z.array(z.strictObject({ from: keyId, to: keyId })), evidence }).exactOptional(),
   renewal: z.strictObject({ until: time, evidence }).exactOptional(),
+  root: z.strictObject({ file: z.base64(), evidence }).exactOptional(),
   base: z.array(roleVersion),
 })
 
@@ -105,7 +106,7 @@ export function decodeImageRecord(text: string): ImageRecord {
 
 export function decodePublication(
   text: string,
-): Pick<Publication, 'kind' | 'roles' | 'changes' | 'keys' | 'renewal' | 'base'> {
+): Pick<Publication, 'kind' | 'roles' | 'changes' | 'keys' | 'renewal' | 'root' | 'base'> {
   return decode(publication, text)
 }
 

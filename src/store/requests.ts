@@ -183,7 +183,7 @@ export class SqliteRequestStore implements RequestStore {
   }
 
   #savePublication({ id, gun, createdAt, files, ...record }: Publication): void {
-    const { kind, roles, changes, keys, renewal, base } = record
+    const { kind, roles, changes, keys, renewal, root, base } = record
     this.#statements.savePublication.run({
       id,
       gun,
@@ -194,6 +194,7 @@ export class SqliteRequestStore implements RequestStore {
         changes,
         ...(keys !== undefined && { keys }),
         ...(renewal !== undefined && { renewal }),
+        ...(root !== undefined && { root }),
         base,
       }),
     })

@@ -38,6 +38,20 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
   },
   adoptRepository: { method: 'POST', path: `/v1/repositories/${encodedGun}/adoption`, status: 201, call: 'adopt' },
   rotateKeys: { method: 'POST', path: `/v1/repositories/${encodedGun}/key-rotations`, status: 201, call: 'rotate' },
+  planRootChange: {
+    method: 'POST',
+    path: `/v1/repositories/${encodedGun}/root-plans`,
+    body: { rotate: ['targets', 'snapshot'] },
+    status: 200,
+    call: 'planRootChange',
+  },
+  changeRoot: {
+    method: 'POST',
+    path: `/v1/repositories/${encodedGun}/root-changes`,
+    body: { next: 'AAAA', signatures: [{ keyId: 'a'.repeat(64), method: 'ecdsa', signature: 'AAAA' }] },
+    status: 201,
+    call: 'changeRoot',
+  },
   renewRoles: { method: 'POST', path: `/v1/repositories/${encodedGun}/renewals`, status: 201, call: 'renew' },
   verifyImages: {
     method: 'POST',

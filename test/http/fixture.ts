@@ -136,6 +136,9 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
       submit: () => Promise.resolve(note('submit', { request: signingRequest, isRepeated: false })),
       rotate: () => Promise.resolve(note('rotate', { request: rotation, isRepeated: false })),
       renew: () => Promise.resolve(note('renew', { request: rotation, isRepeated: false })),
+      planRootChange: () =>
+        Promise.resolve(note('planRootChange', { gun, current: Buffer.from('{}'), next: Buffer.from('{}') })),
+      changeRoot: () => Promise.resolve(note('changeRoot', { request: rotation, isRepeated: false })),
       find: () => note('find', signingRequest),
       list: () => note('list', { requests: [signingRequest], nextCursor: 'next' }),
       waitFor: () => Promise.resolve(note('waitFor', signingRequest)),

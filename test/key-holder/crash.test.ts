@@ -1,10 +1,11 @@
 // A crash at every step of signing and of initialising: the same request again ends with one content per version, a log that is
 // whole and has every record exactly once, and files that a client verifies.
-import { RELEASES } from '@countersign/tuf'
+import { METADATA_LIMITS, parseJson, parsePublicKey, RELEASES, TARGETS } from '@countersign/tuf'
 import { expect } from 'chai'
 import type { Step } from '../../src/key-holder/holder.ts'
 import { crashAt } from '../support/crash-key-holder.ts'
 import { EVIDENCE, HeldRepository, initialization, put, TestKeyHolder } from '../support/key-holder.ts'
+import { initializeOffline, nextRootOf, publishNextRoot } from '../support/offline-root.ts'
 import { RepositoryBuilder } from '../support/repository-builder.ts'
 import { Scope } from '../support/scope.ts'
 
@@ -60,6 +61,27 @@ describe('a crash of the key holder', () => {
       repository.publish(attachments)
       await repository.observe()
       expect(holder.log().filter(({ kind }) => kind === 'keys-replacement')).to.have.length(1)
+      await repository.sign([put('1.0')])
+      expect(repository.tags(RELEASES)).to.deep.equal(['1.0'])
+    }).timeout(30_000)
+  }
+
+  for (const step of SIGNING_STEPS) {
+    it(`at the step ${step} of a change of root`, async () => {
+      const repository = await initializeOffline(holder)
+      const { gun } = repository
+      const staging = { gun, role: TARGETS, reason: 'yearly', evidence: EVIDENCE }
+      const { response: staged } = await holder.operator.call('stage-key', staging)
+      const key = parsePublicKey(parseJson(Buffer.from(JSON.stringify(staged.key)), METADATA_LIMITS))
+      const root = nextRootOf(repository, [{ role: TARGETS, keys: [key] }])
+      const files = new Map([...repository.files(), ['next-root', root]])
+      const request = { publication: `crash-at-${step}`, gun, files: [...files.keys()], evidence: EVIDENCE }
+      await crashAt(holder, step, 1, () => holder.service.call('change-root', request, files))
+      const { response, attachments } = await holder.service.call('change-root', request, files)
+      expect(response.roles.map(({ version }) => version)).to.deep.equal([2, 2])
+      publishNextRoot(repository, attachments)
+      await repository.observe()
+      expect(holder.log().filter(({ kind }) => kind === 'root-change')).to.have.length(1)
       await repository.sign([put('1.0')])
       expect(repository.tags(RELEASES)).to.deep.equal(['1.0'])
     }).timeout(30_000)

@@ -49,7 +49,7 @@ async function respond(server: FakeTrustServer, { method, url, headers, body }: 
     response.writeHead(200).end()
   } else if (isKey && (method === 'GET' || method === 'POST')) {
     const role = parseRoleName(file.slice(0, -'.key'.length))
-    const key = await (method === 'GET' ? server.serverKey(gun, role) : server.rotateServerKey())
+    const key = await (method === 'GET' ? server.serverKey(gun, role) : server.rotateServerKey(gun, role))
     response.end(canonicalText(encodePublicKey(key)))
   } else {
     const bytes = method === 'GET' ? await server.read(gun, file, Number.MAX_SAFE_INTEGER) : undefined

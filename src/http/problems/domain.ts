@@ -100,6 +100,21 @@ export const DOMAIN_PROBLEMS = {
     'Start a rotation on the key holder with: countersign key rotate.',
   ),
   RENEWAL_NOT_DUE: refuse(409, 'No role that is signed here expires soon', 'Nothing needs to be done.'),
+  ROOT_CHANGE_INVALID: refuse(
+    422,
+    'This root cannot follow the published one',
+    'Read the detail; begin again with: countersign root export.',
+  ),
+  ROOT_CHANGE_UNDER_WAY: refuse(
+    409,
+    'Another change of root is under way for this repository',
+    'Wait for its end, then begin again with: countersign root export.',
+  ),
+  ROOT_CHANGE_OUTDATED: refuse(
+    409,
+    'The root was changed since this change was made',
+    'Begin again with: countersign root export.',
+  ),
   TAG_NOT_SIGNED: refuse(404, 'The tag is not signed', 'Check the tag; nothing needs to be done to unsign it.'),
   SIGNED_ROLES_UNEXPECTED: refuse(
     502,

@@ -55,6 +55,11 @@ export const KEY_HOLDER_PROBLEMS = {
     'The signature over the root is not valid',
     'Sign exactly the bytes of rootSigned with the root key.',
   ),
+  ROOT_CHANGE_REFUSED: refuse(
+    422,
+    'The key holder does not accept the next root',
+    'Read the detail; begin again with: countersign root export.',
+  ),
   ROOT_CERTIFICATE_INVALID: refuse(
     422,
     'The root certificate cannot be used',

@@ -158,6 +158,10 @@ export class FakeKeyHolder implements KeyHolder {
     throw new KeyHolderError('CHANGE_EMPTY', 'Nothing expires here; the tests of renewal use the real key holder.')
   }
 
+  changeRoot(): Promise<readonly SignedRole[]> {
+    throw new KeyHolderError('ROOT_CHANGE_REFUSED', 'No root changes here; its tests use the real key holder.')
+  }
+
   observeRepository(gun: Gun, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
     return settle(() => {
       const managed = this.#managed(gun)

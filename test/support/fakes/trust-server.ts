@@ -16,6 +16,7 @@ import {
   type JsonValue,
   METADATA_LIMITS,
   parseJson,
+  parseRoot,
   parseTargets,
   parseTimestamp,
   type PublicKey,
@@ -71,6 +72,8 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
   readonly #repositories = new Map<Gun, Published>()
   readonly #history = new Map<Gun, Published[]>()
   readonly #keys = new Map<string, SigningKey>()
+  /** Rotated keys that no root lists yet. */
+  readonly #pending = new Map<string, SigningKey>()
   /** What is served instead, by GUN and file name. */
   readonly #served = new Map<string, Uint8Array | undefined>()
   #frozen: ServerState | undefined
@@ -91,8 +94,10 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
     return Promise.resolve(this.#key(gun, role).publicKey)
   }
 
-  rotateServerKey(): Promise<PublicKey> {
-    throw new Error('Nobody should rotate keys here.')
+  rotateServerKey(gun: Gun, role: RoleName): Promise<PublicKey> {
+    const key = newSigningKey()
+    this.#pending.set(`${gun} ${role}`, key)
+    return Promise.resolve(key.publicKey)
   }
 
   publish(gun: Gun, files: ReadonlyMap<RoleName, Uint8Array>): Promise<void> {
@@ -205,11 +210,22 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
     const root = after.current.get(ROOT)
     if (root === undefined) throw new FakeTrustServerError('NOTARY_UPDATE_INVALID', 'no root')
     after.firstRoot ??= root
+    this.#takePending(gun, root)
     this.#renew(gun, after)
     this.#verify(gun, after, [...files.keys()])
     if (before !== undefined) this.#history.set(gun, [...(this.#history.get(gun) ?? []), before])
     this.#repositories.set(gun, after)
     this.published.push({ gun, roles: [...files.keys()] })
+  }
+
+  #takePending(gun: Gun, root: Uint8Array): void {
+    const { roles } = parseRoot(root).metadata
+    for (const role of [SNAPSHOT, TIMESTAMP]) {
+      const key = this.#pending.get(`${gun} ${role}`)
+      if (key === undefined || roles.get(role)?.keyIds.includes(key.publicKey.tufKeyId) !== true) continue
+      this.#keys.set(`${gun} ${role}`, key)
+      this.#pending.delete(`${gun} ${role}`)
+    }
   }
 
   #renewExpired(gun: Gun): void {

@@ -1,0 +1,112 @@
+// The next root of a repository: planned here, signed elsewhere, taken as a request like any other change.
+import { decodeBase64, encodeBase64, parseGun } from '@countersign/tuf'
+import { z } from 'zod'
+import type { RequestService } from '../service/services.ts'
+import { type Route, tokenRoute } from './route.ts'
+import { gunParams, hex64, text } from './shapes.ts'
+import { signingRequestShape, signingRequestView } from './signing-request-view.ts'
+
+/** Certificates that a root may list; roots of stock clients have one. */
+const MAX_ROOT_KEYS = 8
+/** Base64 characters of a root: some hundred kilobytes, far more than eight certificates take. */
+const MAX_ROOT_TEXT = 256 * 1024
+
+const rootText = z.base64().min(1).max(MAX_ROOT_TEXT)
+
+const rootSignatures = z
+  .array(z.strictObject({ keyId: hex64, method: text(32), signature: z.base64().max(4096) }))
+  .min(1)
+  .max(2 * MAX_ROOT_KEYS)
+
+const planRequest = z
+  .strictObject({
+    rootCertificates: z
+      .array(text(65_536))
+      .max(MAX_ROOT_KEYS)
+      .default([])
+      .meta({ description: 'PEM of every certificate that role root is to have; empty: as it is.' }),
+    rotate: z
+      .array(z.enum(['targets', 'snapshot', 'timestamp']))
+      .max(3)
+      .default([])
+      .meta({
+        description:
+          'targets takes the key that an operator has staged; snapshot and timestamp a new one of the server.',
+      }),
+  })
+  .meta({ id: 'RootPlanRequest' })
+
+const planShape = z
+  .strictObject({
+    gun: z.string(),
+    current: z.base64().meta({ description: 'The published root file.' }),
+    next: z.base64().meta({ description: 'The next root: the bytes that its keys sign.' }),
+  })
+  .meta({ id: 'RootPlan' })
+
+const changeRequest = z.strictObject({ next: rootText, signatures: rootSignatures }).meta({ id: 'RootChange' })
+
+export function rootChangeRoutes(requests: RequestService): Route[] {
+  return [
+    tokenRoute(
+      {
+        method: 'POST',
+        path: '/v1/repositories/:gun/root-plans',
+        operationId: 'planRootChange',
+        summary: 'Get the next root of a repository, to be signed by its offline keys',
+        params: gunParams,
+        body: planRequest,
+        replies: { 200: { description: 'Nothing is changed or stored.', schema: planShape } },
+        codes: [
+          'GUN_INVALID',
+          'NOT_PERMITTED',
+          'REPOSITORY_NOT_READY',
+          'ROTATION_NOT_STAGED',
+          'ROOT_CHANGE_INVALID',
+          'CERTIFICATE_PEM',
+          'CERTIFICATE_MALFORMED',
+          'NOTARY_UNAVAILABLE',
+          'KEY_HOLDER_UNREACHABLE',
+        ],
+      },
+      async ({ principal, params, body }) => {
+        const { gun, current, next } = await requests.planRootChange(principal, parseGun(params.gun), body)
+        return { status: 200, body: { gun, current: encodeBase64(current), next: encodeBase64(next) } }
+      },
+    ),
+    tokenRoute(
+      {
+        method: 'POST',
+        path: '/v1/repositories/:gun/root-changes',
+        operationId: 'changeRoot',
+        summary: 'Publish a next root that the root keys have signed, with the targets that have to come with it',
+        params: gunParams,
+        body: changeRequest,
+        replies: {
+          200: { description: 'The same root is under way.', schema: signingRequestShape },
+          201: { description: 'The request is stored. Location names it.', schema: signingRequestShape },
+        },
+        codes: [
+          'GUN_INVALID',
+          'NOT_PERMITTED',
+          'REPOSITORY_NOT_READY',
+          'ROOT_CHANGE_INVALID',
+          'ROOT_CHANGE_OUTDATED',
+          'ROOT_CHANGE_UNDER_WAY',
+          'NOTARY_UNAVAILABLE',
+          'KEY_HOLDER_UNREACHABLE',
+        ],
+      },
+      async ({ principal, params, body }) => {
+        const { next, signatures } = body
+        const change = { next: decodeBase64(next), signatures }
+        const { request, isRepeated } = await requests.changeRoot(principal, parseGun(params.gun), change)
+        return {
+          status: isRepeated ? 200 : 201,
+          headers: { location: `/v1/signing-requests/${request.id}` },
+          body: signingRequestView(request),
+        }
+      },
+    ),
+  ]
+}

@@ -1,0 +1,87 @@
+// The daemon's own look at what the key holder signed, before it leaves the house.
+import {
+  decodeBase64,
+  type FileCache,
+  type Gun,
+  parseTargets,
+  type Received,
+  type RoleName,
+  ROOT,
+  type RootMetadata,
+  TARGETS,
+  type TargetsMetadata,
+  type TrustedRepository,
+  verifyKeyReplacement,
+  verifyNextRoot,
+  verifyNextVersion,
+} from '@countersign/tuf'
+import { DomainError } from '../domain/errors.ts'
+import type { SignedRole } from '../domain/ports.ts'
+import type { Publication } from '../domain/publication.ts'
+import { verifyRootChange } from '../domain/root-change.ts'
+import type { Intent } from './form-intent.ts'
+
+type Verified = Received<RootMetadata | TargetsMetadata>
+
+/**
+ * That the bytes are the declared change of the base, all of it and nothing else.
+ * @throws DomainError SIGNED_ROLES_UNEXPECTED; TufError where the bytes are not the declared change
+ */
+export function verifySigned(
+  { publication, base }: Intent,
+  signed: readonly SignedRole[],
+  cache: FileCache | undefined,
+): readonly SignedRole[] {
+  const expected = [...publication.roles].sort()
+  const received = signed.map(({ role }) => role).sort()
+  if (expected.join(' ') !== received.join(' ')) throw unexpected(publication.gun, 'roles')
+  const changes = publication.changes.map(({ change }) => change)
+  const files = verifiedTogether(publication, base, signed)
+  for (const { role, version, sha256, bytes } of signed) {
+    const verified = files === undefined ? verifyNextVersion(base, role, bytes, changes) : files.get(role)
+    if (verified?.sha256 !== sha256 || verified.metadata.version !== version) throw unexpected(publication.gun, role)
+    // Read back, it need not be parsed once more.
+    cache?.add(role, verified)
+  }
+  return signed
+}
+
+/** What has to be held against the base as a whole; undefined for changes that each role shows alone. */
+function verifiedTogether(
+  publication: Publication,
+  base: TrustedRepository,
+  signed: readonly SignedRole[],
+): ReadonlyMap<RoleName, Verified> | undefined {
+  if (publication.keys !== undefined) return verifyRotation(publication, base, signed)
+  if (publication.root === undefined) return undefined
+  const file = decodeBase64(publication.root.file)
+  const files = signed.map(({ role, bytes }) => [role, bytes] as const)
+  const { changes } = verifyRootChange(base, file)
+  const { root, targets } = verifyNextRoot(base, new Map([...files, [ROOT, file]]), changes)
+  return new Map<RoleName, Verified>([[ROOT, root], ...(targets === undefined ? [] : [[TARGETS, targets] as const])])
+}
+
+/** Which keys were to be replaced is the intent's word; the successors are read from the files, by the IDs that it names. */
+function verifyRotation(
+  { gun, keys }: Publication,
+  base: TrustedRepository,
+  signed: readonly SignedRole[],
+): ReturnType<typeof verifyKeyReplacement> {
+  const files = new Map(signed.map(({ role, bytes }) => [role, bytes]))
+  const targets = files.get(TARGETS)
+  if (targets === undefined) throw unexpected(gun, TARGETS)
+  const listed = [...parseTargets(targets, TARGETS).metadata.delegations.keys.values()]
+  const replacements = (keys?.changes ?? []).map(({ from, to }) => {
+    const key = listed.find(({ canonicalKeyId }) => canonicalKeyId === to)
+    if (key === undefined) throw unexpected(gun, to)
+    return { from, to: key }
+  })
+  return verifyKeyReplacement(base, files, replacements)
+}
+
+function unexpected(gun: Gun, what: string): DomainError {
+  return new DomainError('SIGNED_ROLES_UNEXPECTED', 'The key holder signed something else than it was asked to.', {
+    gun,
+    what,
+  })
+}
