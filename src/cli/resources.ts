@@ -97,6 +97,13 @@ export const initializationSchema = z.looseObject({
 })
 export type InitializationResource = z.infer<typeof initializationSchema>
 
+/** The next root of a repository and the one before; base64. */
+export const rootPlanSchema = z.looseObject({
+  gun: text,
+  current: z.base64().max(1024 * 1024),
+  next: z.base64().max(1024 * 1024),
+})
+
 export const repositoryReportSchema = repositorySchema.extend({
   roles: z
     .array(z.looseObject({ role: text, version: z.number(), expiresAt: text, entries: z.number().optional() }))

@@ -1,8 +1,10 @@
-// `root create`: the offline root key of one repository or of a family of them. Opens no connection.
+// `root create`: the offline root key of one repository or of a family of them. Opens no connection. The rest of a root's life is in
+// root-change-commands.ts.
 import type { Command } from 'commander'
 import { parseGun } from '@countersign/tuf'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { certificateFileOf, createOfflineRoot } from './offline-root.ts'
+import { addRootChangeCommands } from './root-change-commands.ts'
 import type { Perform, Session } from './session.ts'
 
 interface CreateOptions {
@@ -16,6 +18,7 @@ export function addRootCommands(program: Command, perform: Perform): void {
     .command('root')
     .summary('the offline root key')
     .description('The offline root key: it says which keys a repository has, and is needed for nothing else.')
+  addRootChangeCommands(group, perform)
 
   group
     .command('create')

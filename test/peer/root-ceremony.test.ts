@@ -1,0 +1,134 @@
+// The root key signs a change on a machine that has no server, and everybody follows: a stock client that has the old root in its cache, a
+// new one, and Countersign itself.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { Countersign } from '../support/countersign.ts'
+import { DockerClient } from '../support/peers/docker-client.ts'
+import { startDockerEngine } from '../support/peers/docker-engine.ts'
+import { startDockerRegistry } from '../support/peers/docker-registry.ts'
+import { ImageMaker, type PushedImage } from '../support/peers/images.ts'
+import { startNotaryServer } from '../support/peers/notary-server.ts'
+import { requirePeers } from '../support/peers/require-peers.ts'
+import { runToSuccess } from '../support/processes.ts'
+import { Scope } from '../support/scope.ts'
+import { createTestCa } from '../support/tls.ts'
+
+describe('a root ceremony', function () {
+  this.timeout(90_000)
+  const scope = new Scope()
+  let countersign: Countersign
+  let cached: DockerClient
+  let newDocker: () => DockerClient
+  let images: ImageMaker
+  let image: PushedImage
+  let folder: string
+  let gun: string
+
+  const path = (name: string): string => join(folder, name)
+  const rootKey = (name: string): readonly string[] => ['--root', path(name), '--passphrase-file', path('passphrase')]
+  /** On a machine that knows of no server. */
+  const offline = (...args: readonly string[]) =>
+    runToSuccess(process.execPath, [countersign.program, ...args], { env: {} })
+  const create = (name: string) =>
+    offline('root', 'create', '--gun', gun, '--out', path(name), '--passphrase-file', path('passphrase'))
+  /** Exports, signs with each of these keys, applies. */
+  async function ceremony(name: string, asked: readonly string[], keys: readonly string[]): Promise<string> {
+    const socket = ['--operator-socket', countersign.operatorSocket]
+    await countersign.must(['root', 'export', gun, ...asked, ...socket, '--out', path(`${name}-0.json`)])
+    for (const [index, key] of keys.entries()) {
+      const files = [path(`${name}-${index}.json`), '--out', path(`${name}-${index + 1}.json`)]
+      await offline('root', 'sign', ...files, ...rootKey(key))
+    }
+    const shown = await offline('root', 'show', path(`${name}-${keys.length}.json`))
+    await countersign.must(['root', 'apply', path(`${name}-${keys.length}.json`)])
+    return shown.stdout
+  }
+
+  async function expectFollowed(version: number): Promise<void> {
+    for (const docker of [cached, newDocker()]) {
+      const pulled = await docker.trustedPull(image.reference)
+      expect(pulled.status, pulled.text).to.equal(0)
+    }
+    const status = JSON.parse((await countersign.must(['repo', 'status', gun, '--json'])).stdout) as {
+      roles: { role: string; version: number }[]
+    }
+    expect(status.roles.find(({ role }) => role === 'root')?.version).to.equal(version)
+    const tag = await images.pushManifest('team/app', `after-root-${version}`)
+    await countersign.must(['sign', tag.reference])
+    const pulled = await cached.trustedPull(tag.reference)
+    expect(pulled.status, pulled.text).to.equal(0)
+  }
+
+  before(async function () {
+    requirePeers(this, 'notary-server', 'registry', 'docker', 'docker-engine')
+    const ca = createTestCa()
+    const registry = await startDockerRegistry(scope)
+    const notary = await startNotaryServer(scope, { ca })
+    const engine = await startDockerEngine(scope, { ca })
+    images = new ImageMaker(registry)
+    scope.add(() => images.close())
+    countersign = await Countersign.start(scope, { notary, registry })
+    image = await images.pushManifest('team/app', '1.0')
+    ;({ gun } = image)
+    folder = scope.folder('ceremony')
+    writeFileSync(path('passphrase'), 'correct horse battery\n', { mode: 0o600 })
+    await create('root.key')
+    await countersign.must(['repo', 'init', gun, ...rootKey('root.key')])
+    await countersign.must(['sign', image.reference])
+    newDocker = () => new DockerClient(scope, { notary, engine })
+    cached = newDocker()
+    expect((await cached.trustedPull(image.reference)).status).to.equal(0)
+  })
+  after(() => scope.close())
+
+  it('gives targets another key, which signs it at once', async () => {
+    const shown = await ceremony('targets', ['--rotate', 'targets', '--reason', 'yearly'], ['root.key'])
+    expect(shown)
+      .to.match(/Role targets +NEW/)
+      .and.to.match(/Role targets +GOES/)
+    await expectFollowed(2)
+    const { keys } = JSON.parse((await countersign.must(['key', 'list', gun, '--json'])).stdout) as {
+      keys: { role: string; state: string }[]
+    }
+    expect(keys.filter(({ role }) => role === 'targets').map(({ state }) => state)).to.deep.equal([
+      'replaced',
+      'active',
+    ])
+  })
+
+  it('gives the roles of the trust server other keys', async () => {
+    await ceremony('server', ['--rotate', 'snapshot', '--rotate', 'timestamp'], ['root.key'])
+    await expectFollowed(3)
+  })
+
+  it('gives root another key, which signs beside the old one, and alone from then on', async () => {
+    await create('successor.key')
+    await ceremony('root', ['--root-certificate', path('successor.key.crt')], ['root.key', 'successor.key'])
+    await expectFollowed(4)
+    await ceremony('renewed', [], ['successor.key'])
+    await expectFollowed(5)
+    const former = await countersign.run([
+      'root',
+      'sign',
+      path('renewed-0.json'),
+      '--out',
+      path('x'),
+      ...rootKey('root.key'),
+    ])
+    expect(former.status).to.equal(1)
+    expect(former.text).to.include('ROOT_NOT_AS_EXPECTED')
+  })
+
+  it('ROOT_CHANGE_OUTDATED: a change that was made for an older root', async () => {
+    const late = await countersign.run(['root', 'apply', path('targets-1.json')])
+    expect(late.status).to.equal(1)
+    expect(late.text).to.include('ROOT_CHANGE_OUTDATED')
+  })
+
+  it('ROOT_SIGNATURES_MISSING: one signature of two', async () => {
+    const unfinished = await countersign.run(['root', 'apply', path('root-1.json')])
+    expect(unfinished.status).to.equal(1)
+    expect(unfinished.text).to.include('ROOT_SIGNATURES_MISSING')
+  })
+})
