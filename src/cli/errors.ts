@@ -49,8 +49,6 @@ export const CLI_ERROR_CODES = [
   'PASSPHRASE_WRONG',
   // adoption
   'METADATA_NOT_VERIFIED',
-  'TRUST_SERVER_REFUSED',
-  'TRUST_SERVER_UNREACHABLE',
 ] as const
 
 export type CliErrorCode = (typeof CLI_ERROR_CODES)[number]

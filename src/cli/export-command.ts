@@ -19,6 +19,7 @@ import { addPin } from './pin-option.ts'
 import { publishedMetadataSchema, type PublishedMetadataResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
 import { expiryOrder, staticTree } from './static-metadata.ts'
+import { addText } from './text-option.ts'
 
 /** The library reads at most 256 MiB of one repository; base64 makes a third more of it. */
 const MAX_ANSWER_BYTES = 384 * 1024 * 1024
@@ -84,10 +85,6 @@ function fullExport(gun: Gun, folder: string, options: ExportOptions): FullExpor
     pin: pin === undefined ? { kind: 'tofu' } : { kind: 'certificates', tufKeyIds: pin },
     tokenRealms: realm ?? [],
   }
-}
-
-function addText(text: string, previous: readonly string[] = []): readonly string[] {
-  return [...previous, text]
 }
 
 async function exportRepository(session: Session, gun: Gun, folder: string): Promise<ExitStatus> {

@@ -1,15 +1,16 @@
 // `repo adopt`, `freeze` and `unfreeze`: what an operator does on the key holder's host, through its operator socket.
 // What may reach that socket is decided by its file permissions, not here.
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { CodedError, type Gun, type TrustedRepository, type TufKeyId } from '@countersign/tuf'
+import { TufError, type Gun, type TrustedRepository, type TufKeyId } from '@countersign/tuf'
 import type { OperationResponse } from '../key-holder-protocol/operations.ts'
-import { readAuthorities } from './client-config.ts'
 import { ApiProblem, CliError, EXIT, type ExitStatus } from './errors.ts'
 import { repositoryArgument } from './image-list.ts'
+import { openNotary } from './notary-source.ts'
 import { keepPublicKey, ownerCommand } from './public-key-file.ts'
 import { evidenceOf, socketOption, withOperator, type SocketOptions } from './operator-socket.ts'
-import { dockerMetadataFolder, fromFolder, fromTrustServer, verifyPublished } from './published-metadata.ts'
+import { dockerMetadataFolder, fromFolder, verifyPublished } from './published-metadata.ts'
 import { addPin } from './pin-option.ts'
+import { addText } from './text-option.ts'
 import { repositoryReportSchema, type RepositoryReportResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
 
@@ -17,6 +18,7 @@ interface AdoptOptions extends SocketOptions {
   readonly pin: readonly TufKeyId[]
   readonly metadata?: string
   readonly trustServer?: string
+  readonly realm?: readonly string[]
   readonly signer: string
   readonly keyType: 'ecdsa' | 'ed25519' | 'rsa'
   readonly keyOut?: string
@@ -34,7 +36,8 @@ export function addOperatorCommands(group: Command, perform: Perform): void {
     )
     .argument('<gun>', 'repository, such as registry.example.com/team/app')
     .requiredOption('--pin <keyid>', 'key ID of a root certificate, 64 hex digits; may be repeated', addPin)
-    .option('--trust-server <url>', 'read the published metadata from this server, which must not ask for credentials')
+    .option('--trust-server <url>', 'read the published metadata from this Notary server')
+    .option('--realm <url>', 'with --trust-server: a token server that may see credentials; may be repeated', addText)
     .option('--metadata <folder>', 'read it from this folder; without it from the copy of `docker trust inspect`')
     .option('--signer <name>', 'sign in the delegation targets/NAME', signerOption, 'countersign')
     .addOption(new Option('--key-type <type>', 'type of the delegation key').choices(['ecdsa', 'rsa']).default('ecdsa'))
@@ -165,28 +168,29 @@ async function adopt(session: Session, gun: Gun, options: AdoptOptions): Promise
 
 /** Verified here already, so that a stale copy or a wrong pin is told before anything is changed. */
 async function readPublished(session: Session, gun: Gun, options: AdoptOptions): Promise<TrustedRepository> {
-  if (options.trustServer !== undefined && options.metadata !== undefined) {
+  const { trustServer, metadata, realm = [] } = options
+  if (trustServer !== undefined && metadata !== undefined) {
     throw new CliError('USAGE_INVALID', '--trust-server and --metadata exclude each other.')
   }
-  const folder = options.metadata ?? dockerMetadataFolder(session.terminal, gun)
-  const read =
-    options.trustServer === undefined
-      ? fromFolder(folder)
-      : fromTrustServer(options.trustServer, gun, await readAuthorities(session.options, session.terminal))
+  const folder = metadata ?? dockerMetadataFolder(session.terminal, gun)
+  const source = trustServer === undefined ? undefined : await openNotary(session, gun, trustServer, realm)
   try {
     const certificates = { kind: 'certificates', tufKeyIds: options.pin } as const
+    const read = source?.read ?? fromFolder(folder)
     return await verifyPublished({ gun, pin: certificates, now: session.terminal.now() }, read)
   } catch (cause) {
-    if (!(cause instanceof CodedError) || cause instanceof CliError) throw cause
-    const { code } = cause as CodedError<string>
+    if (!(cause instanceof TufError)) throw cause
+    const { code } = cause
     throw new CliError('METADATA_NOT_VERIFIED', `The metadata of ${gun} does not verify from this pin: ${code}.`, {
-      facts: { ...cause.facts, reason: code, source: options.trustServer ?? folder },
+      facts: { ...cause.facts, reason: code, source: source?.address ?? folder },
       next:
-        options.trustServer === undefined
+        source === undefined
           ? `Refresh Docker's copy with: docker trust inspect ${gun}  (or give --trust-server), and compare the pin with the owner.`
           : 'Compare the pin with the owner of the repository.',
       cause,
     })
+  } finally {
+    await source?.close()
   }
 }
 

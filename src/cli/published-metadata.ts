@@ -16,8 +16,6 @@ import type { Terminal } from './terminal.ts'
 /** Answers a request of the verifier: the file, or undefined where there is none. */
 export type ReadMetadata = (file: FileRequest) => Promise<Uint8Array | undefined>
 
-const TIMEOUT_MS = 30_000
-
 /** @throws TufError with the reason why the metadata is refused; whatever `read` throws */
 export async function verifyPublished(options: VerifierOptions, read: ReadMetadata): Promise<TrustedRepository> {
   const verifier = new RepositoryVerifier(options)
@@ -38,51 +36,6 @@ export function fromFolder(folder: string): ReadMetadata {
     const isOlderRoot = /^\d+\.root\.json$/.test(fileName)
     return isOlderRoot ? undefined : readFileIfPresent(join(folder, `${role}.json`), maxBytes)
   }
-}
-
-/**
- * Reads a trust server that gives metadata to everybody. No credentials are sent, no redirect is followed.
- * @param ca PEM of the only certificate authorities to trust; undefined for the usual ones
- * @throws CliError SERVER_ADDRESS_INVALID, TRUST_SERVER_REFUSED, TRUST_SERVER_UNREACHABLE
- */
-export function fromTrustServer(address: string, gun: Gun, ca?: string): ReadMetadata {
-  const base = parseTrustServer(address)
-  return async ({ fileName, maxBytes }) => {
-    const { Agent, request } = await import('undici')
-    const connect = { timeout: 10_000, ...(ca !== undefined && { ca }) }
-    const agent = new Agent({ connect, headersTimeout: TIMEOUT_MS, bodyTimeout: TIMEOUT_MS })
-    try {
-      const url = new URL(`v2/${gun}/_trust/tuf/${fileName}`, base)
-      const { statusCode, body } = await request(url, { dispatcher: agent })
-      if (statusCode === 404) return undefined
-      if (statusCode !== 200) throw refused(base, statusCode)
-      const chunks: Buffer[] = []
-      let length = 0
-      for await (const chunk of body as AsyncIterable<Buffer>) {
-        length += chunk.byteLength
-        // One byte more than allowed is enough: the verifier then refuses the file as too long.
-        chunks.push(chunk)
-        if (length > maxBytes) break
-      }
-      return Buffer.concat(chunks)
-    } catch (cause) {
-      if (cause instanceof CliError) throw cause
-      throw new CliError('TRUST_SERVER_UNREACHABLE', `${base.origin} cannot be read.`, {
-        facts: { server: base.origin },
-        next: 'A retry can help; check the address of --trust-server. For a private certificate authority give --ca-file FILE.',
-        cause,
-      })
-    } finally {
-      await agent.destroy()
-    }
-  }
-}
-
-function refused(base: URL, status: number): CliError {
-  return new CliError('TRUST_SERVER_REFUSED', `${base.origin} answers with HTTP ${status}.`, {
-    facts: { server: base.origin, status },
-    next: 'If it asks for credentials: run `docker trust inspect REPOSITORY` on this machine, then repeat without --trust-server.',
-  })
 }
 
 /** Ends with a slash. @throws CliError SERVER_ADDRESS_INVALID */

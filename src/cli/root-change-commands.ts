@@ -18,6 +18,7 @@ import {
 import { describeRootChange, quorumsOf, type Quorum } from './root-change-review.ts'
 import type { Perform, Session } from './session.ts'
 import { reportFollowed } from './sign-commands.ts'
+import { addText } from './text-option.ts'
 
 const ROTATED = ['targets', 'snapshot', 'timestamp'] as const
 const MAX_CERTIFICATE_BYTES = 64 * 1024
@@ -47,12 +48,12 @@ export function addRootChangeCommands(group: Command, perform: Perform): void {
         '--root-certificate <file>',
         'a certificate that root is to list from now on, and no other; may be repeated',
       )
-        .argParser(collect)
+        .argParser(addText)
         .default([]),
     )
     .addOption(
       new Option('--rotate <role>', `a role that is to get a new key: ${ROTATED.join(', ')}; may be repeated`)
-        .argParser(collectRole)
+        .argParser(addRole)
         .default([]),
     )
     .addOption(
@@ -234,11 +235,7 @@ function inWords({ of, threshold, signed, unsigned, isComplete }: Quorum): strin
   return `${signed.length} of the ${keys} (${threshold} needed)${missing}`
 }
 
-function collect(value: string, former: unknown): string[] {
-  return [...(Array.isArray(former) ? former.map(String) : []), value]
-}
-
-function collectRole(value: string, former: unknown): string[] {
-  if (ROTATED.some((role) => role === value)) return collect(value, former)
+function addRole(value: string, former?: readonly string[]): readonly string[] {
+  if (ROTATED.some((role) => role === value)) return addText(value, former)
   throw new InvalidArgumentError(`Allowed choices are ${ROTATED.join(', ')}.`)
 }

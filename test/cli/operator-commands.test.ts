@@ -129,10 +129,29 @@ describe('cli operator commands', () => {
       expect((await from(url)).exit).to.equal(0)
     })
 
+    it('NOTARY_UNAUTHORIZED, TOKEN_REALM_NOT_ALLOWED: says what to do where the server wants to know who asks', async () => {
+      const basic = await startScriptedServer(scope, (_request, response) => {
+        response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end()
+      })
+      const ran = await from(basic.url)
+      expect(ran.codes()).to.deep.equal(['NOTARY_UNAUTHORIZED'])
+      expect(ran.stderr).to.include('docker login')
+      const elsewhere = 'https://auth.example.com/token'
+      const bearer = await startScriptedServer(scope, (_request, response) => {
+        response.writeHead(401, { 'www-authenticate': `Bearer realm="${elsewhere}",service="notary"` }).end()
+      })
+      const sent = await from(bearer.url)
+      expect(sent.codes()).to.deep.equal(['TOKEN_REALM_NOT_ALLOWED'])
+      expect(sent.stderr).to.include(`--realm ${elsewhere}`)
+      expect((await from(bearer.url, ['--realm', 'ftp://auth.example.com'])).codes()).to.deep.equal([
+        'SERVER_ADDRESS_INVALID',
+      ])
+    })
+
     it('trusts the certificate authorities of --ca-file, and without it the usual ones', async () => {
       const ca = createTestCa()
       const { url } = await startScriptedServer(scope, answer, ca)
-      expect((await from(url)).codes()).to.deep.equal(['TRUST_SERVER_UNREACHABLE'])
+      expect((await from(url)).codes()).to.deep.equal(['NET_TLS'])
       const own = place.file('ca.crt', ca.certificatePem)
       expect((await from(url, ['--ca-file', own])).exit).to.equal(0)
       expect((await from(url, ['--ca-file', place.path('none')])).codes()).to.deep.equal(['FILE_UNREADABLE'])
