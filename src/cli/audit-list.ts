@@ -42,7 +42,7 @@ export async function listLog(session: Session, folder: string, options: ListOpt
     const rows = new RowPrinter(session, line)
     try {
       await listRecords(session, line, new VerifiedRecords(folder, verifierKey), options, rows)
-      rows.flush()
+      rows.end()
     } catch (error) {
       rows.flush()
       if (!isDamage(error)) throw error
@@ -107,17 +107,28 @@ class RowPrinter {
     if (this.#page.length === PAGE_ROWS) this.flush()
   }
 
+  /** Prints what there is until now. */
   flush(): void {
+    const page = this.#page
+    this.#page = []
+    if (page.length > 0) this.#write(page)
+  }
+
+  /** Prints the rest, and the header where there was nothing under it. */
+  end(): void {
+    this.flush()
+    if (!this.#hasHeader && !this.#session.output.json) this.#write([])
+  }
+
+  #write(page: readonly (readonly string[])[]): void {
     const { output } = this.#session
-    if (output.json || (this.#hasHeader && this.#page.length === 0)) return
-    const rows = this.#page.map((row) => row.map(printable))
+    const rows = page.map((row) => row.map(printable))
     const lines = this.#columns.layOut(this.#hasHeader ? rows : [HEADER, ...rows])
     this.#line.clear()
     lines.forEach((text, at) => {
       output.line(text, !this.#hasHeader && at === 0 ? 'bold' : undefined)
     })
     this.#hasHeader = true
-    this.#page = []
   }
 }
 

@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KeyObject } from 'node:crypto'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { errorCodeOf, unreadable } from './audit-faults.ts'
 import { encodeVerifierKey, signCheckpoint, verifyCheckpoint, type Checkpoint } from './checkpoint.ts'
 import type { StateDatabase } from './database.ts'
 import { prepareFiles, syncFolderLater, writeContentDurably, writeDurably } from './durable-file.ts'
@@ -247,7 +248,8 @@ export class AuditLog {
 
   /**
    * Compares the files with the database, then writes what is missing.
-   * @throws KeyHolderError AUDIT_LOG_DAMAGED (another content, or files ahead of the database), AUDIT_LOG_UNWRITABLE
+   * @throws KeyHolderError AUDIT_LOG_DAMAGED (another content, or files ahead of the database), AUDIT_LOG_UNREADABLE,
+   * AUDIT_LOG_UNWRITABLE
    */
   open(): void {
     const note = this.#read('checkpoint')?.toString('utf8')
@@ -362,8 +364,8 @@ export class AuditLog {
     try {
       return readFileSync(join(this.#folder, path))
     } catch (cause) {
-      if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined
-      throw new KeyHolderError('AUDIT_LOG_DAMAGED', 'A file of the audit log cannot be read.', { path }, { cause })
+      if (errorCodeOf(cause) === 'ENOENT') return undefined
+      throw unreadable(path, cause)
     }
   }
 

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, lstatSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { AuditLog } from '../../src/key-holder/audit-log.ts'
@@ -182,6 +182,17 @@ describe('the audit log', () => {
     rmSync(join(top, 'log'), { recursive: true })
     openLog().open()
     expect(verifyAuditLog(join(top, 'log'), { verifierKey, olderCheckpoints: [kept] }).size).to.equal(SIZE)
+  })
+
+  it('refuses to start where a file cannot be read, and does not write over it', () => {
+    rmSync(at('tile/0/000'))
+    // Every read of this file fails with EIO.
+    symlinkSync('/proc/self/mem', at('tile/0/000'))
+    const { facts } = expectCode('AUDIT_LOG_UNREADABLE', () => {
+      openLog().open()
+    })
+    expect(facts).to.deep.equal({ path: 'tile/0/000', reason: 'EIO' })
+    expect(lstatSync(at('tile/0/000')).isSymbolicLink()).to.equal(true)
   })
 
   it('refuses to start on a database that is older than the files', () => {

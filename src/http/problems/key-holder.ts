@@ -137,7 +137,7 @@ export const KEY_HOLDER_PROBLEMS = {
   AUDIT_LOG_DAMAGED: refuse(503, 'The audit log is damaged, so nothing is signed', OPERATOR),
   AUDIT_LOG_UNREADABLE: refuse(
     503,
-    'A file of the audit log cannot be read',
+    'A file of the audit log cannot be read, so nothing is signed',
     'Check its mode, its owner and the disk.',
   ),
   STATE_UNWRITABLE: refuse(503, 'The state of the key holder cannot be written, so nothing is signed', OPERATOR),
