@@ -20,6 +20,11 @@ import { seal, unseal } from './sealing.ts'
 /** Types of keys that can be made. */
 export type NewKeyType = 'ecdsa' | 'ed25519' | 'rsa'
 
+/** A key pair that was made here and is stored nowhere: `keep` seals it. A crash before forgets it. */
+export interface NewKey extends Omit<StoredKey, 'sealed' | 'lastUsedAt'> {
+  readonly privateKey: KeyObject
+}
+
 const generate = promisify(generateKeyPair)
 
 /** Keys of snapshot and timestamp that stay open; the others are opened anew. */
@@ -68,18 +73,16 @@ export class FileCustodian implements Custodian {
     return Promise.resolve(made)
   }
 
-  /** A new key pair; the private half comes back sealed and is nowhere else. Nothing is stored yet. */
-  async create(gun: Gun, role: RoleName, keyType: NewKeyType, createdAt: string): Promise<StoredKey> {
-    return this.sealKey(await newPrivateKey(keyType), gun, role, createdAt)
-  }
-
-  /** Seals a private key made here. */
-  sealKey(privateKey: KeyObject, gun: Gun, role: RoleName, createdAt: string): StoredKey {
-    const publicKey = publicKeyOf(privateKey)
+  /**
+   * Seals and stores it. Call inside the transaction that records it: what is sealed before could be stored after the unlock key was
+   * changed, and nobody could open it.
+   */
+  keep({ privateKey, ...key }: NewKey): void {
+    const { gun, role, publicKey } = key
     const der = privateKey.export({ type: 'pkcs8', format: 'der' })
     try {
       const sealed = seal(der, this.#unlockKey, { gun, role, keyId: publicKey.canonicalKeyId })
-      return { gun, role, publicKey, createdAt, sealed, state: 'active' }
+      this.#keys.insert({ ...key, sealed })
     } finally {
       der.fill(0)
     }
@@ -128,8 +131,14 @@ function isServerRole(role: RoleName): boolean {
   return role === SNAPSHOT || role === TIMESTAMP
 }
 
+/** A new key pair. */
+export async function makeKey(gun: Gun, role: RoleName, keyType: NewKeyType, createdAt: string): Promise<NewKey> {
+  const privateKey = await newPrivateKey(keyType)
+  return { gun, role, publicKey: publicKeyOf(privateKey), createdAt, state: 'active', privateKey }
+}
+
 /** A fresh private key in OpenSSL's memory. */
-export async function newPrivateKey(keyType: NewKeyType): Promise<KeyObject> {
+async function newPrivateKey(keyType: NewKeyType): Promise<KeyObject> {
   switch (keyType) {
     case 'ecdsa':
       return (await generate('ec', { namedCurve: 'P-256' })).privateKey

@@ -25,10 +25,9 @@ import {
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { TARGETS_LIFETIME_MS } from './change-plan.ts'
-import { newPrivateKey } from './file-custodian.ts'
+import { makeKey, type NewKey } from './file-custodian.ts'
 import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { checkKeyRate, countKeys, recordOfKey } from './key-creation.ts'
-import type { StoredKey } from './key-table.ts'
 import { limitsFor } from './limits.ts'
 import type { Payload } from './payloads.ts'
 import { refuseFrozen, type Repository } from './repositories.ts'
@@ -64,11 +63,10 @@ export async function initializeRepository(
   checkKeyRate(holder, gun, count)
   holder.step('checked')
 
-  // 2. The keys, in memory and sealed; nothing is stored. A crash forgets them.
+  // 2. The keys, in memory; nothing is stored. A crash forgets them.
   const createdAt = holder.now().toISOString()
-  const targetsKey = await holder.custodian.create(gun, TARGETS, request.keyType, createdAt)
-  const delegationKey =
-    signerRole === null ? undefined : await holder.custodian.create(gun, signerRole, request.keyType, createdAt)
+  const targetsKey = await makeKey(gun, TARGETS, request.keyType, createdAt)
+  const delegationKey = signerRole === null ? undefined : await makeKey(gun, signerRole, request.keyType, createdAt)
   const online = offlineKey === undefined ? await createOnlineRoot(holder, gun, createdAt) : undefined
   const rootKey = offlineKey ?? online?.certificate
   if (rootKey === undefined) throw new KeyHolderError('KEY_HOLDER_INTERNAL', 'There is no root key.')
@@ -84,12 +82,12 @@ export async function initializeRepository(
     snapshotKeys,
     timestampKeys,
   })
-  const rootPayload = payloadOf(gun, root, online === undefined ? [] : [[online.stored, rootKey]])
+  const rootPayload = payloadOf(gun, root, online === undefined ? [] : [[online.key, rootKey]])
   const others = firstTargets(gun, wholeSeconds(now + TARGETS_LIFETIME_MS), targetsKey, signerRole, delegationKey)
-  const keys = [targetsKey, delegationKey, online?.stored].filter((key) => key !== undefined)
+  const keys = [targetsKey, delegationKey, online?.key].filter((key) => key !== undefined)
   const payloads = [rootPayload, ...others]
 
-  // 4. One transaction for keys, payloads and records; 5. the log. A crash after it leaves what the same request resumes.
+  // 4. One transaction for keys, sealed, payloads and records; 5. the log. A crash after it leaves what the same request resumes.
   const records: AuditRecord[] = [
     {
       kind: 'repository-initialized',
@@ -105,7 +103,7 @@ export async function initializeRepository(
   commit(holder, records, () => {
     const rootCustody = online === undefined ? 'offline' : 'online'
     holder.repositories.insert({ gun, rootCustody, requestDigest, signer: request.signer, createdAt })
-    for (const key of keys) holder.keys.insert(key)
+    for (const key of keys) holder.custodian.keep(key)
     for (const payload of payloads) {
       holder.payloads.insert(payload, JSON.stringify(request.evidence), holder.now())
       holder.versions.raiseSigned(gun, payload.role, { version: payload.version, sha256: payload.messageSha256 })
@@ -173,10 +171,9 @@ async function createOnlineRoot(
   holder: Holder,
   gun: Gun,
   createdAt: string,
-): Promise<{ readonly stored: StoredKey; readonly certificate: PublicKey }> {
-  const privateKey = await newPrivateKey('ecdsa')
-  const stored = holder.custodian.sealKey(privateKey, gun, ROOT, createdAt)
-  return { stored, certificate: certificateKey(selfSigned(holder, gun, privateKey)) }
+): Promise<{ readonly key: NewKey; readonly certificate: PublicKey }> {
+  const key = await makeKey(gun, ROOT, 'ecdsa', createdAt)
+  return { key, certificate: certificateKey(selfSigned(holder, gun, key.privateKey)) }
 }
 
 function selfSigned(holder: Holder, gun: Gun, privateKey: KeyObject): string {
@@ -197,9 +194,9 @@ function selfSigned(holder: Holder, gun: Gun, privateKey: KeyObject): string {
 function firstTargets(
   gun: Gun,
   expiresAt: Date,
-  targetsKey: StoredKey,
+  targetsKey: NewKey,
   signerRole: RoleName | null,
-  delegationKey: StoredKey | undefined,
+  delegationKey: NewKey | undefined,
 ): Payload[] {
   if (signerRole === null || delegationKey === undefined) {
     return [payloadOf(gun, newTargets({ role: TARGETS, version: 1, expiresAt }), [[targetsKey, targetsKey.publicKey]])]
@@ -221,7 +218,7 @@ function firstTargets(
 function payloadOf(
   gun: Gun,
   { role, version, message }: UnsignedMetadata,
-  signers: readonly (readonly [stored: StoredKey, listed: PublicKey])[],
+  signers: readonly (readonly [key: NewKey, listed: PublicKey])[],
 ): Payload {
   return {
     gun,
@@ -230,7 +227,7 @@ function payloadOf(
     publication: FIRST_PUBLICATION,
     message: Buffer.from(message),
     messageSha256: sha256Hex(message),
-    signingKeys: signers.map(([stored, listed]) => [stored.publicKey.canonicalKeyId, listed.tufKeyId] as const),
+    signingKeys: signers.map(([{ publicKey }, listed]) => [publicKey.canonicalKeyId, listed.tufKeyId] as const),
   }
 }
 

@@ -3,6 +3,7 @@ import { parseGun, parseRoleName, publicKeyPem, ROOT, SNAPSHOT, TARGETS, TIMESTA
 import type { Gun, PublicKey } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest, OperationResponse, SocketName } from '../key-holder-protocol/operations.ts'
+import { makeKey } from './file-custodian.ts'
 import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import type { StoredKey } from './key-table.ts'
 import { limitsFor } from './limits.ts'
@@ -23,11 +24,11 @@ export async function createDelegationKey(
   const existing = holder.keys.ofRole(gun, role)
   if (existing !== undefined) return { response: exportOf(existing.publicKey) }
   checkKeyRate(holder, gun, 1)
-  const key = await holder.custodian.create(gun, role, request.keyType, holder.now().toISOString())
+  const key = await makeKey(gun, role, request.keyType, holder.now().toISOString())
   holder.step('keys-made')
   // A crash before the commit forgets the key; after it, the same request finds it.
   commit(holder, [recordOfKey(key, socket, request.evidence)], () => {
-    holder.keys.insert(key)
+    holder.custodian.keep(key)
     countKeys(holder, 1)
   })
   return { response: exportOf(key.publicKey) }
@@ -68,7 +69,7 @@ export function countKeys(holder: Holder, count: number): void {
 }
 
 export function recordOfKey(
-  { gun, role, publicKey }: StoredKey,
+  { gun, role, publicKey }: Pick<StoredKey, 'gun' | 'role' | 'publicKey'>,
   by: SocketName,
   evidence: OperationRequest<'create-delegation-key'>['evidence'],
 ): AuditRecord {

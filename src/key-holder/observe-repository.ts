@@ -2,6 +2,7 @@
 import { parseGun, parseRoleName, parseTufKeyId, RELEASES, verifyFiles } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { pinOf, recordsOf, rememberBase, seenFiles, verifyBase, verifyState } from './base.ts'
+import { makeKey } from './file-custodian.ts'
 import { commit, commitForLater, type Answer, type Call, type Holder } from './holder.ts'
 import { checkKeyRate, countKeys, exportOf, recordOfKey } from './key-creation.ts'
 import { limitsFor } from './limits.ts'
@@ -52,8 +53,9 @@ export async function pinRepository(
   const createdAt = holder.now().toISOString()
   const known = holder.keys.ofRole(gun, role)
   if (known === undefined) checkKeyRate(holder, gun, 1)
-  const key = known ?? (await holder.custodian.create(gun, role, request.keyType, createdAt))
-  if (existing === undefined || known === undefined) {
+  const key = known ?? (await makeKey(gun, role, request.keyType, createdAt))
+  const made = 'privateKey' in key ? key : undefined
+  if (existing === undefined || made !== undefined) {
     const { version, sha256, certificateKeyIds } = root
     const { evidence } = request
     const pinned = {
@@ -66,7 +68,7 @@ export async function pinRepository(
       evidence,
     } as const
     // A crash before the commit forgets the key and the pin; after it, the same request finds both.
-    commit(holder, [pinned, ...(known === undefined ? [recordOfKey(key, socket, evidence)] : [])], () => {
+    commit(holder, [pinned, ...(made === undefined ? [] : [recordOfKey(made, socket, evidence)])], () => {
       if (existing === undefined) {
         holder.repositories.insert({
           gun,
@@ -78,8 +80,8 @@ export async function pinRepository(
       }
       holder.repositories.pin(gun, root)
       for (const file of seenFiles(repository)) holder.versions.raiseSeen(gun, file.role, file)
-      if (known === undefined) {
-        holder.keys.insert(key)
+      if (made !== undefined) {
+        holder.custodian.keep(made)
         countKeys(holder, 1)
       }
     })

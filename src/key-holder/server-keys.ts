@@ -13,6 +13,7 @@ import {
   type TufKeyId,
 } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { makeKey } from './file-custodian.ts'
 import { commit, type Answer, type Call, type Holder } from './holder.ts'
 import { exportOf } from './key-creation.ts'
 import type { StoredKey } from './key-table.ts'
@@ -38,14 +39,14 @@ export async function serverKey(
   )
   if (pending !== undefined) return answerOf(pending, false)
   checkNewKey(holder, gun, served !== undefined)
-  const key = await holder.custodian.create(gun, role, 'ecdsa', holder.now().toISOString())
+  const key = await makeKey(gun, role, 'ecdsa', holder.now().toISOString())
   holder.step('keys-made')
   const { keyType, tufKeyId, canonicalKeyId } = key.publicKey
   const { evidence } = request
   const record = { kind: 'server-key-created', by: socket, gun, role, keyType, tufKeyId, canonicalKeyId, evidence }
   // A crash before the commit forgets the key; after it, the same request finds it.
   commit(holder, [record], () => {
-    holder.keys.insert(key)
+    holder.custodian.keep(key)
     holder.rates.add(SERVER_KEYS_SUBJECT, 1, holder.now())
   })
   return answerOf(key, false)
@@ -104,7 +105,7 @@ function checkNewKey(holder: Holder, gun: Gun, isPublished: boolean): void {
   }
 }
 
-function answerOf({ publicKey }: StoredKey, listed: boolean): Answer<'server-key'> {
+function answerOf({ publicKey }: Pick<StoredKey, 'publicKey'>, listed: boolean): Answer<'server-key'> {
   const { key, tufKeyId } = exportOf(publicKey)
   return { response: { key, keyId: tufKeyId, listed } }
 }

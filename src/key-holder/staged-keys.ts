@@ -1,6 +1,7 @@
 // An operator's part of a key's succession: making the successor, and destroying what was replaced.
 import { isDelegationRole, parseGun, parseRoleName, RELEASES, TARGETS } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { makeKey, type NewKey } from './file-custodian.ts'
 import { commit, type Answer, type Call, type Holder } from './holder.ts'
 import { checkKeyRate, countKeys, exportOf, recordOfKey } from './key-creation.ts'
 import type { StoredKey } from './key-table.ts'
@@ -27,13 +28,13 @@ export async function stageKey(holder: Holder, { request, socket }: Call<'stage-
   const waiting = stagedKeys(holder, gun).find((key) => key.replaces === replaces)
   if (waiting !== undefined) return { response: { ...exportOf(waiting.publicKey), replaces } }
   checkKeyRate(holder, gun, 1)
-  const made = await holder.custodian.create(gun, role, request.keyType, holder.now().toISOString())
-  const key: StoredKey = { ...made, state: 'staged', replaces }
+  const made = await makeKey(gun, role, request.keyType, holder.now().toISOString())
+  const key: NewKey = { ...made, state: 'staged', replaces }
   holder.step('keys-made')
   const { reason, evidence } = request
   // A crash before the commit forgets the key; after it, the same request finds it.
   commit(holder, [{ ...recordOfKey(key, socket, evidence), replaces, reason }], () => {
-    holder.keys.insert(key)
+    holder.custodian.keep(key)
     countKeys(holder, 1)
   })
   return { response: { ...exportOf(key.publicKey), replaces } }
