@@ -1,5 +1,5 @@
 // `key list`, `rotate` and `retire`: the keys of a repository. What changes a key goes through the operator socket; what is published,
-// through the API like a signature.
+// through the API like a signature. `rewrap` stands in a file of its own.
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { RELEASES, type Gun } from '@countersign/tuf'
 import type { OperationResponse } from '../key-holder-protocol/operations.ts'
@@ -10,6 +10,7 @@ import { evidenceOf, socketOption, withOperator, type SocketOptions } from './op
 import { keepPublicKey, ownerCommand } from './public-key-file.ts'
 import { keyReportSchema, signingRequestSchema, type KeyReportResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
+import { addRewrapCommand } from './rewrap-command.ts'
 import { reportFollowed } from './sign-commands.ts'
 import type { Colour } from './terminal.ts'
 
@@ -77,6 +78,7 @@ Exit status: 0 the new key signs; 1 failed; 2 usage; 4 not finished, or waiting 
     .action((gun: string, keyId: string, options: RetireOptions, command: Command) =>
       perform(command, (session) => retire(session, repositoryArgument(gun), keyId, options)),
     )
+  addRewrapCommand(group, perform)
 }
 
 async function listKeys(session: Session, gun: Gun): Promise<ExitStatus> {

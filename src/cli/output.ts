@@ -114,6 +114,14 @@ const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
     'KEY_HOLDER_UNREACHABLE',
     'Check --operator-socket, that the key holder is running, and that you may open its socket.',
   ],
+  [
+    'UNLOCK_KEY_NEXT_NOT_CONFIGURED',
+    "Name it in the key holder's configuration (unlock.nextKeyFile), and start the key holder again.",
+  ],
+  [
+    'UNLOCK_KEY_NEXT_IS_CURRENT',
+    'After a rewrap all is done: put the file in the place of the old one. For another change put a new key into it.',
+  ],
   ['NOTARY_UNAUTHORIZED', "Log in to the repository's registry first: docker login HOST"],
   ['NOTARY_UNAVAILABLE', 'A retry can help. For a private certificate authority give --ca-file FILE.'],
   [

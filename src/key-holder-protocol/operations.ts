@@ -72,6 +72,9 @@ const signedRole = z.strictObject({ role, version, sha256: hex64 })
 /** A file in a response or request: every listed name must have an attachment with that name, and no other. */
 const files = z.array(fileName).max(512)
 
+/** A file of the key holder's host; its content travels nowhere. */
+const unlockFile = z.strictObject({ kind: z.enum(['key-file', 'passphrase-file']), path: text(4096) })
+
 /** The roles whose keys a trust server holds. */
 const serverRole = z.enum(['snapshot', 'timestamp'])
 
@@ -288,6 +291,17 @@ export const OPERATIONS = {
     sockets: ['operator'],
     request: z.strictObject({ gun, canonicalKeyId: hex64, reason: text(1024), evidence }),
     response: repositoryState,
+  },
+  /**
+   * Changes the unlock key: seals the keys of all repositories, and that of the audit log, under the one that the configuration names as
+   * the next. No key changes, and signing goes on. All of them or none: where one cannot be opened nothing is changed. Afterwards the
+   * old unlock key opens nothing here.
+   */
+  'rewrap-keys': {
+    sockets: ['operator'],
+    request: z.strictObject({ reason: text(1024), evidence }),
+    /** How many keys of repositories; where the old unlock key came from, and where the new one. */
+    response: z.strictObject({ keys: z.number().int().min(0), from: unlockFile, to: unlockFile }),
   },
   /** Stops all signing for a repository. */
   freeze: {

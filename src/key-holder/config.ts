@@ -16,6 +16,8 @@ export interface KeyHolderConfig {
   /** Mode of the service socket and the trust server's. The operator socket is always 0600. */
   readonly socketMode: number
   readonly unlock: UnlockSource
+  /** The unlock key that a rewrap puts in its place; the file need not be there. Absent: there is none. */
+  readonly nextUnlock?: UnlockSource
   readonly limitsFile: string
   /** First line of the audit log's checkpoints and name of its key. */
   readonly logOrigin: string
@@ -29,6 +31,8 @@ const KUBERNETES = /^KEY_HOLDER_(SERVICE_HOST|SERVICE_PORT|PORT)(_.*)?$/
 
 /** sockaddr_un has 108 bytes on Linux and 104 elsewhere, the last one zero. */
 const MAX_SOCKET_PATH_BYTES = 103
+
+const NO_UNLOCK_KEY = 'either keyFile or passphraseFile'
 
 const path = z
   .string()
@@ -47,10 +51,29 @@ const schema = z.strictObject({
     .regex(/^0?[67][067]0$/, 'an octal number in quotes, for the owner and at most its group, as "0660"')
     .default('0660')
     .transform((text) => Number.parseInt(text, 8)),
-  unlock: z.union(
-    [z.strictObject({ keyFile: path }), z.strictObject({ passphraseFile: path })],
-    'either keyFile or passphraseFile',
-  ),
+  unlock: z
+    .strictObject(
+      {
+        keyFile: path.optional(),
+        passphraseFile: path.optional(),
+        nextKeyFile: path.optional(),
+        nextPassphraseFile: path.optional(),
+      },
+      { error: ({ code }) => (code === 'invalid_type' ? NO_UNLOCK_KEY : undefined) },
+    )
+    .transform(({ keyFile, passphraseFile, nextKeyFile, nextPassphraseFile }, context) => {
+      const refuse = (why: string): never => {
+        context.addIssue(why)
+        return z.NEVER
+      }
+      const [current, ...others] = unlockSources(keyFile, passphraseFile)
+      if (current === undefined || others.length > 0) return refuse(NO_UNLOCK_KEY)
+      const [next, ...more] = unlockSources(nextKeyFile, nextPassphraseFile)
+      if (more.length > 0) return refuse('either nextKeyFile or nextPassphraseFile, or none of them')
+      // Whoever wrote the next key over the present one would have neither after a crash.
+      if (next?.path === current.path) return refuse('the next unlock key needs a file of its own')
+      return { current, next }
+    }),
   limitsFile: path.default('/etc/countersign/limits.yaml'),
   logOrigin: z
     .string()
@@ -66,6 +89,8 @@ const SETTINGS: readonly (readonly string[])[] = [
   ),
   ['unlock', 'keyFile'],
   ['unlock', 'passphraseFile'],
+  ['unlock', 'nextKeyFile'],
+  ['unlock', 'nextPassphraseFile'],
   ['log', 'level'],
 ]
 
@@ -100,12 +125,17 @@ export function parseKeyHolderConfig(
   return {
     ...rest,
     ...(trustServerSocket !== undefined && { trustServerSocket }),
-    unlock:
-      'keyFile' in unlock
-        ? { kind: 'key-file', path: unlock.keyFile }
-        : { kind: 'passphrase-file', path: unlock.passphraseFile },
+    unlock: unlock.current,
+    ...(unlock.next !== undefined && { nextUnlock: unlock.next }),
     logLevel: log.level,
   }
+}
+
+function unlockSources(keyFile: string | undefined, passphraseFile: string | undefined): UnlockSource[] {
+  return [
+    ...(keyFile === undefined ? [] : [{ kind: 'key-file', path: keyFile } as const]),
+    ...(passphraseFile === undefined ? [] : [{ kind: 'passphrase-file', path: passphraseFile } as const]),
+  ]
 }
 
 function readDocument(text: string): Record<string, unknown> {
@@ -128,6 +158,14 @@ function variableOf(setting: readonly string[]): string {
   return PREFIX + setting.map((part) => part.replace(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()).join('__')
 }
 
+/** Of the two kinds of an unlock key, the other one. */
+const OTHER_KIND: Readonly<Record<string, string>> = {
+  keyFile: 'passphraseFile',
+  passphraseFile: 'keyFile',
+  nextKeyFile: 'nextPassphraseFile',
+  nextPassphraseFile: 'nextKeyFile',
+}
+
 /** Sets one of SETTINGS; a variable for one kind of unlock key replaces the other kind. */
 function put(document: Record<string, unknown>, [first = '', second]: readonly string[], value: string): void {
   if (second === undefined) {
@@ -135,6 +173,7 @@ function put(document: Record<string, unknown>, [first = '', second]: readonly s
     return
   }
   const before = document[first]
-  const kept = first === 'unlock' || typeof before !== 'object' || before === null ? {} : before
-  document[first] = { ...kept, [second]: value }
+  const replaced = OTHER_KIND[second]
+  const kept = Object.entries(typeof before === 'object' && before !== null ? before : {})
+  document[first] = { ...Object.fromEntries(kept.filter(([name]) => name !== replaced)), [second]: value }
 }

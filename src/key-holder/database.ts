@@ -56,6 +56,24 @@ export class StateDatabase {
     this.#guard(() => this.#connection.prepare<Value[]>(sql).run(...values))
   }
 
+  /** What `work` removes or overwrites is zeros in the file, not only unused. Costs time, and so is for rare work. */
+  erasing<T>(work: () => T): T {
+    this.#guard(() => this.#connection.pragma('secure_delete = ON'))
+    try {
+      return work()
+    } finally {
+      this.#guard(() => this.#connection.pragma('secure_delete = OFF'))
+    }
+  }
+
+  /**
+   * Empties the write-ahead log, in which what was overwritten would lie for a while. A crash before leaves that to the next start.
+   * @throws KeyHolderError STATE_UNWRITABLE
+   */
+  emptyWriteAheadLog(): void {
+    this.#guard(() => this.#connection.pragma('wal_checkpoint(TRUNCATE)'))
+  }
+
   close(): void {
     this.#connection.close()
   }

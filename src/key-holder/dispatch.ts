@@ -18,6 +18,7 @@ import type { Refusals } from './refusals.ts'
 import { renewRoles } from './renew-roles.ts'
 import { replaceKeys } from './replace-keys.ts'
 import { repositoryStatus, status } from './repository-status.ts'
+import { rewrapKeys } from './rewrap-keys.ts'
 import { retireKey, stageKey } from './staged-keys.ts'
 import { permitRecreation, serveDelete } from './serve-delete.ts'
 import { serveRefresh } from './serve-refresh.ts'
@@ -44,6 +45,7 @@ const HANDLERS: { readonly [N in OperationName]: Handler<N> } = {
   'pin-repository': pinRepository,
   'stage-key': stageKey,
   'retire-key': retireKey,
+  'rewrap-keys': rewrapKeys,
   freeze,
   unfreeze,
   'server-key': serverKey,
@@ -130,6 +132,8 @@ export class Dispatcher {
     const handler = HANDLERS[name] as Handler<OperationName>
     const call = { socket, request: parsed.data, attachments } as Call<OperationName>
     if (name === 'append-record') return this.#queue.beside(() => handler(this.#holder, call))
+    // Two at a time would each rewrap what the other has replaced; no other operation has to wait for it.
+    if (name === 'rewrap-keys') return this.#queue.run('unlock key', () => handler(this.#holder, call))
     const lane = `${SERVING.has(name) ? 'served ' : ''}${gunIn(parsed.data) ?? ''}`
     return this.#queue.run(lane, () => handler(this.#holder, call))
   }

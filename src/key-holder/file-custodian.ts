@@ -15,7 +15,7 @@ import {
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { Custodian, KeyRef, SigningPurpose } from './custodian.ts'
 import { keyRefOf, type KeyTable, type StoredKey } from './key-table.ts'
-import { seal, unseal } from './sealing.ts'
+import { rewrap, seal, unseal, type SealedFor } from './sealing.ts'
 
 /** Types of keys that can be made. */
 export type NewKeyType = 'ecdsa' | 'ed25519' | 'rsa'
@@ -36,7 +36,7 @@ const RSA_BITS = 3072
 export class FileCustodian implements Custodian {
   readonly kind = 'sealed'
   readonly #keys: KeyTable
-  readonly #unlockKey: Buffer
+  #unlockKey: Buffer
   /** In the order of their last use. */
   readonly #opened = new Map<string, KeyObject>()
 
@@ -91,6 +91,17 @@ export class FileCustodian implements Custodian {
   /** Opens every stored key once, but those that were destroyed. @throws KeyHolderError KEY_FILE_DAMAGED */
   checkAll(): void {
     for (const key of this.#keys.all()) if (key.state !== 'retired') this.#unsealDer(key).fill(0)
+  }
+
+  /** The same sealed key under another unlock key; nothing is stored. @throws KeyHolderError KEY_FILE_DAMAGED */
+  rewrapped(sealed: Buffer, sealedFor: SealedFor, unlockKey: Buffer): Buffer {
+    return rewrap(sealed, this.#unlockKey, unlockKey, sealedFor)
+  }
+
+  /** From now on keys are sealed under a copy of this one. Call as soon as all rewrapped keys are durable, and before anything else. */
+  takeUnlockKey(unlockKey: Buffer): void {
+    this.#unlockKey.fill(0)
+    this.#unlockKey = Buffer.from(unlockKey)
   }
 
   close(): void {

@@ -19,10 +19,12 @@ import type { RecordBatch } from './record-batch.ts'
 import type { RepositoryTable } from './repositories.ts'
 import type { ServedTable } from './served-repositories.ts'
 import type { ServerKeyTable } from './server-key-table.ts'
+import type { UnlockSources } from './unlock.ts'
 import type { VersionTable } from './versions.ts'
 
 /** Points at which tests may stop the process. What lies between two of them is said where they are passed. */
-export type Step = 'checked' | 'planned' | 'keys-made' | 'committed' | LogStep | 'log-published' | 'signed' | 'stored'
+export type Step =
+  'checked' | 'planned' | 'keys-made' | 'committed' | LogStep | 'log-published' | 'signed' | 'stored' | 'erased'
 
 export interface Holder {
   readonly database: StateDatabase
@@ -36,6 +38,7 @@ export interface Holder {
   readonly log: AuditLog
   readonly daemonRecords: RecordBatch<AuditRecord>
   readonly custodian: FileCustodian
+  readonly unlock: UnlockSources
   readonly limits: Limits
   /** Parsed metadata by content: spares work, and decides nothing. Empty after a start. */
   readonly cache: FileCache
@@ -81,7 +84,8 @@ export function commit<T>(holder: Holder, records: readonly AuditRecord[], chang
 }
 
 /**
- * The same for a change that is signed next, without holding up other operations while the log is written.
+ * The same without holding up other operations while the log is written: for a change that is signed next.
+ * @param onDurable follows the change at once, also where the log then cannot be written
  * @returns a size of the log that has the records
  * @throws as `commit`
  */
@@ -89,8 +93,9 @@ export async function commitToSign(
   holder: Holder,
   records: readonly AuditRecord[],
   change: () => void,
+  onDurable?: () => void,
 ): Promise<number> {
-  commitUnpublished(holder, records, change)
+  commitUnpublished(holder, records, change, onDurable)
   const { size } = holder.log
   await holder.log.publishUpTo(size)
   holder.step('log-published')
@@ -107,13 +112,19 @@ export function commitForLater<T>(holder: Holder, records: readonly AuditRecord[
   return result
 }
 
-function commitUnpublished<T>(holder: Holder, records: readonly AuditRecord[], change: () => T): T {
+function commitUnpublished<T>(
+  holder: Holder,
+  records: readonly AuditRecord[],
+  change: () => T,
+  onDurable: () => void = () => undefined,
+): T {
   const at = holder.now().toISOString()
   const result = holder.database.write(() => {
     const changed = change()
     for (const record of records) holder.log.append({ v: 1, at, ...record })
     return changed
   })
+  onDurable()
   holder.step('committed')
   return result
 }

@@ -33,6 +33,14 @@ export interface StoredKey {
   readonly replaces?: string
 }
 
+/** A private half as it lies in the database, and what it is sealed for. */
+export interface SealedKey {
+  readonly gun: string
+  readonly role: string
+  readonly keyId: string
+  readonly sealed: Buffer
+}
+
 interface Row {
   gun: string
   role: string
@@ -90,6 +98,40 @@ export class KeyTable {
       gun,
       canonicalKeyId,
     )
+  }
+
+  /** All private halves that are there. */
+  sealedKeys(): SealedKey[] {
+    return this.#database.all<SealedKey>(
+      `SELECT gun, role, canonical_key_id AS keyId, sealed FROM keys WHERE state <> 'retired'`,
+    )
+  }
+
+  /**
+   * Puts the same private halves, sealed otherwise, in the place of the present ones. Every row is removed and written again, with its
+   * number: copies that lie in unused parts of the table's pages, since they were written when nothing was overwritten yet, go with them.
+   */
+  reseal(keys: readonly SealedKey[]): void {
+    const anew = new Map(keys.map(({ gun, keyId, sealed }) => [`${gun}#${keyId}`, sealed]))
+    const rows = this.#database.all<Row & { rowid: number }>('SELECT rowid, * FROM keys ORDER BY rowid')
+    this.#database.run('DELETE FROM keys')
+    for (const row of rows) {
+      this.#database.run(
+        `INSERT INTO keys (rowid, gun, role, canonical_key_id, key_type, public_value, sealed, created_at, last_used_at, state, replaces)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        row.rowid,
+        row.gun,
+        row.role,
+        row.canonical_key_id,
+        row.key_type,
+        row.public_value,
+        anew.get(`${row.gun}#${row.canonical_key_id}`) ?? row.sealed,
+        row.created_at,
+        row.last_used_at,
+        row.state,
+        row.replaces,
+      )
+    }
   }
 
   ofGun(gun: Gun): StoredKey[] {

@@ -22,6 +22,7 @@ import { ServedTable } from './served-repositories.ts'
 import { ServerKeyTable } from './server-key-table.ts'
 import { isPrepared, openLogKey, unlock } from './settings.ts'
 import { SocketServer } from './socket-server.ts'
+import type { UnlockSources } from './unlock.ts'
 import { VersionTable } from './versions.ts'
 
 export { parseKeyHolderConfig, type KeyHolderConfig } from './config.ts'
@@ -63,13 +64,22 @@ export async function startKeyHolder(
     },
   ]
   try {
-    const unlockKey = unlock(database, config.unlock, !isPrepared(database))
+    const sources: UnlockSources = {
+      current: config.unlock,
+      ...(config.nextUnlock !== undefined && { next: config.nextUnlock }),
+    }
+    const { unlockKey, source } = await unlock(database, sources, !isPrepared(database))
+    if (source === sources.next) {
+      const { path } = source
+      processLog.warn({ path }, 'the keys are sealed under the next unlock key: put it in the place of the present one')
+    }
     const keys = new KeyTable(database)
     const custodian = new FileCustodian(keys, unlockKey)
     closers.unshift(() => {
       custodian.close()
     })
     custodian.checkAll()
+    database.emptyWriteAheadLog()
     const step = options.onStep ?? (() => undefined)
     const log = new AuditLog({
       folder: join(config.folder, LOG_FOLDER),
@@ -98,6 +108,7 @@ export async function startKeyHolder(
       log,
       daemonRecords: new RecordBatch(),
       custodian,
+      unlock: sources,
       limits,
       cache: new FileCache(FILE_CACHE_BYTES),
       identity: {

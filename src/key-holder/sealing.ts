@@ -42,15 +42,41 @@ export function unseal(sealed: Buffer, unlockKey: Buffer, sealedFor: SealedFor):
   }
 }
 
+/**
+ * The same secret, with its data key wrapped by `to` in the place of `from`. Old and new are opened, so that no sealed secret is ever
+ * replaced by one that does not open. @throws KeyHolderError KEY_FILE_DAMAGED
+ */
+export function rewrap(sealed: Buffer, from: Buffer, to: Buffer, sealedFor: SealedFor): Buffer {
+  unseal(sealed, from, sealedFor).fill(0)
+  const bound = boundTo(sealedFor)
+  const dataKey = decrypt(sealed.subarray(1, 1 + WRAPPED_BYTES), from, bound)
+  try {
+    const rewrapped = Buffer.concat([
+      Uint8Array.of(FORMAT),
+      encrypt(dataKey, to, bound),
+      sealed.subarray(1 + WRAPPED_BYTES),
+    ])
+    unseal(rewrapped, to, sealedFor).fill(0)
+    return rewrapped
+  } finally {
+    dataKey.fill(0)
+  }
+}
+
 /** Recognises an unlock key without telling anything about it. */
 export function unlockKeyCheck(unlockKey: Buffer): Buffer {
   return createHmac('sha256', unlockKey).update('countersign unlock key check v1').digest()
 }
 
+/** Whether it is the unlock key that `check` was made of. */
+export function isUnlockKey(unlockKey: Buffer, check: Buffer): boolean {
+  const computed = unlockKeyCheck(unlockKey)
+  return computed.byteLength === check.byteLength && timingSafeEqual(computed, check)
+}
+
 /** @throws KeyHolderError UNLOCK_KEY_WRONG */
 export function checkUnlockKey(unlockKey: Buffer, check: Buffer): void {
-  const computed = unlockKeyCheck(unlockKey)
-  if (computed.byteLength !== check.byteLength || !timingSafeEqual(computed, check)) {
+  if (!isUnlockKey(unlockKey, check)) {
     throw new KeyHolderError('UNLOCK_KEY_WRONG', 'This is not the unlock key with which the keys were sealed.')
   }
 }
@@ -80,6 +106,7 @@ function boundTo({ gun, role, keyId }: SealedFor): Buffer {
   return Buffer.from(['countersign sealed key v1', gun, role, keyId].join('\0'))
 }
 
-function damaged(sealedFor: SealedFor, cause?: unknown): KeyHolderError {
-  return new KeyHolderError('KEY_FILE_DAMAGED', 'A sealed key is damaged.', { ...sealedFor }, { cause })
+/** Names the key by these three and nothing else that the caller's value may hold. */
+function damaged({ gun, role, keyId }: SealedFor, cause?: unknown): KeyHolderError {
+  return new KeyHolderError('KEY_FILE_DAMAGED', 'A sealed key is damaged.', { gun, role, keyId }, { cause })
 }

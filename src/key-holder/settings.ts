@@ -1,38 +1,95 @@
-// Facts of a folder that are made once, at first start: how the unlock key is recognised, and the audit log's name and key.
+// Facts of a folder that are made at first start: how the unlock key is recognised, which a rewrap changes, and the audit log's name and key.
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
-import { checkUnlockKey, seal, unlockKeyCheck, unseal } from './sealing.ts'
+import { checkUnlockKey, isUnlockKey, seal, unlockKeyCheck, unseal, type SealedFor } from './sealing.ts'
 import type { StateDatabase } from './database.ts'
-import { newStretching, readUnlockKey, type UnlockSource } from './unlock.ts'
+import { newStretching, readUnlockKey, type Stretching, type UnlockSource, type UnlockSources } from './unlock.ts'
 
 const LOG_KEY = { gun: '', role: 'audit-log' } as const
 
+export interface Unlocked {
+  readonly unlockKey: Buffer
+  /** Where it was found. */
+  readonly source: UnlockSource
+}
+
 /**
- * The unlock key, checked against the one that the keys are sealed with; remembered at first start.
+ * The unlock key, checked against the one that the keys are sealed with; remembered at first start. Where the current file does not
+ * open the keys the next one is tried: after a rewrap an operator has all the time to put it in the place of the old one.
  * @throws KeyHolderError UNLOCK_KEY_WRONG, UNLOCK_KEY_UNREADABLE, UNLOCK_KEY_EXPOSED, KEY_HOLDER_STATE_DAMAGED
  */
-export function unlock(database: StateDatabase, source: UnlockSource, isFirstStart: boolean): Buffer {
+export async function unlock(
+  database: StateDatabase,
+  { current, next }: UnlockSources,
+  isFirstStart: boolean,
+): Promise<Unlocked> {
   if (isFirstStart) {
     const stretching = newStretching()
-    const unlockKey = readUnlockKey(source, stretching)
+    const unlockKey = await readUnlockKey(current, stretching)
     // One transaction, so that a crash leaves either no settings or all that recognise the key.
     database.write(() => {
       write(database, 'stretching-salt', stretching.salt)
       write(database, 'stretching-cost', Buffer.from(String(stretching.cost)))
       write(database, 'unlock-key-check', unlockKeyCheck(unlockKey))
     })
-    return unlockKey
+    return { unlockKey, source: current }
   }
-  const salt = read(database, 'stretching-salt')
-  const cost = Number(read(database, 'stretching-cost').toString())
-  const unlockKey = readUnlockKey(source, { salt, cost })
+  try {
+    return await unlockWith(database, current)
+  } catch (error) {
+    if (next === undefined || !(error instanceof KeyHolderError) || !TRY_NEXT.has(error.code)) throw error
+    return await unlockWith(database, next).catch((cause: unknown) => {
+      throw cause instanceof KeyHolderError ? neither(error, cause) : cause
+    })
+  }
+}
+
+/** An old key, or none in its place, is what a rewrap may leave. A file that others can read is a fault whichever key it holds. */
+const TRY_NEXT: ReadonlySet<string> = new Set(['UNLOCK_KEY_WRONG', 'UNLOCK_KEY_UNREADABLE'])
+
+async function unlockWith(database: StateDatabase, source: UnlockSource): Promise<Unlocked> {
+  const unlockKey = await readUnlockKey(source, stretchingOf(database))
   try {
     checkUnlockKey(unlockKey, read(database, 'unlock-key-check'))
   } catch (error) {
     unlockKey.fill(0)
     throw error
   }
-  return unlockKey
+  return { unlockKey, source }
+}
+
+/** The first file's fault, with what is wrong with the second. */
+function neither(first: KeyHolderError, second: KeyHolderError): KeyHolderError {
+  const message = `${first.message} The next unlock key does not help: ${second.message}`
+  return new KeyHolderError(first.code, message, { ...first.facts, next: second.code }, { cause: second })
+}
+
+/** How a passphrase is stretched to the present unlock key. */
+export function stretchingOf(database: StateDatabase): Stretching {
+  return { salt: read(database, 'stretching-salt'), cost: Number(read(database, 'stretching-cost').toString()) }
+}
+
+/** Whether the keys are sealed under this one already. */
+export function isPresentUnlockKey(database: StateDatabase, unlockKey: Buffer): boolean {
+  return isUnlockKey(unlockKey, read(database, 'unlock-key-check'))
+}
+
+/**
+ * From now on the keys are opened by another unlock key: that of the log is, and the settings recognise it. Call inside the transaction
+ * that rewraps all other keys.
+ * @throws KeyHolderError KEY_FILE_DAMAGED
+ */
+export function changeUnlockKey(
+  database: StateDatabase,
+  unlockKey: Buffer,
+  stretching: Stretching,
+  rewrapped: (sealed: Buffer, sealedFor: SealedFor) => Buffer,
+): void {
+  const keyId = read(database, 'log-origin').toString()
+  replace(database, 'log-private-key', rewrapped(read(database, 'log-private-key'), { ...LOG_KEY, keyId }))
+  replace(database, 'stretching-salt', stretching.salt)
+  replace(database, 'stretching-cost', Buffer.from(String(stretching.cost)))
+  replace(database, 'unlock-key-check', unlockKeyCheck(unlockKey))
 }
 
 /** Whether `unlock` has completed once in this database. */
@@ -90,11 +147,14 @@ function createLogKey(
   return { publicKey, privateKey }
 }
 
-function find(database: StateDatabase, name: string): Buffer | undefined {
+type SettingName =
+  'stretching-salt' | 'stretching-cost' | 'unlock-key-check' | 'log-origin' | 'log-public-key' | 'log-private-key'
+
+function find(database: StateDatabase, name: SettingName): Buffer | undefined {
   return database.all<{ value: Buffer }>('SELECT value FROM settings WHERE name = ?', name)[0]?.value
 }
 
-function read(database: StateDatabase, name: string): Buffer {
+function read(database: StateDatabase, name: SettingName): Buffer {
   const value = find(database, name)
   if (value === undefined) {
     throw new KeyHolderError('KEY_HOLDER_STATE_DAMAGED', 'The database lacks a setting.', { name })
@@ -102,6 +162,11 @@ function read(database: StateDatabase, name: string): Buffer {
   return value
 }
 
-function write(database: StateDatabase, name: string, value: Buffer): void {
+function write(database: StateDatabase, name: SettingName, value: Buffer): void {
   database.run('INSERT INTO settings (name, value) VALUES (?, ?)', name, value)
+}
+
+/** One that was written before. */
+function replace(database: StateDatabase, name: SettingName, value: Buffer): void {
+  database.run('UPDATE settings SET value = ? WHERE name = ?', value, name)
 }

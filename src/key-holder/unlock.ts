@@ -1,12 +1,21 @@
 // Reads the unlock key: 32 bytes in a file, or a passphrase in a file stretched with scrypt. Never a string, never an argument.
-import { randomBytes, scryptSync } from 'node:crypto'
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { randomBytes, scrypt, type ScryptOptions } from 'node:crypto'
+import { closeSync, constants, fstatSync, fsyncSync, openSync, readSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { promisify } from 'node:util'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
-import { writeDurably } from './durable-file.ts'
+import { syncFolder, writeDurably } from './durable-file.ts'
 
 /** Where the unlock key comes from. */
 export type UnlockSource =
   { readonly kind: 'key-file'; readonly path: string } | { readonly kind: 'passphrase-file'; readonly path: string }
+
+/** The key that is in use, and the one that an operator may put in its place. */
+export interface UnlockSources {
+  readonly current: UnlockSource
+  /** Need not be there: it is read for a rewrap, and at a start where `current` does not open the keys. */
+  readonly next?: UnlockSource
+}
 
 /** How a passphrase was stretched; stored beside the keys, so that it can grow later. */
 export interface Stretching {
@@ -21,6 +30,10 @@ const MAX_FILE_BYTES = 4096
 const DEFAULT_COST = 131_072
 const BLOCK_SIZE = 8
 
+/** Beside the event loop: signing goes on meanwhile. */
+const stretch: (passphrase: Buffer, salt: Buffer, bytes: number, options: ScryptOptions) => Promise<Buffer> =
+  promisify(scrypt)
+
 export function newStretching(): Stretching {
   return { salt: randomBytes(32), cost: DEFAULT_COST }
 }
@@ -29,23 +42,44 @@ export function newStretching(): Stretching {
  * The 32 bytes of the unlock key; the caller zeroes them.
  * @throws KeyHolderError UNLOCK_KEY_UNREADABLE, UNLOCK_KEY_EXPOSED
  */
-export function readUnlockKey(source: UnlockSource, stretching: Stretching): Buffer {
-  const bytes = readExclusive(source.path)
-  if (source.kind === 'key-file') {
-    if (bytes.byteLength === KEY_BYTES) return bytes
-    bytes.fill(0)
-    throw unreadable(source.path, 'an unlock key file holds exactly 32 bytes')
-  }
+export async function readUnlockKey(source: UnlockSource, stretching: Stretching): Promise<Buffer> {
+  const bytes = readExclusive(source.path, false)
   try {
-    let end = bytes.byteLength
-    while (end > 0 && (bytes[end - 1] === 0x0a || bytes[end - 1] === 0x0d)) end--
-    if (end < MIN_PASSPHRASE_BYTES) throw unreadable(source.path, 'the passphrase has fewer than 12 bytes')
-    const { salt, cost } = stretching
-    const maxmem = 2 * 128 * cost * BLOCK_SIZE
-    return scryptSync(bytes.subarray(0, end), salt, KEY_BYTES, { N: cost, r: BLOCK_SIZE, p: 1, maxmem })
+    return await unlockKeyIn(bytes, source, stretching)
   } finally {
     bytes.fill(0)
   }
+}
+
+/**
+ * The unlock key that is to replace another one, and what the same file would have been as that other one, to tell whether it is. The file
+ * is on the disk when this returns, not only in a cache: keys are about to depend on it. The caller zeroes both.
+ * @throws KeyHolderError UNLOCK_KEY_UNREADABLE, UNLOCK_KEY_EXPOSED
+ */
+export async function readNextUnlockKey(
+  source: UnlockSource,
+  stretching: { readonly current: Stretching; readonly next: Stretching },
+): Promise<{ readonly asCurrent: Buffer; readonly next: Buffer }> {
+  const bytes = readExclusive(source.path, true)
+  try {
+    const asCurrent = await unlockKeyIn(bytes, source, stretching.current)
+    return { asCurrent, next: await unlockKeyIn(bytes, source, stretching.next) }
+  } finally {
+    bytes.fill(0)
+  }
+}
+
+/** @throws KeyHolderError UNLOCK_KEY_UNREADABLE */
+async function unlockKeyIn(bytes: Buffer, source: UnlockSource, { salt, cost }: Stretching): Promise<Buffer> {
+  if (source.kind === 'key-file') {
+    if (bytes.byteLength === KEY_BYTES) return Buffer.from(bytes)
+    throw unreadable(source.path, 'an unlock key file holds exactly 32 bytes')
+  }
+  let end = bytes.byteLength
+  while (end > 0 && (bytes[end - 1] === 0x0a || bytes[end - 1] === 0x0d)) end--
+  if (end < MIN_PASSPHRASE_BYTES) throw unreadable(source.path, 'the passphrase has fewer than 12 bytes')
+  const maxmem = 2 * 128 * cost * BLOCK_SIZE
+  return stretch(bytes.subarray(0, end), salt, KEY_BYTES, { N: cost, r: BLOCK_SIZE, p: 1, maxmem })
 }
 
 /** Writes a new unlock key file, readable by its owner alone. */
@@ -58,13 +92,14 @@ export function createUnlockKeyFile(path: string): void {
   }
 }
 
-/** Checks and reads one open file, so nothing can be swapped between. */
-function readExclusive(path: string): Buffer {
+/** Checks and reads one open file, so nothing can be swapped between. `flush`: and sees to it that it is on the disk. */
+function readExclusive(path: string, flush: boolean): Buffer {
   let file: number
   try {
     file = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (cause) {
-    throw unreadable(path, 'it cannot be opened', cause)
+    const isMissing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT'
+    throw unreadable(path, isMissing ? 'there is no such file' : 'it cannot be opened', cause)
   }
   try {
     const stat = fstatSync(file)
@@ -80,9 +115,19 @@ function readExclusive(path: string): Buffer {
     }
     const buffer = Buffer.alloc(stat.size)
     if (readSync(file, buffer, 0, stat.size, 0) !== stat.size) throw unreadable(path, 'it changed while it was read')
+    if (flush) flushFile(file, path)
     return buffer
   } finally {
     closeSync(file)
+  }
+}
+
+function flushFile(file: number, path: string): void {
+  try {
+    fsyncSync(file)
+    syncFolder(dirname(path))
+  } catch (cause) {
+    throw unreadable(path, 'the file, or its name in the folder, cannot be flushed to the disk', cause)
   }
 }
 

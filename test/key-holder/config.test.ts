@@ -46,6 +46,19 @@ describe('the configuration of the key holder', () => {
     expectCode('KEY_HOLDER_CONFIG_INVALID', () => parseKeyHolderConfig(UNLOCK, { KEY_HOLDER_FODLER: '/x' }))
   })
 
+  it('may name the next unlock key, of either kind, and the environment replaces one kind by the other', () => {
+    const nextOf = (unlock: object, env = {}) =>
+      parseKeyHolderConfig(JSON.stringify({ unlock: { keyFile: '/k', ...unlock } }), env).nextUnlock
+    expect(nextOf({})).to.equal(undefined)
+    expect(nextOf({ nextKeyFile: '/n' })).to.deep.equal({ kind: 'key-file', path: '/n' })
+    expect(nextOf({ nextPassphraseFile: '/n' })).to.deep.equal({ kind: 'passphrase-file', path: '/n' })
+    const env = { KEY_HOLDER_UNLOCK__NEXT_PASSPHRASE_FILE: '/p' }
+    expect(nextOf({ nextKeyFile: '/n' }, env)).to.deep.equal({ kind: 'passphrase-file', path: '/p' })
+    // The present key's variable leaves the next one as it is.
+    const present = { KEY_HOLDER_UNLOCK__PASSPHRASE_FILE: '/p' }
+    expect(nextOf({ nextKeyFile: '/n' }, present)).to.deep.equal({ kind: 'key-file', path: '/n' })
+  })
+
   it('reports all faults at once, with their paths', () => {
     const text = 'folder: 7\nsocketMode: "0666"\nlogOrigin: "a b"\nlog: { level: loud, file: x }\nunknown: 1'
     const { facts } = expectCode('KEY_HOLDER_CONFIG_INVALID', () => parseKeyHolderConfig(text, { KEY_HOLDER_X: '1' }))
@@ -58,6 +71,10 @@ describe('the configuration of the key holder', () => {
     ['a mode for everybody', `${UNLOCK}\nsocketMode: "0666"`],
     ['a mode that YAML takes for a number', `${UNLOCK}\nsocketMode: 0660`],
     ['two kinds of unlock key', 'unlock: { keyFile: /k, passphraseFile: /p }'],
+    ['two kinds of a next unlock key', 'unlock: { keyFile: /k, nextKeyFile: /n, nextPassphraseFile: /p }'],
+    ['a next unlock key in the file of the present one', 'unlock: { keyFile: /k, nextKeyFile: /x/../k }'],
+    ['a next unlock key alone', 'unlock: { nextKeyFile: /k }'],
+    ['an unknown kind of unlock key', 'unlock: { keyFile: /k, nextFile: /n }'],
     ['a socket path that is too long', `${UNLOCK}\nserviceSocket: /${'x'.repeat(110)}`],
     ['a name twice', `${UNLOCK}\nfolder: /a\nfolder: /b`],
     ['a list', '[]'],

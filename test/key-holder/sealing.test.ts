@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { checkUnlockKey, seal, unlockKeyCheck, unseal } from '../../src/key-holder/sealing.ts'
+import { checkUnlockKey, rewrap, seal, unlockKeyCheck, unseal } from '../../src/key-holder/sealing.ts'
 import { expectCode } from '../support/expect-code.ts'
 
 const purpose = { gun: 'registry.example.com/team/app', role: 'targets/releases', keyId: 'ab'.repeat(32) }
@@ -46,6 +46,33 @@ describe('sealed keys', () => {
       expectCode('KEY_FILE_DAMAGED', () => unseal(sealed, unlockKey, { ...purpose, [name]: value }))
     })
   }
+
+  it('open with another unlock key after a rewrap, and with the old one no more', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 3000 }), (secret) => {
+        const [old, next] = [randomBytes(32), randomBytes(32)]
+        const sealed = seal(secret, old, purpose)
+        const rewrapped = rewrap(sealed, old, next, purpose)
+        expect([...unseal(rewrapped, next, purpose)]).to.deep.equal([...secret])
+        expectCode('KEY_FILE_DAMAGED', () => unseal(rewrapped, old, purpose))
+        // What the data key sealed is not touched.
+        expect(rewrapped.subarray(61).equals(sealed.subarray(61))).to.equal(true)
+        expect(rewrapped.byteLength).to.equal(sealed.byteLength)
+      }),
+    )
+  })
+
+  it('are not rewrapped where any one byte is flipped, with another unlock key, or for another purpose', () => {
+    const [old, next] = [randomBytes(32), randomBytes(32)]
+    const sealed = seal(randomBytes(64), old, purpose)
+    for (let at = 0; at < sealed.byteLength; at++) {
+      const flipped = Buffer.from(sealed)
+      flipped[at]! ^= 1 << (at % 8)
+      expectCode('KEY_FILE_DAMAGED', () => rewrap(flipped, old, next, purpose))
+    }
+    expectCode('KEY_FILE_DAMAGED', () => rewrap(sealed, next, old, purpose))
+    expectCode('KEY_FILE_DAMAGED', () => rewrap(sealed, old, next, { ...purpose, role: 'targets' }))
+  })
 
   it('tell a wrong unlock key', () => {
     const unlockKey = randomBytes(32)

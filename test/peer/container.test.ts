@@ -59,7 +59,8 @@ describe('the container image', function () {
 
   /** What deploy/compose.yaml expects beside itself: the example files, with the servers of this test in them. */
   function writeFiles(): void {
-    for (const name of ['compose', 'secrets', 'tls', 'trust-tls']) mkdirSync(join(folder, name))
+    for (const name of ['compose', 'secrets/next', 'tls', 'trust-tls'])
+      mkdirSync(join(folder, name), { recursive: true })
     for (const [name, user] of [
       ['tls', 'daemon'],
       ['trust-tls', 'trust-server'],

@@ -1,5 +1,6 @@
-// Lets a key holder die at a step of one request, and starts a good one on what it left.
-import { spawn } from 'node:child_process'
+// A key holder as a process of its own, with the clock of the tests; and one that dies at a step of one request, after which a good one
+// starts on what it left.
+import { spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,6 +11,26 @@ import type { TestKeyHolder } from './key-holder.ts'
 
 const SCRIPT = join(import.meta.dirname, 'crashing-key-holder.ts')
 
+/** Starts the process in the place of a stopped key holder; resolves when it listens. With a step: it dies at the n-th passing of it. */
+export async function startSeparately(
+  holder: TestKeyHolder,
+  step: Step | 'none' = 'none',
+  count = 1,
+): Promise<ChildProcess> {
+  const configFile = join(holder.folder, '..', 'crash.json')
+  const { unlock, nextUnlock, socketMode, logLevel, ...rest } = holder.config
+  expect([socketMode, logLevel]).to.deep.equal([0o660, 'info'])
+  const files = { keyFile: unlock.path, nextKeyFile: nextUnlock?.path }
+  writeFileSync(configFile, JSON.stringify({ ...rest, unlock: files }))
+  const child = spawn(
+    process.execPath,
+    ['--import=tsx', '--conditions=source', SCRIPT, configFile, step, String(count)],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  )
+  await once(child.stdout, 'data')
+  return child
+}
+
 /** Runs `request` against a key holder that dies at the n-th passing of the step, then starts a good one. */
 export async function crashAt(
   holder: TestKeyHolder,
@@ -18,18 +39,9 @@ export async function crashAt(
   request: () => Promise<unknown>,
 ): Promise<void> {
   await holder.stop()
-  const configFile = join(holder.folder, '..', 'crash.json')
-  const { unlock, socketMode, logLevel, ...rest } = holder.config
-  expect([socketMode, logLevel]).to.deep.equal([0o660, 'info'])
-  writeFileSync(configFile, JSON.stringify({ ...rest, unlock: { keyFile: unlock.path } }))
-  const child = spawn(
-    process.execPath,
-    ['--import=tsx', '--conditions=source', SCRIPT, configFile, step, String(count)],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  )
+  const child = await startSeparately(holder, step, count)
   const ended = once(child, 'exit')
   try {
-    await once(child.stdout, 'data')
     await expectCodeAsync('KEY_HOLDER_UNREACHABLE', request)
   } finally {
     child.kill('SIGKILL')

@@ -68,6 +68,8 @@ export class TestKeyHolder {
   readonly folder: string
   readonly config: KeyHolderConfig
   readonly unlockKeyFile: string
+  /** Where a rewrap finds the next unlock key; there is none yet. */
+  readonly nextUnlockKeyFile: string
   now = NOW
   #running: RunningKeyHolder | undefined
   readonly #connections = new Map<string, KeyHolderConnection>()
@@ -76,6 +78,7 @@ export class TestKeyHolder {
     const top = scope.folder('kh')
     this.folder = join(top, 'state')
     this.unlockKeyFile = join(top, 'unlock.key')
+    this.nextUnlockKeyFile = join(top, 'unlock-next.key')
     createUnlockKeyFile(this.unlockKeyFile)
     this.config = parseKeyHolderConfig(
       JSON.stringify({
@@ -83,7 +86,7 @@ export class TestKeyHolder {
         serviceSocket: join(top, 's', 'service.sock'),
         operatorSocket: join(top, 's', 'operator.sock'),
         trustServerSocket: join(top, 's', 'trust-server.sock'),
-        unlock: { keyFile: this.unlockKeyFile },
+        unlock: { keyFile: this.unlockKeyFile, nextKeyFile: this.nextUnlockKeyFile },
         limitsFile: join(top, 'limits.yaml'),
         logOrigin: 'test.example.com/audit',
       }),
@@ -106,8 +109,8 @@ export class TestKeyHolder {
     chmodSync(this.config.limitsFile, 0o600)
   }
 
-  async start(options: KeyHolderOptions = {}): Promise<void> {
-    this.#running = await startKeyHolder(this.config, { now: () => this.now, log: silentLog, ...options })
+  async start(options: KeyHolderOptions = {}, config = this.config): Promise<void> {
+    this.#running = await startKeyHolder(config, { now: () => this.now, log: silentLog, ...options })
   }
 
   /** Closes the key holder under its callers' feet. */

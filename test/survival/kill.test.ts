@@ -57,6 +57,7 @@ const KEY_HOLDER: Readonly<Record<Step, readonly { readonly passing: number; rea
   'log-published': [{ passing: 1, burns: 1 }],
   signed: [{ passing: 1, burns: 1 }],
   stored: [{ passing: 1, burns: 1 }],
+  erased: [],
 }
 
 const DEATHS: readonly Death[] = [false, true].flatMap((together) => [

@@ -50,6 +50,16 @@ export const KEY_HOLDER_PROBLEMS = {
     `${OPERATOR} Restore the key holder's folder from a backup.`,
   ),
   UNLOCK_KEY_WRONG: refuse(503, 'The unlock key does not open the keys', OPERATOR),
+  UNLOCK_KEY_NEXT_NOT_CONFIGURED: refuse(
+    409,
+    'The key holder knows no next unlock key',
+    'Name one in its configuration (unlock.nextKeyFile), and start it again.',
+  ),
+  UNLOCK_KEY_NEXT_IS_CURRENT: refuse(
+    409,
+    'The keys are sealed under the next unlock key already',
+    'After a rewrap all is done. For another one put a new key into the file.',
+  ),
   ROOT_SIGNATURE_INVALID: refuse(
     422,
     'The signature over the root is not valid',
