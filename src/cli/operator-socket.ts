@@ -30,8 +30,16 @@ export async function withOperator<T>(
 
 /** Who asks, as far as the key holder's host can tell; the socket's permissions are what counts. */
 export function evidenceOf(what: string): { request: string; principal: string } {
-  const { uid, username } = userInfo()
-  return { request: `${what}-${randomUUID()}`, principal: `operator ${username} (uid ${uid})` }
+  return { request: `${what}-${randomUUID()}`, principal: `operator ${userName()}(uid ${process.getuid?.() ?? -1})` }
+}
+
+/** With a space behind it; nothing for a user who has only a number, as in our container. */
+function userName(): string {
+  try {
+    return `${userInfo().username} `
+  } catch {
+    return ''
+  }
 }
 
 export function socketOption(): Option {

@@ -2,7 +2,7 @@
 // deploy/compose.yaml says.
 // Where no base image can be pulled a stand-in is made of this machine's own node.
 import { createHash, randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, chownSync, mkdirSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { stringify } from 'yaml'
@@ -13,7 +13,7 @@ import { readComposeFile, readExample, runArguments, type ComposeFile } from '..
 import { DockerClient } from '../support/peers/docker-client.ts'
 import { startDockerEngine } from '../support/peers/docker-engine.ts'
 import { startDockerRegistry, type DockerRegistry } from '../support/peers/docker-registry.ts'
-import { ImageMaker } from '../support/peers/images.ts'
+import { ImageMaker, type PushedImage } from '../support/peers/images.ts'
 import { statusOf } from '../support/peers/readiness.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { waitFor } from '../support/polling.ts'
@@ -154,16 +154,25 @@ describe('the container image', function () {
   it('signs for stock docker', async () => {
     await docker.must(['cp', 'daemon:/var/lib/countersign/admin.token', join(folder, 'token')])
     chownSync(join(folder, 'token'), 0, 0)
-    const images = new ImageMaker(registry)
-    scope.add(() => images.close())
-    const image = await images.pushIndex('team/app', '1.0')
+    const image = await pushedImage('1.0')
     expect((await docker.trustedPull(image.reference)).status).not.to.equal(0)
     const initialized = await cli('repo', 'init', image.gun)
     expect(initialized.status, `${initialized.text}\n${await logs()}`).to.equal(0)
-    const signed = await cli('sign', `${image.reference}@sha256:${image.sha256}`)
-    expect(signed.status, `${signed.text}\n${await logs()}`).to.equal(0)
-    const pulled = await docker.trustedPull(image.reference)
-    expect(pulled.status, pulled.text).to.equal(0)
+    await expectSigned(image)
+  })
+
+  it('changes its unlock key without a stop, and starts with it', async () => {
+    const next = 'secrets/next/unlock.key'
+    write(next, randomBytes(32), uidOf('key-holder'))
+    const socket = String(readExample('key-holder.yaml')['operatorSocket'])
+    const command = ['node', '/opt/countersign/dist/main.js', 'key', 'rewrap', '--json', `--operator-socket=${socket}`]
+    const changed = await docker.run(['exec', 'key-holder', ...command, '--reason=yearly'])
+    expect(changed.status, changed.text).to.equal(0)
+    expect((JSON.parse(changed.stdout) as { keys: number }).keys).to.be.at.least(3)
+    renameSync(join(folder, next), join(folder, 'secrets/unlock.key'))
+    await docker.must(['restart', '--time=20', 'key-holder'])
+    await expectSigned(await pushedImage('1.1'))
+    expect((await docker.run(['logs', 'key-holder'])).text).not.to.include('next unlock key')
   })
 
   it('the daemon’s container cannot see the folder of the keys', async () => {
@@ -192,6 +201,20 @@ describe('the container image', function () {
     const { stdout } = await docker.must(['inspect', '--format', '{{.State.ExitCode}}', ...SERVICES])
     expect(stdout.trim().split('\n')).to.deep.equal(['0', '0', '0'])
   })
+
+  async function pushedImage(tag: string): Promise<PushedImage> {
+    const images = new ImageMaker(registry)
+    scope.add(() => images.close())
+    return images.pushIndex('team/app', tag)
+  }
+
+  /** Signs it, and pulls it with stock docker. */
+  async function expectSigned(image: PushedImage): Promise<void> {
+    const signed = await cli('sign', `${image.reference}@sha256:${image.sha256}`)
+    expect(signed.status, `${signed.text}\n${await logs()}`).to.equal(0)
+    const pulled = await docker.trustedPull(image.reference)
+    expect(pulled.status, pulled.text).to.equal(0)
+  }
 
   /** Where it has something mounted, each followed by a space. */
   async function mountsOf(name: string): Promise<string> {
