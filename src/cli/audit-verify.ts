@@ -77,7 +77,7 @@ export function describeLog({ output }: Session, verified: VerifiedLog): void {
   output.line(`Records:        ${size}`)
   output.line(`Root hash:      ${rootHash}`)
   output.line(`Newest record:  ${newestRecordAt ?? '-'}`)
-  if (goesOnFrom.length > 0) output.line(`Goes on from:   ${goesOnFrom.map((older) => `record ${older}`).join(', ')}`)
+  if (goesOnFrom.length > 0) output.line(`Goes on from:   ${goesOnFrom.join(', ')} records`)
 }
 
 export function warnUnlessCompared({ output }: Session, kept: readonly KeptCheckpoint[]): void {

@@ -41,8 +41,9 @@ export class LogFiles {
   /** @throws KeyHolderError AUDIT_LOG_DAMAGED `file-missing`, AUDIT_LOG_UNREADABLE */
   text(path: string): string {
     const text = this.textIfPresent(path)
-    if (text === undefined) throw damaged('file-missing', `the file ${path} is missing`, { path })
-    return text
+    if (text !== undefined) return text
+    const what = `the file ${path} is missing, without which this is no folder of an audit log`
+    throw damaged('file-missing', what, { path })
   }
 
   /** @throws KeyHolderError AUDIT_LOG_UNREADABLE */

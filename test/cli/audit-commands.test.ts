@@ -162,7 +162,7 @@ describe('cli audit', () => {
         goesOnFrom: [107, SIZE],
       })
       const words = await audit('verify', '--since', place.path('older'))
-      expect(words.stdout).to.contain('Goes on from:   record 107')
+      expect(words.stdout).to.contain('Goes on from:   107 records')
     })
 
     it('0: takes the key itself as well', async () => {
