@@ -25,6 +25,7 @@ export { base64OfHexDigest, hexOfBase64Digest, matchesHashes, sha256Hex } from '
 export { formatExpires, isExpired, parseExpires } from './expires.ts'
 export {
   KEY_TYPES,
+  certificatePem,
   encodePublicKey,
   isCertificateKey,
   keyObjectOf,

@@ -129,7 +129,8 @@ function readKeys(file: string, bytes: Uint8Array, passphrase: Uint8Array): Retu
   }
 }
 
-function readPassphrase(file: string): Uint8Array {
+/** @throws CliError PASSPHRASE_TOO_SHORT; ConfigError SECRET_FILE_* */
+export function readPassphrase(file: string): Uint8Array {
   const passphrase = Buffer.from(readSecretFile(file).reveal(), 'utf8')
   if (passphrase.byteLength >= MIN_PASSPHRASE_BYTES) return passphrase
   throw new CliError(

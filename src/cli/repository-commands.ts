@@ -177,7 +177,9 @@ function reportInitialization(
   output.line(`${gun} is ready.`, 'green')
   for (const id of done.rootKeyIds) output.line(`Root key to pin: ${id}`)
   if (root === undefined) {
-    output.warn('The root key is online, in the key holder. For more than a try, begin with: countersign root create')
+    output.warn(
+      'The root key is online, in the key holder. For more than a try, begin with: countersign root create, or move it: countersign root take-offline',
+    )
   }
   return EXIT.done
 }

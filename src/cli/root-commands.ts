@@ -6,6 +6,7 @@ import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { certificateFileOf, createOfflineRoot } from './offline-root.ts'
 import { addRootChangeCommands } from './root-change-commands.ts'
 import type { Perform, Session } from './session.ts'
+import { addTakeOfflineCommand } from './take-offline-command.ts'
 
 interface CreateOptions {
   readonly gun: string
@@ -19,6 +20,7 @@ export function addRootCommands(program: Command, perform: Perform): void {
     .summary('the offline root key')
     .description('The offline root key: it says which keys a repository has, and is needed for nothing else.')
   addRootChangeCommands(group, perform)
+  addTakeOfflineCommand(group, perform)
 
   group
     .command('create')

@@ -65,7 +65,7 @@ export function custodyWarnings(
   if (rootCustody === 'online') {
     warnings.push({
       code: 'ROOT_KEY_ONLINE',
-      detail: 'The root key is held online. Export it, keep it offline, and remove it here.',
+      detail: 'The root key is held online. Take it out of the key holder with: countersign root take-offline.',
     })
   }
   if (sharesUid) {

@@ -303,6 +303,30 @@ export const OPERATIONS = {
     /** How many keys of repositories; where the old unlock key came from, and where the new one. */
     response: z.strictObject({ keys: z.number().int().min(0), from: unlockFile, to: unlockFile }),
   },
+  /**
+   * The root key that was made here, encrypted under the passphrase, in the format of docker and notary (attachment `root.key`). The
+   * one operation that gives out a private key. It stays here until `remove-root-key`.
+   */
+  'export-root-key': {
+    sockets: ['operator'],
+    request: z.strictObject({ gun, passphrase: text(1024).min(8), reason: text(1024), evidence }),
+    response: z.strictObject({ certificatePem: text(65_536), tufKeyId: hex64, canonicalKeyId: hex64, files }),
+  },
+  /**
+   * Destroys the root key that is here, for whoever proves to have it: `proof` is a signature by it over `rootKeyRemovalMessage`. From
+   * then on the root is offline.
+   */
+  'remove-root-key': {
+    sockets: ['operator'],
+    request: z.strictObject({
+      gun,
+      canonicalKeyId: hex64,
+      proof: z.strictObject({ method: text(32), signature: text(4096) }),
+      reason: text(1024),
+      evidence,
+    }),
+    response: repositoryState,
+  },
   /** Stops all signing for a repository. */
   freeze: {
     sockets: ['operator'],

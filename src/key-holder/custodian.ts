@@ -1,4 +1,5 @@
-// What can use a private key, with no way to take one out. The inside of the key holder; callers of the sockets never see it.
+// What can use a private key, and takes none out but a root key under a passphrase. The inside of the key holder; callers of the sockets
+// never see it.
 import type { Gun, PublicKey, RoleName, SignatureEntry } from '@countersign/tuf'
 
 /** Names one key of a custodian: `sealed:GUN#CANONICAL-KEY-ID`. */
@@ -17,5 +18,7 @@ export interface Custodian {
   publicKey(keyRef: KeyRef): PublicKey
   /** Signs exactly `message` and verifies the result with the public key. @throws KeyHolderError KEY_NOT_FOUND, KEY_FILE_DAMAGED */
   sign(keyRef: KeyRef, message: Uint8Array, purpose: SigningPurpose): Promise<Omit<SignatureEntry, 'keyId'>>
+  /** The private key file of docker and notary, encrypted. @throws KeyHolderError KEY_NOT_FOUND, KEY_FILE_DAMAGED */
+  exportEncrypted(keyRef: KeyRef, passphrase: Uint8Array): string
   close(): void
 }

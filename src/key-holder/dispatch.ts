@@ -19,6 +19,7 @@ import { renewRoles } from './renew-roles.ts'
 import { replaceKeys } from './replace-keys.ts'
 import { repositoryStatus, status } from './repository-status.ts'
 import { rewrapKeys } from './rewrap-keys.ts'
+import { exportRootKey, removeRootKey } from './root-key.ts'
 import { retireKey, stageKey } from './staged-keys.ts'
 import { permitRecreation, serveDelete } from './serve-delete.ts'
 import { serveRefresh } from './serve-refresh.ts'
@@ -46,6 +47,8 @@ const HANDLERS: { readonly [N in OperationName]: Handler<N> } = {
   'stage-key': stageKey,
   'retire-key': retireKey,
   'rewrap-keys': rewrapKeys,
+  'export-root-key': exportRootKey,
+  'remove-root-key': removeRootKey,
   freeze,
   unfreeze,
   'server-key': serverKey,

@@ -1,9 +1,11 @@
 // The custodian whose keys lie sealed in the key holder's own database. A key is in the clear only while it signs; those of snapshot and
 // timestamp, which sign many times an hour and nothing that was not recorded before, stay open once they were used.
-import { createPrivateKey, generateKeyPair, type KeyObject } from 'node:crypto'
+import { createPrivateKey, generateKeyPair, randomBytes, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
 import {
+  encodePrivateKeyFile,
   publicKeyOf,
+  ROOT,
   signMessage,
   SNAPSHOT,
   TIMESTAMP,
@@ -71,6 +73,16 @@ export class FileCustodian implements Custodian {
       throw new KeyHolderError('KEY_FILE_DAMAGED', 'A signature just made does not verify.', { ...purpose })
     }
     return Promise.resolve(made)
+  }
+
+  /** Root keys only: no other key leaves. */
+  exportEncrypted(keyRef: KeyRef, passphrase: Uint8Array): string {
+    const key = this.#keys.byRef(keyRef)
+    if (key.role !== ROOT || key.state === 'retired') {
+      throw new KeyHolderError('KEY_NOT_FOUND', 'There is no root key of this name here.', { gun: key.gun })
+    }
+    const file = { privateKey: this.#unsealKey(key), role: key.role }
+    return encodePrivateKeyFile(file, passphrase, randomBytes(8), randomBytes(16))
   }
 
   /**

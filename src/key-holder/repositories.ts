@@ -113,6 +113,11 @@ export class RepositoryTable {
     )
   }
 
+  /** Its root key is no longer here. */
+  setRootOffline(gun: Gun): void {
+    this.#database.run(`UPDATE repositories SET root_custody = 'offline' WHERE gun = ?`, gun)
+  }
+
   /** `because` null: signing may go on. */
   setFrozen(gun: Gun, because: string | null): void {
     this.#database.run('UPDATE repositories SET frozen_because = ? WHERE gun = ?', because, gun)

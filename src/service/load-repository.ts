@@ -70,16 +70,18 @@ export async function verifyPublished(
 
 /**
  * Compares our root with the key holder's pin. Where the pin has moved to a later root of the verified chain, our copy follows,
- * so that the chain to be walked stays short.
+ * so that the chain to be walked stays short; where its root key went offline, our word for it does.
  */
 function followPin(
   { repositories }: Pick<LoadDependencies, 'repositories'>,
   repository: Repository,
-  { pinnedRoot }: RepositoryCustody,
+  { pinnedRoot, rootCustody }: RepositoryCustody,
   { rootChain }: TrustedRepository,
 ): Repository {
   const { gun, root } = repository
-  if (pinnedRoot !== undefined && pinnedRoot.sha256 === root?.sha256) return repository
+  const rootKind = repository.rootKind === 'online' && rootCustody === 'offline' ? 'offline' : repository.rootKind
+  if (pinnedRoot !== undefined && pinnedRoot.sha256 === root?.sha256 && rootKind === repository.rootKind)
+    return repository
   const pinned = rootChain.find((bytes) => sha256Hex(bytes) === pinnedRoot?.sha256)
   if (pinned === undefined) {
     throw new DomainError(
@@ -93,7 +95,7 @@ function followPin(
     )
   }
   try {
-    return repositories.update({ ...repository, root: { sha256: sha256Hex(pinned), bytes: pinned } })
+    return repositories.update({ ...repository, rootKind, root: { sha256: sha256Hex(pinned), bytes: pinned } })
   } catch (error) {
     // Another load moved it at the same moment; the next one looks again.
     if (codeOf(error) === 'RECORD_CHANGED') return repository

@@ -23,6 +23,8 @@ describe('the operations of the key holder', () => {
       'stage-key': 'operator',
       'retire-key': 'operator',
       'rewrap-keys': 'operator',
+      'export-root-key': 'operator',
+      'remove-root-key': 'operator',
       freeze: 'operator',
       unfreeze: 'operator',
       'server-key': 'trust-server',
@@ -34,7 +36,7 @@ describe('the operations of the key holder', () => {
     })
   })
 
-  it('take no bytes to be signed, and give out no private key', () => {
+  it('take no bytes to be signed, and give out no private key but that of root, encrypted, to an operator', () => {
     const members = Object.entries(OPERATIONS).map(([name, { request, response }]) => [
       name,
       Object.keys(request.shape).sort().join(' '),
@@ -57,6 +59,12 @@ describe('the operations of the key holder', () => {
       ['stage-key', 'evidence gun keyType reason role', 'canonicalKeyId key pem replaces tufKeyId'],
       ['retire-key', 'canonicalKeyId evidence gun reason', 'frozenBecause gun keys pinnedRoot roles rootCustody state'],
       ['rewrap-keys', 'evidence reason', 'from keys to'],
+      ['export-root-key', 'evidence gun passphrase reason', 'canonicalKeyId certificatePem files tufKeyId'],
+      [
+        'remove-root-key',
+        'canonicalKeyId evidence gun proof reason',
+        'frozenBecause gun keys pinnedRoot roles rootCustody state',
+      ],
       ['freeze', 'evidence gun reason', 'frozenBecause gun keys pinnedRoot roles rootCustody state'],
       ['unfreeze', 'evidence gun reason', 'frozenBecause gun keys pinnedRoot roles rootCustody state'],
       ['server-key', 'evidence gun role rotate', 'key keyId listed'],

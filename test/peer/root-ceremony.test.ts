@@ -82,8 +82,12 @@ describe('a root ceremony', function () {
   })
   after(() => scope.close())
 
-  it('gives targets another key, which signs it at once', async () => {
-    const shown = await ceremony('targets', ['--rotate', 'targets', '--reason', 'yearly'], ['root.key'])
+  it('gives targets another key, which signs it at once, and the roles of the trust server', async () => {
+    const shown = await ceremony(
+      'targets',
+      ['--rotate', 'targets', '--reason', 'yearly', '--rotate', 'snapshot', '--rotate', 'timestamp'],
+      ['root.key'],
+    )
     expect(shown)
       .to.match(/Role targets +NEW/)
       .and.to.match(/Role targets +GOES/)
@@ -97,17 +101,11 @@ describe('a root ceremony', function () {
     ])
   })
 
-  it('gives the roles of the trust server other keys', async () => {
-    await ceremony('server', ['--rotate', 'snapshot', '--rotate', 'timestamp'], ['root.key'])
-    await expectFollowed(3)
-  })
-
   it('gives root another key, which signs beside the old one, and alone from then on', async () => {
     await create('successor.key')
     await ceremony('root', ['--root-certificate', path('successor.key.crt')], ['root.key', 'successor.key'])
-    await expectFollowed(4)
     await ceremony('renewed', [], ['successor.key'])
-    await expectFollowed(5)
+    await expectFollowed(4)
     const former = await countersign.run([
       'root',
       'sign',
@@ -118,6 +116,29 @@ describe('a root ceremony', function () {
     ])
     expect(former.status).to.equal(1)
     expect(former.text).to.include('ROOT_NOT_AS_EXPECTED')
+  })
+
+  it('a root key that was made online goes offline, and gives its place to one that never was', async () => {
+    const tag = await images.pushManifest('team/online', '1.0')
+    const online = tag.gun
+    const statusOf = async () =>
+      JSON.parse((await countersign.must(['repo', 'status', online, '--json'])).stdout) as {
+        root: string
+        warnings: { code: string }[]
+      }
+    await countersign.must(['repo', 'init', online])
+    expect((await statusOf()).warnings.map(({ code }) => code)).to.include('ROOT_KEY_ONLINE')
+    const files = ['--out', path('online.key'), '--passphrase-file', path('passphrase'), '--reason', 'go live']
+    const socket = ['--operator-socket', countersign.operatorSocket]
+    await countersign.must(['root', 'take-offline', online, ...files, ...socket])
+    expect((await statusOf()).warnings.map(({ code }) => code)).to.not.include('ROOT_KEY_ONLINE')
+    expect((await statusOf()).root).to.equal('offline')
+    gun = online
+    await create('never-online.key')
+    await ceremony('online', ['--root-certificate', path('never-online.key.crt')], ['online.key', 'never-online.key'])
+    await countersign.must(['sign', tag.reference])
+    const pulled = await newDocker().trustedPull(tag.reference)
+    expect(pulled.status, pulled.text).to.equal(0)
   })
 
   it('ROOT_CHANGE_OUTDATED: a change that was made for an older root', async () => {

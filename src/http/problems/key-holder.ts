@@ -70,6 +70,11 @@ export const KEY_HOLDER_PROBLEMS = {
     'The key holder does not accept the next root',
     'Read the detail; begin again with: countersign root export.',
   ),
+  ROOT_KEY_NOT_PROVEN: refuse(
+    422,
+    'The root key is removed only for whoever has it',
+    'Export it first with: countersign root take-offline.',
+  ),
   ROOT_CERTIFICATE_INVALID: refuse(
     422,
     'The root certificate cannot be used',
