@@ -1,36 +1,20 @@
 // The services over the real key holder and its socket; trust server and registry are fakes.
 import { parseRoleName, RELEASES } from '@countersign/tuf'
 import { expect } from 'chai'
-import { KeyHolderClient } from '../../src/holder/client.ts'
-import type { SigningRequest } from '../../src/domain/signing-request.ts'
-import { app, ended, everybody, World } from '../support/fakes/world.ts'
-import { TestKeyHolder } from '../support/key-holder.ts'
+import { outcome, startHeldWorld } from '../support/fakes/held-world.ts'
+import { app, ended, everybody, type World } from '../support/fakes/world.ts'
+import type { TestKeyHolder } from '../support/key-holder.ts'
 import { Scope } from '../support/scope.ts'
 import { isOfPublication, Weather, WEATHER_RATE } from '../support/weather.ts'
-
-function outcome({ images }: SigningRequest, position = 0): string {
-  const record = images[position]?.record
-  return record?.status === 'failed' ? `failed ${record.error.code}` : String(record?.status)
-}
 
 describe('the services over the real key holder', () => {
   let scope: Scope
   let holder: TestKeyHolder
-  let client: KeyHolderClient
   let world: World
 
   beforeEach(async () => {
     scope = new Scope()
-    holder = await TestKeyHolder.start(scope)
-    client = new KeyHolderClient(holder.config.serviceSocket, { timeoutMs: 15_000 })
-    scope.add(() => {
-      client.close()
-    })
-    world = new World({ attempts: 8 }, undefined, client)
-    scope.add(() => {
-      world.close()
-    })
-    world.time.advance(holder.now.getTime() - world.time.now().getTime())
+    ;({ holder, world } = await startHeldWorld(scope))
     await world.initialize(app)
     world.faults.weather = new Weather('real key holder', WEATHER_RATE, isOfPublication)
     for (const [tag, letter] of [

@@ -3,24 +3,19 @@ import { parseRoleName, parseTargets, RELEASES, TARGETS, type RoleName } from '@
 import { expect } from 'chai'
 import { ExpiryWatch } from '../../src/app/expiry-watch.ts'
 import type { SigningRequest } from '../../src/domain/signing-request.ts'
-import { KeyHolderClient } from '../../src/holder/client.ts'
 import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { silentLog } from '../../src/log.ts'
 import { PUBLICATION_STEPS } from '../../src/service/steps.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
-import { app, ended, everybody, World } from '../support/fakes/world.ts'
-import { TestKeyHolder } from '../support/key-holder.ts'
+import { outcome, startHeldWorld } from '../support/fakes/held-world.ts'
+import { app, ended, everybody, type World } from '../support/fakes/world.ts'
+import type { TestKeyHolder } from '../support/key-holder.ts'
 import { Scope } from '../support/scope.ts'
 
 const DAY_MS = 86_400_000
 const SIGNER = parseRoleName('targets/countersign')
 const OURS: readonly RoleName[] = [TARGETS, RELEASES, SIGNER]
 const BEFORE_MS = 270 * DAY_MS
-
-function outcome({ images }: SigningRequest): string {
-  const record = images[0]?.record
-  return record?.status === 'failed' ? `failed ${record.error.code}` : String(record?.status)
-}
 
 describe('renewal', () => {
   let scope: Scope
@@ -29,16 +24,7 @@ describe('renewal', () => {
 
   beforeEach(async () => {
     scope = new Scope()
-    holder = await TestKeyHolder.start(scope)
-    const client = new KeyHolderClient(holder.config.serviceSocket, { timeoutMs: 15_000 })
-    scope.add(() => {
-      client.close()
-    })
-    world = new World({ attempts: 8 }, undefined, client)
-    scope.add(() => {
-      world.close()
-    })
-    world.time.advance(holder.now.getTime() - world.time.now().getTime())
+    ;({ holder, world } = await startHeldWorld(scope))
     await world.initialize(app)
     world.registry.push(app, '1.0', 'a')
     world.registry.push(app, '2.0', 'b')

@@ -2,13 +2,13 @@
 import { attachSignatures, parseRoot, RELEASES, ROOT, TARGETS, type PublicKey } from '@countersign/tuf'
 import { expect } from 'chai'
 import type { SigningRequest } from '../../src/domain/signing-request.ts'
-import { KeyHolderClient } from '../../src/holder/client.ts'
 import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import type { RootChangeRequest, RootPlanRequest } from '../../src/service/services.ts'
 import { PUBLICATION_STEPS } from '../../src/service/steps.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
-import { app, ended, everybody, World } from '../support/fakes/world.ts'
-import { EVIDENCE, TestKeyHolder } from '../support/key-holder.ts'
+import { outcome, startHeldWorld } from '../support/fakes/held-world.ts'
+import { app, ended, everybody, type World } from '../support/fakes/world.ts'
+import { EVIDENCE, type TestKeyHolder } from '../support/key-holder.ts'
 import { Scope } from '../support/scope.ts'
 import { signWith, testCertificateKey, type TestKey } from '../support/test-keys.ts'
 import { isOfPublication, Weather, WEATHER_RATE } from '../support/weather.ts'
@@ -17,11 +17,6 @@ const rootKey = testCertificateKey('root', { commonName: app })
 const successor = testCertificateKey('successor', { commonName: app })
 const pemOf = ({ publicKey }: TestKey): string => Buffer.from(publicKey.publicValue, 'base64').toString()
 
-function outcome({ images }: SigningRequest): string {
-  const record = images[0]?.record
-  return record?.status === 'failed' ? `failed ${record.error.code}` : String(record?.status)
-}
-
 describe('a change of root, as a request', () => {
   let scope: Scope
   let holder: TestKeyHolder
@@ -29,16 +24,7 @@ describe('a change of root, as a request', () => {
 
   beforeEach(async () => {
     scope = new Scope()
-    holder = await TestKeyHolder.start(scope)
-    const client = new KeyHolderClient(holder.config.serviceSocket, { timeoutMs: 15_000 })
-    scope.add(() => {
-      client.close()
-    })
-    world = new World({ attempts: 8 }, undefined, client)
-    scope.add(() => {
-      world.close()
-    })
-    world.time.advance(holder.now.getTime() - world.time.now().getTime())
+    ;({ holder, world } = await startHeldWorld(scope))
     const { repositories } = world.services
     const begun = await repositories.initialize(everybody, {
       gun: app,

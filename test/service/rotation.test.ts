@@ -2,21 +2,16 @@
 import { parseRoleName, parseTargets, RELEASES, TARGETS } from '@countersign/tuf'
 import { expect } from 'chai'
 import type { SigningRequest } from '../../src/domain/signing-request.ts'
-import { KeyHolderClient } from '../../src/holder/client.ts'
 import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { PUBLICATION_STEPS } from '../../src/service/steps.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
-import { app, ended, everybody, World } from '../support/fakes/world.ts'
-import { EVIDENCE, TestKeyHolder } from '../support/key-holder.ts'
+import { outcome, startHeldWorld } from '../support/fakes/held-world.ts'
+import { app, ended, everybody, type World } from '../support/fakes/world.ts'
+import { EVIDENCE, type TestKeyHolder } from '../support/key-holder.ts'
 import { Scope } from '../support/scope.ts'
 import { isOfPublication, Weather, WEATHER_RATE } from '../support/weather.ts'
 
 const SIGNER = parseRoleName('targets/countersign')
-
-function outcome({ images }: SigningRequest): string {
-  const record = images[0]?.record
-  return record?.status === 'failed' ? `failed ${record.error.code}` : String(record?.status)
-}
 
 describe('a rotation', () => {
   let scope: Scope
@@ -25,16 +20,7 @@ describe('a rotation', () => {
 
   beforeEach(async () => {
     scope = new Scope()
-    holder = await TestKeyHolder.start(scope)
-    const client = new KeyHolderClient(holder.config.serviceSocket, { timeoutMs: 15_000 })
-    scope.add(() => {
-      client.close()
-    })
-    world = new World({ attempts: 8 }, undefined, client)
-    scope.add(() => {
-      world.close()
-    })
-    world.time.advance(holder.now.getTime() - world.time.now().getTime())
+    ;({ holder, world } = await startHeldWorld(scope))
     await world.initialize(app)
     world.faults.weather = new Weather('rotation', WEATHER_RATE, isOfPublication)
     world.registry.push(app, '1.0', 'a')
