@@ -84,6 +84,17 @@ export function commit<T>(holder: Holder, records: readonly AuditRecord[], chang
 }
 
 /**
+ * `commit` for a change that destroys secrets: nothing of what it overwrites stays in the database's files. A crash after the commit
+ * leaves the old pages in the write-ahead log, which the next start empties.
+ * @throws as `commit`
+ */
+export function commitErasing<T>(holder: Holder, records: readonly AuditRecord[], change: () => T): T {
+  const result = holder.database.erasing(() => commit(holder, records, change))
+  holder.database.emptyWriteAheadLog()
+  return result
+}
+
+/**
  * The same without holding up other operations while the log is written: for a change that is signed next.
  * @param onDurable follows the change at once, also where the log then cannot be written
  * @returns a size of the log that has the records

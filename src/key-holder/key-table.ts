@@ -91,13 +91,14 @@ export class KeyTable {
     this.#database.run(sql, at.toISOString(), gun, canonicalKeyId)
   }
 
-  /** Overwrites the private half with zeros, in its place. The write-ahead log lets go of the old page at its next checkpoint. */
+  /** Overwrites the private half with zeros, and every copy that earlier writes left behind. Call while the database is erasing. */
   retire(gun: Gun, canonicalKeyId: string): void {
     this.#database.run(
       `UPDATE keys SET state = 'retired', sealed = zeroblob(length(sealed)) WHERE gun = ? AND canonical_key_id = ?`,
       gun,
       canonicalKeyId,
     )
+    this.reseal([])
   }
 
   /** All private halves that are there. */

@@ -12,7 +12,7 @@ import {
 } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { rootKeyRemovalMessage } from '../key-holder-protocol/root-key-proof.ts'
-import { commit, type Answer, type Call, type Holder } from './holder.ts'
+import { commit, commitErasing, type Answer, type Call, type Holder } from './holder.ts'
 import { keyRefOf, type StoredKey } from './key-table.ts'
 import { describeRepository } from './repository-status.ts'
 
@@ -62,7 +62,7 @@ export function removeRootKey(
     })
   }
   // A crash before the commit leaves the key, after it nothing of it.
-  commit(holder, [{ kind: 'root-key-removed', by: socket, gun, canonicalKeyId, reason, evidence }], () => {
+  commitErasing(holder, [{ kind: 'root-key-removed', by: socket, gun, canonicalKeyId, reason, evidence }], () => {
     holder.keys.retire(gun, canonicalKeyId)
     holder.repositories.setRootOffline(gun)
   })

@@ -2,7 +2,7 @@
 import { isDelegationRole, parseGun, parseRoleName, RELEASES, TARGETS } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { makeKey, type NewKey } from './file-custodian.ts'
-import { commit, type Answer, type Call, type Holder } from './holder.ts'
+import { commit, commitErasing, type Answer, type Call, type Holder } from './holder.ts'
 import { checkKeyRate, countKeys, exportOf, recordOfKey } from './key-creation.ts'
 import type { StoredKey } from './key-table.ts'
 import { limitsFor } from './limits.ts'
@@ -54,7 +54,7 @@ export function retireKey(holder: Holder, { request, socket }: Call<'retire-key'
   }
   if (state === 'replaced') {
     // A crash before the commit leaves the key, after it nothing of it.
-    commit(holder, [{ kind: 'key-retired', by: socket, gun, role, canonicalKeyId, reason, evidence }], () => {
+    commitErasing(holder, [{ kind: 'key-retired', by: socket, gun, role, canonicalKeyId, reason, evidence }], () => {
       holder.keys.retire(gun, canonicalKeyId)
     })
   }

@@ -1,4 +1,6 @@
 // The succession of a signer's key: staged by an operator, put in its place by one publication, destroyed when it is replaced.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import {
   METADATA_LIMITS,
   parseJson,
@@ -166,8 +168,16 @@ describe('the succession of a signing key', () => {
     await stage(repository.gun)
     repository.publish((await replace(repository)).attachments)
     await repository.observe()
+    await holder.stop()
+    const before = holder.database((database) =>
+      database.prepare<[string], { sealed: Buffer }>('SELECT sealed FROM keys WHERE canonical_key_id = ?').get(old),
+    )
+    await holder.start()
     await retire(repository.gun, old)
     await retire(repository.gun, old)
+    for (const name of readdirSync(holder.folder).filter((file) => file.startsWith('key-holder.db'))) {
+      expect(readFileSync(join(holder.folder, name)).includes(before!.sealed), name).to.equal(false)
+    }
     expect(await states(repository)).to.deep.equal(['retired', 'active'])
     expect(holder.log().filter(({ kind }) => kind === 'key-retired')).to.have.length(1)
     await holder.stop()

@@ -208,7 +208,7 @@ describe('changing the unlock key', () => {
       await expectCodeAsync('UNLOCK_KEY_WRONG', () => restart(holder.config.unlock, one))
       await restart(other)
       await repository.sign([put('1.0')])
-    }).timeout(30_000)
+    }).timeout(120_000)
   })
 
   describe('is followed by a start', () => {

@@ -1,4 +1,6 @@
 // The way of an online root key out of the key holder, and what is left of it there.
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import {
   certificateKey,
   parsePrivateKeyFile,
@@ -56,11 +58,18 @@ describe('an online root key that goes offline', () => {
   it('is exported, proved, destroyed here, and signs next roots from its file', async () => {
     const key = await exportKey()
     expect(await rootKeys()).to.deep.equal(['online', 'active'])
+    await holder.stop()
+    const sealed = holder.database((database) =>
+      database.prepare<[string], { sealed: Buffer }>('SELECT sealed FROM keys WHERE role = ?').get(ROOT),
+    )?.sealed
+    await holder.start()
+    expect(filesWith(sealed)).to.not.deep.equal([])
     const { response } = await remove(key)
+    expect(filesWith(sealed)).to.deep.equal([])
     expect(response.rootCustody).to.equal('offline')
     expect(await rootKeys()).to.deep.equal(['offline', 'retired'])
     const kinds = holder.log().map(({ kind }) => kind)
-    expect(kinds.slice(-2)).to.deep.equal(['root-key-exported', 'root-key-removed'])
+    expect(kinds.filter((kind) => kind.startsWith('root-key'))).to.deep.equal(['root-key-exported', 'root-key-removed'])
     await holder.stop()
     holder.database((database) => {
       const rows = database.prepare<[string], { sealed: Buffer }>('SELECT sealed FROM keys WHERE role = ?').all(ROOT)
@@ -77,6 +86,12 @@ describe('an online root key that goes offline', () => {
     await repository.observe()
     expect(parseRoot(repository.files().get('root.json')!).metadata.version).to.equal(2)
   })
+
+  /** The files of the key holder's folder that hold these bytes. */
+  const filesWith = (bytes: Buffer | undefined): string[] =>
+    readdirSync(holder.folder).filter(
+      (name) => name.startsWith('key-holder.db') && readFileSync(join(holder.folder, name)).includes(bytes!),
+    )
 
   it('may be exported more than once, and each is recorded before it leaves', async () => {
     const [one, other] = [await exportKey(), await exportKey()]
