@@ -100,7 +100,8 @@ describe('an online root key that goes offline', () => {
     expect(JSON.stringify(holder.log())).to.not.include(PASSPHRASE)
   })
 
-  for (const step of ['committed', 'tiles-written', 'log-published'] as const) {
+  // What lies between these two is the commit's own, which crash.test.ts walks.
+  for (const step of ['committed', 'log-published'] as const) {
     it(`a crash at the step ${step} of the export leaves the key, of the removal the key or nothing of it`, async () => {
       const asked = { gun: repository.gun, passphrase: PASSPHRASE, reason: 'go live', evidence: EVIDENCE }
       await crashAt(holder, step, 1, () => holder.operator.call('export-root-key', asked))

@@ -16,8 +16,11 @@ const ca = createTestCa()
 
 const VARIANTS = [
   { title: 'keys in the Notary server', keys: 'local', loopback: true },
-  { title: 'keys in a notary-signer (ECDSA)', keys: 'signer', loopback: true },
-  { title: 'a name that is not loopback, so that Docker checks TLS', keys: 'signer', loopback: false },
+  {
+    title: 'keys in a notary-signer (ECDSA), and a name that is not loopback, so that Docker checks TLS',
+    keys: 'signer',
+    loopback: false,
+  },
 ] as const
 
 for (const { title, keys, loopback } of VARIANTS) {
