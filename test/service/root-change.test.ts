@@ -161,6 +161,16 @@ describe('a change of root, as a request', () => {
       expect(outcome(await ended(world, request))).to.equal('published')
     })
 
+    it('ROOT_CHANGE_OUTDATED: one of two that came at the same moment, and it is not told as published', async () => {
+      const one = await plan({})
+      const other = await plan({ rootCertificates: [pemOf(successor)] }, [rootKey, successor])
+      const { requests } = world.services
+      const all = await Promise.all([one, other].map((signed) => requests.changeRoot(everybody, app, signed)))
+      const ends = await Promise.all(all.map(({ request }) => ended(world, request)))
+      expect(ends.map((end) => outcome(end)).sort()).to.deep.equal(['failed ROOT_CHANGE_OUTDATED', 'published'])
+      expect(world.server.version(app, ROOT)).to.equal(2)
+    })
+
     it('REPOSITORY_FROZEN: while an operator has stopped signing', async () => {
       const signed = await plan({})
       await holder.operator.call('freeze', { gun: app, reason: 'test', evidence: EVIDENCE })
