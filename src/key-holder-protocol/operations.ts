@@ -1,97 +1,24 @@
 // The closed list of typed operations of the key holder: their names, sockets, requests and responses.
 // There is no operation that signs bytes chosen by a caller; adding one here is a change of the security design.
 import { z } from 'zod'
-
-const text = (max: number) => z.string().min(1).max(max)
-const gun = text(255)
-const role = text(255)
-const tag = z.string().regex(/^\w[\w.-]{0,127}$/)
-const hex64 = z.string().regex(/^[0-9a-f]{64}$/)
-const version = z.number().int().min(1).max(2_147_483_647)
-
-/** Who asked and why; recorded in the audit log beside every signature. Opaque to the key holder except for its size. */
-const evidence = z.strictObject({
-  request: text(64),
-  principal: text(256),
-  decision: z.string().max(256).optional(),
-  origin: z.string().max(1024).optional(),
-})
-
-const putTag = z.strictObject({
-  kind: z.literal('put'),
-  tag,
-  sha256: hex64,
-  length: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER),
+import {
+  dropTag,
   evidence,
-})
-const dropTag = z.strictObject({ kind: z.literal('drop'), tag, evidence })
-
-/** A file of the verified base or of a result; its bytes travel as the attachment of the same name. */
-const fileName = z.string().regex(/^(?!.*\.\.)[a-z0-9][-a-z0-9_/.]{0,399}$/)
-
-const publicKey = z.strictObject({
-  keytype: text(32),
-  keyval: z.strictObject({ private: z.null(), public: text(65_536) }),
-})
-
-const keyDescription = z.strictObject({
+  files,
   gun,
+  hex64,
+  publicKey,
+  putTag,
+  repositoryState,
   role,
-  keyType: text(32),
-  tufKeyId: hex64,
-  canonicalKeyId: hex64,
-  custody: text(64),
-  createdAt: text(32),
-  /** Absent: nothing was signed with it yet. */
-  lastUsedAt: text(32).optional(),
-  /** `staged`: made to replace another key, listed nowhere yet. `replaced`: no longer listed. `retired`: destroyed. */
-  state: z.enum(['active', 'staged', 'replaced', 'retired']),
-  /** Canonical ID of the key that it was made to replace. */
-  replaces: hex64.optional(),
-})
-
-const roleState = z.strictObject({
-  role,
-  highestSeen: z.strictObject({ version, sha256: hex64 }).optional(),
-  highestSigned: z.strictObject({ version, sha256: hex64 }).optional(),
-})
-
-const repositoryState = z.strictObject({
-  gun,
-  state: z.enum(['awaiting-root-signature', 'ready', 'frozen']),
-  frozenBecause: z.string().optional(),
-  pinnedRoot: z.strictObject({ version, sha256: hex64, certificateKeyIds: z.array(hex64) }).optional(),
-  rootCustody: z.enum(['online', 'offline', 'foreign']),
-  keys: z.array(keyDescription),
-  roles: z.array(roleState),
-})
-
-/** Signed bytes of one role; the file itself is the attachment named `role`. */
-const signedRole = z.strictObject({ role, version, sha256: hex64 })
-
-/** A file in a response or request: every listed name must have an attachment with that name, and no other. */
-const files = z.array(fileName).max(512)
-
-/** A file of the key holder's host; its content travels nowhere. */
-const unlockFile = z.strictObject({ kind: z.enum(['key-file', 'passphrase-file']), path: text(4096) })
-
-/** The roles whose keys a trust server holds. */
-const serverRole = z.enum(['snapshot', 'timestamp'])
-
-/** The newest version of a role that this key holder signed for the trust server, or took from the client who holds its key. */
-const servedRole = z.strictObject({ version, sha256: hex64, expiresAt: text(32) })
-
-/**
- * The newest snapshot and timestamp of a served repository. Attachments: `timestamp`, and `snapshot` where `snapshotHeldBy` is
- * server; a client's snapshot is the caller's own upload.
- */
-const servedPair = {
-  snapshot: servedRole,
-  snapshotHeldBy: z.enum(['server', 'client']),
-  timestamp: servedRole,
-  /** Published delegations whose newest file lacks signatures that the newest keys ask for: clients pass over them. */
-  unverified: z.array(role),
-}
+  roleState,
+  servedPair,
+  serverRole,
+  signedRole,
+  text,
+  unlockFile,
+  version,
+} from './shapes.ts'
 
 /**
  * The operations. `sockets` says where each is accepted: `service` (the daemon), `operator` (file permissions of the host) or
