@@ -11,6 +11,7 @@ import {
   signingRole,
   type Gun,
   type NextVersion,
+  type PublicKey,
   type Received,
   type RoleName,
   type TargetsChange,
@@ -151,15 +152,19 @@ export function checkSignable(
 }
 
 /** A key that was replaced signs no more, whoever lists it again. */
-export const SIGNING_STATES: ReadonlySet<KeyState> = new Set<KeyState>(['active', 'staged'])
+const SIGNING_STATES: ReadonlySet<KeyState> = new Set<KeyState>(['active', 'staged'])
 
-/** Keys of ours that the role lists: canonical ID, and the ID under which it lists them. */
+/** Keys of ours that the role lists. */
 export function ourKeys(holder: Holder, repository: TrustedRepository, role: RoleName): PlannedRole['signingKeys'] {
+  return oursAmong(holder, repository.gun, signingRole(repository, role)?.keys ?? [])
+}
+
+/** Those of these keys that are ours and may sign targets roles: canonical ID, and the ID under which a role lists them. */
+export function oursAmong(holder: Holder, gun: Gun, keys: readonly PublicKey[]): PlannedRole['signingKeys'] {
   const stored = holder.keys
-    .ofGun(repository.gun)
+    .ofGun(gun)
     .filter(({ role: made, state }) => ![ROOT, SNAPSHOT, TIMESTAMP].includes(made) && SIGNING_STATES.has(state))
   const ours = new Set<string>(stored.map(({ publicKey }) => publicKey.canonicalKeyId))
-  const keys = signingRole(repository, role)?.keys ?? []
   return keys.filter((key) => ours.has(key.canonicalKeyId)).map((key) => [key.canonicalKeyId, key.tufKeyId] as const)
 }
 

@@ -18,7 +18,7 @@ import {
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { recordsOf, verifyBase, verifyState, type Base } from './base.ts'
-import { nextVersion, notSignable, payloadOf, SIGNING_STATES, type PlannedRole } from './change-plan.ts'
+import { nextVersion, notSignable, oursAmong, payloadOf, type PlannedRole } from './change-plan.ts'
 import { checkRates, countRates } from './change-rules.ts'
 import { commitToSign, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
@@ -128,22 +128,16 @@ function planTargets(holder: Holder, { repository }: Base, changes: readonly Bas
   const change = changes.find(({ role }) => role === TARGETS)
   if (change === undefined) return []
   const { gun, targets, root } = repository
-  const ours = new Set(
-    holder.keys
-      .ofGun(gun)
-      .filter(({ role, state }) => role === TARGETS && SIGNING_STATES.has(state))
-      .map(({ publicKey }) => publicKey.canonicalKeyId),
-  )
-  const signing = change.keys.filter(({ canonicalKeyId }) => ours.has(canonicalKeyId))
+  const signingKeys = oursAmong(holder, gun, change.keys)
   const threshold = root.metadata.roles.get(TARGETS)?.threshold ?? 1
-  if (new Set(signing.map(({ canonicalKeyId }) => canonicalKeyId)).size < threshold) {
+  if (new Set(signingKeys.map(([canonicalKeyId]) => canonicalKeyId)).size < threshold) {
     throw notSignable(gun, TARGETS, 'the next root gives it keys that are not here, and it has to be signed by them')
   }
   return [
     {
       unsigned: verifyState(() => renewTargets(repository, TARGETS, nextVersion(holder, gun, TARGETS, targets)), gun),
       baseVersion: targets.metadata.version,
-      signingKeys: signing.map(({ canonicalKeyId, tufKeyId }) => [canonicalKeyId, tufKeyId] as const),
+      signingKeys,
     },
   ]
 }

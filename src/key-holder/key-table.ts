@@ -98,7 +98,7 @@ export class KeyTable {
       gun,
       canonicalKeyId,
     )
-    this.reseal([])
+    this.#writeAnew(new Map())
   }
 
   /** All private halves that are there. */
@@ -108,12 +108,16 @@ export class KeyTable {
     )
   }
 
-  /**
-   * Puts the same private halves, sealed otherwise, in the place of the present ones. Every row is removed and written again, with its
-   * number: copies that lie in unused parts of the table's pages, since they were written when nothing was overwritten yet, go with them.
-   */
+  /** Puts the same private halves, sealed otherwise, in the place of the present ones. Call while the database is erasing. */
   reseal(keys: readonly SealedKey[]): void {
-    const anew = new Map(keys.map(({ gun, keyId, sealed }) => [`${gun}#${keyId}`, sealed]))
+    this.#writeAnew(new Map(keys.map(({ gun, keyId, sealed }) => [`${gun}#${keyId}`, sealed])))
+  }
+
+  /**
+   * Removes every row and writes it again with its number, and with what is given for its private half: copies that lie in unused parts
+   * of the table's pages, since they were written when nothing was overwritten yet, go with them.
+   */
+  #writeAnew(anew: ReadonlyMap<string, Buffer>): void {
     const rows = this.#database.all<Row & { rowid: number }>('SELECT rowid, * FROM keys ORDER BY rowid')
     this.#database.run('DELETE FROM keys')
     for (const row of rows) {
