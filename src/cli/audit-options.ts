@@ -10,6 +10,7 @@ import { CliError, EXIT, exitStatusOf, type ExitStatus } from './errors.ts'
 import { readPublicFile } from './files.ts'
 import { ProgressLine } from './progress-line.ts'
 import type { Session } from './session.ts'
+import { addText } from './text-option.ts'
 
 /** A key or a checkpoint, in bytes. */
 const MAX_BYTES = 16 * 1024
@@ -25,7 +26,7 @@ export function checkpointOption(): Option {
   return new Option(
     '--since <checkpoint>',
     'file with an earlier checkpoint, which the log must go on from; may be repeated',
-  ).argParser((file: string, files: readonly string[] | undefined) => [...(files ?? []), file])
+  ).argParser(addText)
 }
 
 /**

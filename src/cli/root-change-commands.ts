@@ -1,6 +1,6 @@
 // `root export`, `show`, `sign` and `apply`: a change of root, made online, signed offline, published online. Between them travels one file.
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { encodeBase64, ROOT, TARGETS, type Gun } from '@countersign/tuf'
+import { decodeBase64, encodeBase64, ROOT, TARGETS, type Gun } from '@countersign/tuf'
 import { timeoutOption } from './duration.ts'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { readPublicFile, refuseExisting } from './files.ts'
@@ -40,7 +40,7 @@ interface SignOptions {
 export function addRootChangeCommands(group: Command, perform: Perform): void {
   group
     .command('export')
-    .description('Writes the next root of a repository to FILE, for the root key to sign offline. Changes nothing.')
+    .description('Writes the next root of a repository to FILE, for the root key to sign offline. Publishes nothing.')
     .argument('<gun>', 'repository, such as registry.example.com/team/app')
     .requiredOption('--out <file>', 'where the change is written')
     .addOption(
@@ -139,7 +139,7 @@ async function exportChange(session: Session, gun: Gun, options: ExportOptions):
   })
   if (plan.gun !== gun) throw new CliError('SERVER_ANSWER_MALFORMED', `The server answered for ${plan.gun}.`)
   const { current, next } = plan
-  const change = newRootChange(gun, Buffer.from(current, 'base64'), Buffer.from(next, 'base64'), session.terminal.now())
+  const change = newRootChange(gun, decodeBase64(current), decodeBase64(next), session.terminal.now())
   await writeRootChange(options.out, change)
   const status = report(session, change, { file: options.out })
   session.output.progress(

@@ -74,8 +74,9 @@ async function writeExport(session: Session, gun: Gun, options: TakeOptions): Pr
       const { response, attachments } = await withOperator(session, options, (operator) =>
         operator.call('export-root-key', { gun, passphrase, reason, evidence: evidenceOf('take-offline') }),
       )
-      await keyFile.write(attachments.get('root.key') ?? new Uint8Array())
+      // The certificate first: beside a key that is whole it is whole, too.
       await certificateFile.write(response.certificatePem)
+      await keyFile.write(attachments.get('root.key') ?? new Uint8Array())
     } catch (error) {
       await keyFile.discard()
       throw error

@@ -56,7 +56,12 @@ export function rootChangeRoutes(requests: RequestService): Route[] {
         summary: 'Get the next root of a repository, to be signed by its offline keys',
         params: gunParams,
         body: planRequest,
-        replies: { 200: { description: 'Nothing is changed or stored.', schema: planShape } },
+        replies: {
+          200: {
+            description: 'Nothing is published. A new key of the trust server waits there until a root lists it.',
+            schema: planShape,
+          },
+        },
         codes: [
           'GUN_INVALID',
           'NOT_PERMITTED',

@@ -47,7 +47,7 @@ export interface RequestService {
    */
   renew(principal: Principal, gun: Gun): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
   /**
-   * The next root of a repository, for its keys to sign elsewhere. Changes nothing. Grant `operator`.
+   * The next root of a repository, for its keys to sign elsewhere. Publishes nothing. Grant `operator`.
    * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, ROTATION_NOT_STAGED; TufError, NotaryError, KeyHolderError
    */
   planRootChange(principal: Principal, gun: Gun, request: RootPlanRequest): Promise<RootPlan>

@@ -95,6 +95,25 @@ describe('cli root take-offline', () => {
     ).to.equal('retired')
   })
 
+  it('CERTIFICATE_PEM, ROOT_KEY_FILE_UNSUITABLE: files that an interrupted run left empty; without them the same command begins again', async () => {
+    const evidence = { request: 'r', principal: 'p' }
+    const asked = { gun, passphrase: 'correct horse battery', reason: 'earlier', evidence }
+    const { certificatePem } = (await holder.operator.call('export-root-key', asked)).response
+    for (const [certificate, code] of [
+      ['', 'CERTIFICATE_PEM'],
+      [certificatePem, 'ROOT_KEY_FILE_UNSUITABLE'],
+    ] as const) {
+      place.file('root.key', '')
+      place.file('root.key.crt', certificate, 0o644)
+      const ran = await take()
+      expect([ran.exit, ran.codes()]).to.deep.equal([1, [code]])
+      expect(await custody()).to.equal('online')
+    }
+    unlinkSync(place.path('root.key'))
+    unlinkSync(place.path('root.key.crt'))
+    expect((await take()).exit).to.equal(0)
+  })
+
   it('PASSPHRASE_TOO_SHORT, FILE_EXISTS: before anything leaves', async () => {
     place.file('passphrase', 'short\n')
     expect((await take()).codes()).to.deep.equal(['PASSPHRASE_TOO_SHORT'])
