@@ -70,6 +70,7 @@ export function rootChangeRoutes(requests: RequestService): Route[] {
           'ROOT_CHANGE_INVALID',
           'CERTIFICATE_PEM',
           'CERTIFICATE_MALFORMED',
+          'NOTARY_UNAUTHORIZED',
           'NOTARY_UNAVAILABLE',
           'KEY_HOLDER_UNREACHABLE',
         ],
