@@ -1,6 +1,7 @@
 // An identity and what it may do. "Grant" is the word here; "role" is a TUF role. Pure.
 import type { Gun } from '@countersign/tuf'
 import { DomainError } from './errors.ts'
+import type { VerifiedOrigin } from './origin.ts'
 import { matchesPattern, type Pattern, patternCovers } from './pattern.ts'
 
 /** admin: tokens. operator: repositories. submit: signing requests. read: see, verify and inspect. */
@@ -19,6 +20,12 @@ export interface Principal {
   /** For people; may be given to somebody else later, so it decides nothing. */
   readonly name: string
   readonly grants: readonly Grant[]
+  /** Names that policies know groups of identities by. */
+  readonly groups?: readonly string[]
+  /** The person behind a workload, in the form of an identity's id: who started the run approves nothing that it asks for. */
+  readonly actor?: string
+  /** Of a workload that proved itself by a token of its issuer. */
+  readonly origin?: VerifiedOrigin
 }
 
 /** Who may act on a repository may also see it. `admin` gives out tokens and implies nothing else. */
