@@ -5,6 +5,7 @@ import { ExpiryWatch } from './app/expiry-watch.ts'
 import { writeFirstToken } from './app/first-token.ts'
 import { Health } from './app/health.ts'
 import { observe, queueSources } from './app/observation.ts'
+import { PolicyFolderSource } from './app/policy-source.ts'
 import { connectRegistries, connectTrustServers } from './app/remotes.ts'
 import { systemClock, systemPause, systemRandom, timeSortedIdentifiers } from './app/system.ts'
 import type { TrustServerProbe } from './app/trust-server-probe.ts'
@@ -12,6 +13,7 @@ import { readPublicFile } from './config/public-file.ts'
 import { readSecretBytes } from './config/secret-file.ts'
 import { DEFAULT_RENEWAL_MS, type Config } from './config/schema.ts'
 import { grantsPolicy } from './domain/policy.ts'
+
 import { KeyHolderClient } from './holder/client.ts'
 import { Metrics } from './http/metrics.ts'
 import { HttpServer } from './http/server.ts'
@@ -52,6 +54,8 @@ const BACKOFF_MS = 500
 const RECONCILE_EVERY_MS = 5_000
 /** How often every repository is looked at, in milliseconds. */
 const LOOK_EVERY_MS = 3_600_000
+/** How often the policy folder is looked at, in milliseconds. */
+const POLICY_LOOK_EVERY_MS = 2_000
 /** How often the first token is tried, in milliseconds, while the key holder cannot record it. */
 const FIRST_TOKEN_EVERY_MS = 500
 
@@ -67,6 +71,9 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     repositories: new SqliteRepositoryStore(database),
     tokens: new SqliteTokenStore(database),
   }
+  const policyFolder =
+    config.policies.folder === undefined ? undefined : new PolicyFolderSource(config.policies.folder, log, keyHolder)
+  const policies = policyFolder ?? { current: () => grantsPolicy }
   const health = new Health({
     keyHolder,
     database,
@@ -76,6 +83,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
   })
   const metrics = new Metrics(programVersion(), {
     ...queueSources(stores.requests, systemClock),
+    ...(policyFolder !== undefined && { isPolicyFolderFaulty: () => policyFolder.state.faults.length > 0 }),
     isKeyHolderUp: async () => (await health.keyHolder()) === 'ok',
     daysToNextExpiry: () => watch.daysToNextExpiry(),
   })
@@ -85,7 +93,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     publisher: trustServers,
     resolver: registries,
     keyHolder,
-    policy: grantsPolicy,
+    policies,
     clock: systemClock,
     identifiers: timeSortedIdentifiers(systemClock, systemRandom),
     pause: systemPause(stopping.signal),
@@ -128,6 +136,9 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       })
       return Promise.resolve()
     }),
+    ...(policyFolder === undefined
+      ? []
+      : [repeat(POLICY_LOOK_EVERY_MS, stopping.signal, log, () => policyFolder.look())]),
     repeat(LOOK_EVERY_MS, stopping.signal, log, () => watch.look(stopping.signal)),
   ])
   return {

@@ -38,7 +38,10 @@ export function queueSources(
       return counts
     },
     oldestUnfinishedSeconds: () => {
-      const times = requests.unfinished().map(({ record }) => record.at.getTime())
+      // What waits for people is counted, and is no sign of trouble.
+      const times = requests
+        .unfinished()
+        .flatMap(({ record }) => (record.status === 'awaiting-approval' ? [] : [record.at.getTime()]))
       return times.length === 0 ? 0 : Math.max(0, (clock.now().getTime() - Math.min(...times)) / 1_000)
     },
   }

@@ -4,6 +4,7 @@ import { CodedError } from '@countersign/tuf'
 export const CONFIG_ERROR_CODES = [
   'CONFIG_UNREADABLE',
   'CONFIG_INVALID',
+  'POLICY_INVALID',
   'SECRET_FILE_UNREADABLE',
   'SECRET_FILE_EXPOSED',
   'SECRET_FILE_MALFORMED',

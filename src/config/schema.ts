@@ -185,6 +185,15 @@ export const configSchema = z
       })
       .prefault({})
       .meta({ description: 'Signing requests.' }),
+    policies: z
+      .strictObject({
+        folder: path.optional().meta({
+          description:
+            'Signing policies, a file for each project (docs/policies.md). None: whoever holds the grant submit may sign.',
+        }),
+      })
+      .prefault({})
+      .meta({ description: 'Who may sign what, when, and with whose approval.' }),
     renewal: z
       .strictObject({
         before: duration('0s', '900d').default(DEFAULT_RENEWAL_MS).meta({

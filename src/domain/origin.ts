@@ -27,3 +27,21 @@ export interface VerifiedOrigin {
   /** The run, as its page or its id. */
   readonly run?: string
 }
+
+/** In one line, for the record beside a signature: what the issuer said, and nothing that the submitter did. At most 1000 characters. */
+export function describeOrigin(origin: VerifiedOrigin): string {
+  const { issuer, repository, repositoryId, ref, commit, workflow, event, run, attempt } = origin
+  const parts = [
+    ['issuer', issuer],
+    ['repository', repositoryId],
+    ['name', repository],
+    ['ref', ref],
+    ['commit', commit],
+    ['workflow', workflow],
+    ['event', event],
+    ['run', run],
+    ['attempt', attempt?.toString()],
+  ]
+  const text = parts.flatMap(([name, value]) => (value === undefined ? [] : [`${name ?? ''} ${value}`])).join(', ')
+  return text.slice(0, 1000)
+}

@@ -1,10 +1,10 @@
-// How one change is decided. The full engine comes behind the same interface; here stand its terms and the
-// built-in policy `grants`. Default deny, deny wins, every rule leaves a reason. Pure: evaluate() fetches nothing.
+// How one change is decided: the terms, and the built-in policy `grants` that holds where no policy files are configured. Default deny,
+// deny wins, every rule leaves a reason. Pure: evaluate() fetches nothing.
 import { createHash } from 'node:crypto'
 import type { Gun, TargetName } from '@countersign/tuf'
 import type { Decision } from './decision.ts'
 import { isGranted, type Principal } from './principal.ts'
-import type { ImageKind, UpkeepKind } from './signing-request.ts'
+import type { ImageKind, Submitter, UpkeepKind } from './signing-request.ts'
 
 /** Everything a policy may know of one change, fetched and checked beforehand. */
 export interface PolicyFacts {
@@ -18,10 +18,51 @@ export interface PolicyFacts {
   readonly digestNamed: boolean
   /** The policy that the submitter asked for, if any. */
   readonly policy?: string
+  /** 64 hex digits: the digest that the tag stands for now, verified from the pinned root. Absent: not signed, or never asked for. */
+  readonly standing?: string
+  /** What was asked for lately; absent: nothing. */
+  readonly recent?: RecentRequests
+  /** A stored request is looked at again: who asked, when and how often was judged when it came, and its grants are not kept. */
+  readonly isStored?: true
+}
+
+export interface RecentRequests {
+  /** Images that this identity asked for within the last hour, those of this request included. */
+  readonly byIdentity: number
+  /** Images of this repository that anybody asked for within the last hour, those of this request included. */
+  readonly inRepository: number
 }
 
 export interface Policy {
+  /** Whether decisions about this repository need `standing` and `recent`; the first costs a look at its trust server. */
+  readsHistory(gun: Gun): boolean
   evaluate(facts: PolicyFacts, at: Date): Decision
+  /** Whether this identity may approve what the decision waits for. Total: no answer is an exception. */
+  judgeApprover(o: {
+    readonly decision: Decision
+    readonly gun: Gun
+    readonly submitter: Submitter
+    readonly approver: Principal
+  }): ApproverVerdict
+}
+
+/** `person`: who it is, whichever identity was used; one person counts once. */
+export type ApproverVerdict =
+  { readonly isAllowed: true; readonly person: string } | { readonly isAllowed: false; readonly code: ApproverRefusal }
+
+export type ApproverRefusal =
+  /** Nothing waits for approvals here, or the rules that asked for them are gone. */
+  | 'APPROVAL_NOT_ASKED'
+  /** Not in the list of people: nobody could tell it from the submitter. */
+  | 'APPROVER_UNKNOWN'
+  | 'APPROVER_NOT_LISTED'
+  | 'APPROVER_IS_SUBMITTER'
+  /** The run was started by a person at the workload's provider, and this approver is linked to none there. */
+  | 'APPROVER_NOT_LINKED'
+
+/** Where the policy in force is taken from: one call answers for all images of a request. */
+export interface PolicySource {
+  current(): Policy
 }
 
 /** What one rule says: `undefined` means that the rule does not apply, which never allows anything. */
@@ -44,14 +85,19 @@ export function decide(rules: readonly Rule[], facts: PolicyFacts, policyDigest:
 /** Changing a rule of the built-in policy means raising this number: the digest is recorded with every decision. */
 const GRANTS_POLICY = 'countersign built-in policy grants, version 1'
 
-const GRANTS_RULES: readonly Rule[] = [
-  {
-    name: 'grant-submit',
-    judge: ({ principal, gun }) =>
-      isGranted(principal, 'submit', gun)
-        ? { outcome: 'allow', code: 'GRANT_HELD' }
-        : { outcome: 'deny', code: 'GRANT_MISSING' },
+/** Whoever asks holds the grant `submit`; of a stored request it was judged when it came. */
+export const grantRule: Rule = {
+  name: 'grant-submit',
+  judge: ({ principal, gun, isStored }) => {
+    if (isStored === true) return { outcome: 'allow', code: 'GRANT_HELD_AT_SUBMISSION' }
+    return isGranted(principal, 'submit', gun)
+      ? { outcome: 'allow', code: 'GRANT_HELD' }
+      : { outcome: 'deny', code: 'GRANT_MISSING' }
   },
+}
+
+const GRANTS_RULES: readonly Rule[] = [
+  grantRule,
   {
     name: 'policy-known',
     judge: ({ policy }) =>
@@ -79,5 +125,7 @@ export function upkeepDecision(kind: UpkeepKind, subjects: readonly string[], at
 
 /** Whoever holds the grant `submit` on the repository may sign and unsign in it. */
 export const grantsPolicy: Policy = {
+  readsHistory: () => false,
+  judgeApprover: () => ({ isAllowed: false, code: 'APPROVAL_NOT_ASKED' }),
   evaluate: (facts, at) => decide(GRANTS_RULES, facts, createHash('sha256').update(GRANTS_POLICY).digest('hex'), at),
 }

@@ -1,8 +1,9 @@
 // The change request and its state machine. A request names images; each image has its own record and walks alone, and the
 // status of the whole follows from its images. `next` is pure and total: every pair of state and event has an answer.
 import { decodeBase64, type Gun, type RoleName, type TargetName } from '@countersign/tuf'
-import type { Decision } from './decision.ts'
+import { type Decision, isSameGround } from './decision.ts'
 import { DomainError } from './errors.ts'
+import type { VerifiedOrigin } from './origin.ts'
 
 /** Of images. */
 export type ImageKind = 'sign' | 'unsign'
@@ -16,12 +17,10 @@ export type RequestKind = ImageKind | UpkeepKind
 /** Characters of a request's description, so that records stay small. */
 export const MAX_DESCRIPTION = 1000
 
-/**
- * States, each with who moves next. What is on disk: see the comment of each record.
- * `awaiting-approval` is reserved for the policy engine.
- */
+/** States, each with who moves next. What is on disk: see the comment of each record. */
 export const IMAGE_STATUSES = [
   'submitted', // Countersign: asks the policy
+  'awaiting-approval', // people: the approvers that the policy names
   'approved', // Countersign: loads the repository and forms an intent
   'intended', // Countersign: has the key holder sign
   'signed', // Countersign: nothing has been sent yet
@@ -87,6 +86,8 @@ interface Common {
 }
 interface Decided extends Common {
   readonly decision: Decision
+  /** By people, where the decision asks for them; what they saw is this decision. */
+  readonly approvals?: readonly Approval[]
   /** Publications of this image that were given up, for the bound on retries. */
   readonly conflicts: number
   /** When the first of them was. */
@@ -97,8 +98,28 @@ interface InPublication extends Decided {
   readonly publication: string
 }
 
+/** What one person said to one image of a request. */
+export interface Approval {
+  /** As the list of people names them; each counts once. */
+  readonly person: string
+  /** The identity that was used. */
+  readonly approver: string
+  readonly at: Date
+  /** 64 hex digits: what they saw, see `approval-digest.ts`. */
+  readonly digest: string
+  readonly comment?: string
+}
+
+/** Why somebody stopped it. */
+export interface Denial {
+  readonly person: string
+  readonly approver: string
+  readonly reason: string
+}
+
 export type ImageRecord =
   | (Common & { readonly status: 'submitted' })
+  | (Decided & { readonly status: 'awaiting-approval' })
   | (Decided & { readonly status: 'approved' })
   | (InPublication & { readonly status: 'intended' })
   | (InPublication & { readonly status: 'signed' })
@@ -111,13 +132,25 @@ export type ImageRecord =
       /** True where the repository already said so and nothing was signed. */
       readonly unchanged: boolean
     })
-  | (Common & { readonly status: 'denied'; readonly decision: Decision })
-  | (Common & { readonly status: 'withdrawn' })
+  | (Common & {
+      readonly status: 'denied'
+      readonly decision: Decision
+      /** Absent: the policy denied it. */
+      readonly denial?: Denial
+    })
+  | (Common & { readonly status: 'withdrawn'; readonly by?: string })
   | (Common & { readonly status: 'expired' })
   | (Common & { readonly status: 'failed'; readonly error: Failure })
 
 export type RequestEvent =
   | { readonly type: 'decided'; readonly decision: Decision }
+  /** By one person; whether it is enough is another event, since images of one request wait for each other. */
+  | { readonly type: 'approval-given'; readonly approval: Approval }
+  /** Every image of the request has its approvals. */
+  | { readonly type: 'approvals-complete' }
+  | { readonly type: 'approval-denied'; readonly denial: Denial }
+  /** The rules or the tag changed since: approvals given on other ground are void. */
+  | { readonly type: 'reconsidered'; readonly decision: Decision }
   | { readonly type: 'intent-saved'; readonly publication: string }
   /** The key holder signed and the bytes are stored. */
   | { readonly type: 'signed' }
@@ -130,18 +163,30 @@ export type RequestEvent =
   /** The base moved, or an intent is given up: form a new one. A version signed meanwhile is burnt by publishing above it. */
   | { readonly type: 'conflict' }
   | { readonly type: 'failed'; readonly error: Failure }
-  | { readonly type: 'withdrawn' }
+  | { readonly type: 'withdrawn'; readonly by?: string }
   | { readonly type: 'expired' }
 export type RequestEventType = RequestEvent['type']
+
+/** Who asked, as it was then: rules are judged by it again before anything is signed. Grants are judged once and not kept. */
+export interface Submitter {
+  readonly id: string
+  readonly name: string
+  readonly groups?: readonly string[]
+  /** The people behind it (see `actor` of `Principal`), and who asked before where it was submitted again: they approve nothing of it. */
+  readonly actors?: readonly string[]
+  readonly origin?: VerifiedOrigin
+}
 
 export interface SigningRequest {
   readonly id: string
   readonly kind: RequestKind
-  readonly submitter: { readonly id: string; readonly name: string }
+  readonly submitter: Submitter
   readonly description?: string
   readonly policy?: string
   /** Where it came from, as recorded beside the signature: a workload's run, an address. */
   readonly origin?: string
+  /** ID of the request that this one repeats under another policy. */
+  readonly resubmits?: string
   readonly createdAt: Date
   readonly images: readonly RequestImage[]
 }
@@ -180,13 +225,33 @@ function move(record: ImageRecord, event: RequestEvent, at: Date): ImageRecord |
     case 'submitted':
       if (event.type === 'decided') return decided(subject, event.decision, at)
       return stopped(record, event, at)
+    case 'awaiting-approval':
+      if (event.type === 'approval-given') return withApproval(record, event.approval)
+      if (event.type === 'approvals-complete')
+        return isComplete(record) ? { ...record, status: 'approved', at } : undefined
+      if (event.type === 'approval-denied') {
+        return { status: 'denied', subject, at, decision: record.decision, denial: event.denial }
+      }
+      if (event.type === 'reconsidered') return reconsidered(record, event.decision, at)
+      return stopped(record, event, at)
     case 'approved': {
       const { decision, conflicts } = record
+      if (event.type === 'reconsidered') return reconsidered(record, event.decision, at)
       if (event.type === 'intent-saved') {
         return { ...record, status: 'intended', at, publication: event.publication }
       }
       if (event.type === 'found-unchanged') {
-        return { status: 'published', subject, at, decision, conflicts, roles: event.roles, unchanged: true }
+        const { approvals } = record
+        return {
+          status: 'published',
+          subject,
+          at,
+          decision,
+          ...(approvals !== undefined && { approvals }),
+          conflicts,
+          roles: event.roles,
+          unchanged: true,
+        }
       }
       return stopped(record, event, at)
     }
@@ -210,13 +275,55 @@ function move(record: ImageRecord, event: RequestEvent, at: Date): ImageRecord |
 
 function decided(subject: Subject, decision: Decision, at: Date): ImageRecord {
   if (decision.outcome === 'deny') return { status: 'denied', subject, at, decision }
-  return { status: 'approved', subject, at, decision, conflicts: 0 }
+  const status = decision.approvals === undefined ? 'approved' : 'awaiting-approval'
+  return { status, subject, at, decision, conflicts: 0 }
+}
+
+/** A second approval by the same person changes nothing. */
+function withApproval(record: ImageRecord & { status: 'awaiting-approval' }, approval: Approval): ImageRecord {
+  const { approvals = [] } = record
+  if (approvals.some(({ person }) => person === approval.person)) return record
+  return { ...record, approvals: [...approvals, approval] }
+}
+
+/** Whether as many different people have approved as the decision asks for. */
+export function isComplete({ decision, approvals = [] }: Pick<Decided, 'decision' | 'approvals'>): boolean {
+  return new Set(approvals.map(({ person }) => person)).size >= (decision.approvals?.required ?? 0)
+}
+
+/** Approvals hold on the ground on which they were given. Where it is another one now, they are asked for again. */
+function reconsidered(record: ImageRecord & Decided, decision: Decision, at: Date): ImageRecord {
+  const { subject, conflicts, contendedSince } = record
+  if (decision.outcome === 'deny') return { status: 'denied', subject, at, decision }
+  const approvals = isSameGround(record.decision, decision) ? record.approvals : undefined
+  // When it expires was settled when it was asked for: looking at it again gives no more time.
+  const settled = withExpiryOf(decision, record.decision)
+  // What waits goes on together with the other images of its request, by an event of its own.
+  const isReady = record.status === 'approved' && isComplete({ decision: settled, ...(approvals && { approvals }) })
+  const status = isReady ? 'approved' : 'awaiting-approval'
+  return {
+    status,
+    subject,
+    at: status === record.status ? record.at : at,
+    decision: settled,
+    ...(approvals !== undefined && { approvals }),
+    conflicts,
+    ...(contendedSince !== undefined && { contendedSince }),
+  }
+}
+
+function withExpiryOf(decision: Decision, former: Decision): Decision {
+  if (decision.approvals === undefined || former.approvals === undefined) return decision
+  const expiresAt = new Date(Math.min(decision.approvals.expiresAt.getTime(), former.approvals.expiresAt.getTime()))
+  return { ...decision, approvals: { ...decision.approvals, expiresAt } }
 }
 
 /** Before the intent a request can still be stopped; after it only publication or failure ends it. */
 function stopped(record: ImageRecord, event: RequestEvent, at: Date): ImageRecord | undefined {
-  if (event.type !== 'withdrawn' && event.type !== 'expired') return undefined
-  return { status: event.type, subject: record.subject, at }
+  const { subject } = record
+  if (event.type === 'withdrawn')
+    return { status: 'withdrawn', subject, at, ...(event.by !== undefined && { by: event.by }) }
+  return event.type === 'expired' ? { status: 'expired', subject, at } : undefined
 }
 
 function fail(record: ImageRecord, error: Failure, at: Date): ImageRecord {
@@ -224,8 +331,16 @@ function fail(record: ImageRecord, error: Failure, at: Date): ImageRecord {
 }
 
 function reapproved(record: ImageRecord & InPublication, at: Date): ImageRecord {
-  const { subject, decision, conflicts, contendedSince = at } = record
-  return { status: 'approved', subject, at, decision, conflicts: conflicts + 1, contendedSince }
+  const { subject, decision, approvals, conflicts, contendedSince = at } = record
+  return {
+    status: 'approved',
+    subject,
+    at,
+    decision,
+    ...(approvals !== undefined && { approvals }),
+    conflicts: conflicts + 1,
+    contendedSince,
+  }
 }
 
 export function isFinal(status: RequestStatus): boolean {

@@ -5,7 +5,7 @@ import type { DomainError } from './errors.ts'
 import type { Grant } from './principal.ts'
 import type { Publication } from './publication.ts'
 import type { Repository } from './repository.ts'
-import type { ImageRecord, RequestStatus, RoleVersion, SigningRequest } from './signing-request.ts'
+import type { ImageRecord, RequestStatus, RoleVersion, SigningRequest, Submitter } from './signing-request.ts'
 
 export interface IdempotencyKey {
   /** Keys of different identities never meet. */
@@ -29,7 +29,9 @@ export interface PendingImage {
   readonly request: string
   readonly position: number
   readonly kind: SigningRequest['kind']
-  readonly submitter: string
+  readonly submitter: Submitter
+  /** The policy that was asked for. */
+  readonly policy?: string
   readonly origin?: string
   readonly revision: number
   readonly record: ImageRecord
@@ -66,6 +68,8 @@ export interface RequestStore {
   list(query: RequestQuery): { requests: readonly SigningRequest[]; nextCursor?: string }
   /** Images that are not final, oldest first; of one repository or of all. */
   unfinished(gun?: Gun): readonly PendingImage[]
+  /** How many images were asked for since then: by one identity, or in one repository. */
+  countImages(since: Date, of: { readonly submitter: string } | { readonly gun: Gun }): number
   /** The role versions that the repository's newest published images were proven with: a memory of what was once current. */
   proven(gun: Gun): readonly RoleVersion[]
   /**

@@ -7,6 +7,10 @@ import { STRICTER_THAN_DOCKER } from './stricter.ts'
 /** Codes that stop the start. They are said on standard error and never travel over HTTP. */
 const START_PROBLEMS = {
   CONFIG_UNREADABLE: ['The configuration file cannot be read', 'Check its path and mode.'],
+  POLICY_INVALID: [
+    'The policy folder holds faults',
+    'Correct every fault that is listed with its file and setting; `countersign policy check` says the same.',
+  ],
   CONFIG_INVALID: ['The configuration is not valid', 'Correct every fault that is listed with its path.'],
   SECRET_FILE_UNREADABLE: ['A secret file cannot be opened', 'Check its path, owner and mode.'],
   SECRET_FILE_EXPOSED: [

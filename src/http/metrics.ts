@@ -7,6 +7,8 @@ export interface MetricSources {
   unfinishedImages(): ReadonlyMap<string, number>
   /** Seconds since the oldest unfinished image was last moved; 0 where there is none. */
   oldestUnfinishedSeconds(): number
+  /** Whether the policy folder holds faults, so that the former policies stay in force. Absent: there is no folder. */
+  readonly isPolicyFolderFaulty?: () => boolean
   /** Whether the key holder answers and is unsealed. */
   isKeyHolderUp(): Promise<boolean>
   /** Days until the first role of any repository expires, timestamps aside, as last seen. undefined where none was seen. */
@@ -120,6 +122,17 @@ export class Metrics {
         this.set(sources.oldestUnfinishedSeconds())
       },
     })
+    const { isPolicyFolderFaulty } = sources
+    if (isPolicyFolderFaulty !== undefined) {
+      new Gauge({
+        name: 'countersign_policy_folder_faulty',
+        help: '1: the policy folder holds faults, and the policies that were read before stay in force.',
+        registers,
+        collect() {
+          this.set(isPolicyFolderFaulty() ? 1 : 0)
+        },
+      })
+    }
     new Gauge({
       name: 'countersign_key_holder_up',
       help: '1: the key holder answers and is unsealed.',

@@ -5,6 +5,7 @@ import { listen, type Listener } from '../http-listener.ts'
 import type { Log } from '../log.ts'
 import type { Services } from '../service/services.ts'
 import { buildApplication } from './application.ts'
+import { approvalRoutes } from './approvals.ts'
 import { answerBrokenRequest } from './broken-request.ts'
 import { MAX_HEADERS } from './guard.ts'
 import { type HealthProbes, healthRoutes } from './health.ts'
@@ -12,6 +13,7 @@ import { inspectionRoutes } from './inspections.ts'
 import type { Metrics } from './metrics.ts'
 import { metricsRoutes } from './metrics-route.ts'
 import { withOpenApi } from './openapi-route.ts'
+import { policyExplanationRoutes } from './policy-explanations.ts'
 import { publishedMetadataRoutes } from './published-metadata.ts'
 import { repositoryRoutes } from './repositories.ts'
 import type { Route } from './route.ts'
@@ -42,6 +44,8 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
   return withOpenApi(
     [
       ...signingRequestRoutes({ requests: services.requests, maxWaitMs: settings.requests.wait, maxImages }),
+      ...approvalRoutes(services.requests),
+      ...policyExplanationRoutes(services.requests, maxImages),
       ...repositoryRoutes(services.repositories),
       ...upkeepRoutes(services.requests),
       ...rootChangeRoutes(services.requests),

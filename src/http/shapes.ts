@@ -11,6 +11,10 @@ export const gunText = text(255).meta({
 
 export const gunParams = z.strictObject({ gun: gunText })
 
+export const requestIdParams = z.strictObject({
+  id: z.string().regex(/^[a-z0-9_-]{1,64}$/, 'must be the id of a signing request'),
+})
+
 export const dateText = z.iso.datetime().meta({ description: 'UTC, RFC 3339.' })
 
 export const digestText = z

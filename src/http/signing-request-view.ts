@@ -1,24 +1,59 @@
 // A signing request as the API shows it.
 import { z } from 'zod'
+import { approvalDigest } from '../domain/approval-digest.ts'
+import type { Decision } from '../domain/decision.ts'
 import {
+  type Approval,
   IMAGE_STATUSES,
   imageOf,
   isFinal,
   type RequestImage,
   requestStatus,
   type SigningRequest,
+  type Submitter,
   updatedAt,
 } from '../domain/signing-request.ts'
 import { dateText, digestText, failure, hex64, printDigest } from './shapes.ts'
 
+export const originShape = z
+  .strictObject({
+    provider: z.enum(['github', 'gitlab', 'other']),
+    issuer: z.string().max(2048),
+    repository: z.string().max(2048).exactOptional(),
+    repositoryId: z.string().max(2048).exactOptional(),
+    ownerId: z.string().max(2048).exactOptional(),
+    ref: z.string().max(2048).exactOptional(),
+    isRefProtected: z.boolean().exactOptional(),
+    workflow: z.string().max(2048).exactOptional(),
+    event: z.string().max(2048).exactOptional(),
+    environment: z.string().max(2048).exactOptional(),
+    runner: z.enum(['hosted', 'self-hosted']).exactOptional(),
+    attempt: z.int().exactOptional(),
+    commit: z.string().max(2048).exactOptional(),
+    run: z.string().max(2048).exactOptional(),
+  })
+  .meta({ description: 'Where the workload ran, by the word of its issuer.' })
+
 const imageStatus = z.enum(IMAGE_STATUSES)
 export const requestStatusShape = z.enum([...IMAGE_STATUSES, 'partial'])
 
-const decisionShape = z.strictObject({
-  outcome: z.enum(['allow', 'deny']),
+export const decisionShape = z.strictObject({
+  outcome: z
+    .enum(['allow', 'deny'])
+    .meta({ description: '`allow` with `approvals`: only after people have approved.' }),
   reasons: z.array(z.strictObject({ rule: z.string(), code: z.string(), subject: z.string() })),
-  policyDigest: hex64,
+  policyDigest: hex64.meta({ description: 'Over the rules in force for the project of this image.' }),
   at: dateText,
+  project: z.string().optional(),
+  policy: z.string().optional().meta({ description: 'The signing policy that applied.' }),
+  standing: digestText.optional().meta({ description: 'What the tag stood for then. Absent: it was not signed.' }),
+  approvals: z
+    .strictObject({
+      required: z.int().meta({ description: 'How many different people.' }),
+      from: z.array(z.string()),
+      expiresAt: dateText,
+    })
+    .optional(),
 })
 
 const imageShape = z.strictObject({
@@ -30,6 +65,20 @@ const imageShape = z.strictObject({
   mediaType: z.string().optional(),
   status: imageStatus,
   decision: decisionShape.optional(),
+  approvals: z
+    .array(
+      z.strictObject({
+        person: z.string(),
+        approver: z.string().meta({ description: 'The identity that was used.' }),
+        at: dateText,
+        comment: z.string().optional(),
+      }),
+    )
+    .optional(),
+  denial: z
+    .strictObject({ person: z.string(), approver: z.string(), reason: z.string() })
+    .optional()
+    .meta({ description: 'By a person. Absent where the policy denied it.' }),
   roles: z
     .array(z.strictObject({ role: z.string(), version: z.int(), sha256: hex64 }))
     .optional()
@@ -49,14 +98,59 @@ export const signingRequestShape = z
     isFinal: z.boolean(),
     createdAt: dateText,
     updatedAt: dateText,
-    submitter: z.strictObject({ id: z.string(), name: z.string() }),
+    submitter: z.strictObject({
+      id: z.string(),
+      name: z.string(),
+      actors: z
+        .array(z.string())
+        .optional()
+        .meta({ description: 'The people behind it: who started the run, or asked before.' }),
+      origin: originShape.optional(),
+    }),
     description: z.string().optional(),
     policy: z.string().optional(),
+    resubmits: z.string().optional().meta({ description: 'The request that this one repeats.' }),
+    approvalDigest: hex64
+      .optional()
+      .meta({ description: 'What an approval names: it changes with everything that an approver looks at.' }),
     images: z.array(imageShape),
   })
   .meta({ id: 'SigningRequest' })
 
 export type SigningRequestView = z.output<typeof signingRequestShape>
+
+export function decisionView(decision: Decision): z.output<typeof decisionShape> {
+  const { outcome, reasons, policyDigest, at, project, policy, standing, approvals } = decision
+  return {
+    outcome,
+    reasons: reasons.map(({ rule, code, subject }) => ({ rule, code, subject })),
+    policyDigest,
+    at: at.toISOString(),
+    ...(project !== undefined && { project }),
+    ...(policy !== undefined && { policy }),
+    ...(standing !== undefined && { standing: printDigest(standing) }),
+    ...(approvals !== undefined && {
+      approvals: {
+        required: approvals.required,
+        from: [...approvals.from],
+        expiresAt: approvals.expiresAt.toISOString(),
+      },
+    }),
+  }
+}
+
+function approvalView({ person, approver, at, comment }: Approval) {
+  return { person, approver, at: at.toISOString(), ...(comment !== undefined && { comment }) }
+}
+
+function submitterView({ id, name, actors, origin }: Submitter): SigningRequestView['submitter'] {
+  return {
+    id,
+    name,
+    ...(actors !== undefined && { actors: [...actors] }),
+    ...(origin !== undefined && { origin: { ...origin } }),
+  }
+}
 
 export function signingRequestView(request: SigningRequest): SigningRequestView {
   const status = requestStatus(request.images)
@@ -67,9 +161,11 @@ export function signingRequestView(request: SigningRequest): SigningRequestView 
     isFinal: isFinal(status),
     createdAt: request.createdAt.toISOString(),
     updatedAt: updatedAt(request).toISOString(),
-    submitter: { id: request.submitter.id, name: request.submitter.name },
+    submitter: submitterView(request.submitter),
     ...(request.description !== undefined && { description: request.description }),
     ...(request.policy !== undefined && { policy: request.policy }),
+    ...(request.resubmits !== undefined && { resubmits: request.resubmits }),
+    ...(status === 'awaiting-approval' && { approvalDigest: approvalDigest(request) }),
     images: request.images.map(imageView),
   }
 }
@@ -85,14 +181,9 @@ function imageView({ record, waiting }: RequestImage): SigningRequestView['image
     ...(length !== undefined && { length }),
     ...(mediaType !== undefined && { mediaType }),
     status: record.status,
-    ...('decision' in record && {
-      decision: {
-        outcome: record.decision.outcome,
-        reasons: record.decision.reasons.map(({ rule, code, subject }) => ({ rule, code, subject })),
-        policyDigest: record.decision.policyDigest,
-        at: record.decision.at.toISOString(),
-      },
-    }),
+    ...('decision' in record && { decision: decisionView(record.decision) }),
+    ...('approvals' in record && record.approvals !== undefined && { approvals: record.approvals.map(approvalView) }),
+    ...('denial' in record && record.denial !== undefined && { denial: { ...record.denial } }),
     ...(record.status === 'published' && {
       roles: record.roles.map((role) => ({ role: role.role, version: role.version, sha256: role.sha256 })),
       unchanged: record.unchanged,

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
-import { gunText, nextCursorText, text, waitQuery } from './shapes.ts'
+import { gunText, nextCursorText, requestIdParams, text, waitQuery } from './shapes.ts'
 import { requestStatusShape, signingRequestShape, signingRequestView } from './signing-request-view.ts'
 
 export interface SigningRequestOptions {
@@ -13,8 +13,6 @@ export interface SigningRequestOptions {
   readonly maxWaitMs: number
   readonly maxImages: number
 }
-
-const idParams = z.strictObject({ id: z.string().regex(/^[a-z0-9_-]{1,64}$/, 'must be the id of a signing request') })
 
 const requestPage = z.strictObject({ requests: z.array(signingRequestShape), nextCursor: nextCursorText })
 
@@ -89,7 +87,7 @@ export function signingRequestRoutes({ requests, maxWaitMs, maxImages }: Signing
       path: '/v1/signing-requests/:id',
       operationId: 'showSigningRequest',
       summary: 'Read a signing request, or wait for its end',
-      params: idParams,
+      params: requestIdParams,
       query: z.strictObject({ wait: waitQuery }),
       replies: { 200: { description: 'The request as it is now.', schema: signingRequestShape } },
       codes: ['REQUEST_NOT_FOUND'],

@@ -51,7 +51,9 @@ export class GunWorker {
 
   async #advance(gun: Gun): Promise<void> {
     while (!this.#isStopping) {
-      const images = this.#dependencies.requests.unfinished(gun)
+      const images = this.#dependencies.requests
+        .unfinished(gun)
+        .filter(({ record }) => record.status !== 'awaiting-approval')
       const [first] = images
       if (first === undefined) return
       const outcome = await this.#tolerant(() => this.#step(gun, first, images))

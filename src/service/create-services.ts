@@ -27,11 +27,12 @@ export function createServices(given: ServiceDependencies): Services {
   const progress = new Progress(dependencies.observer)
   const snapshotKey = new SnapshotKeyCheck(dependencies)
   const worker = new GunWorker(dependencies, queue, progress, snapshotKey)
+  const requests = new Requests(dependencies, progress, worker)
   return {
-    requests: new Requests(dependencies, progress, worker),
+    requests,
     repositories: new Repositories(dependencies, queue, snapshotKey),
     verifications: new Verifications(dependencies),
     tokens: new Tokens(dependencies),
-    reconciler: new UnfinishedWork(dependencies, worker),
+    reconciler: new UnfinishedWork(dependencies, worker, requests),
   }
 }

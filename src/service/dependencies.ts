@@ -14,7 +14,7 @@ import type {
   TrustPublisher,
   TrustSource,
 } from '../domain/ports.ts'
-import type { Policy } from '../domain/policy.ts'
+import type { PolicySource } from '../domain/policy.ts'
 import type { PublicationStep } from './steps.ts'
 
 export interface ServiceSettings {
@@ -43,7 +43,7 @@ export interface ServiceDependencies {
   readonly requests: RequestStore
   readonly repositories: RepositoryStore
   readonly tokens: TokenStore
-  readonly policy: Policy
+  readonly policies: PolicySource
   readonly clock: Clock
   readonly identifiers: IdentifierSource
   readonly pause: Pause

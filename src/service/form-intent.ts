@@ -14,6 +14,7 @@ import {
   TufError,
   verifyEdit,
 } from '@countersign/tuf'
+import { type Decision, isSameGround } from '../domain/decision.ts'
 import { DomainError } from '../domain/errors.ts'
 import { parseImageReference } from '../domain/image-reference.ts'
 import { failureOf, isOutage } from '../domain/port-faults.ts'
@@ -28,6 +29,7 @@ import { imageOf, nextRootOf, type ImageSubject, type RoleVersion } from '../dom
 import { retrying } from './backoff.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { ImageProgress } from './image-progress.ts'
+import { judgeAgain } from './judgement.ts'
 import { type LoadedRepository, loadRepository } from './load-repository.ts'
 import { settleEach } from './settle.ts'
 import type { SnapshotKeyCheck } from './snapshot-key.ts'
@@ -130,23 +132,51 @@ export class IntentFormer {
     })
   }
 
-  #candidate({ trusted, custody, repository }: LoadedRepository, image: PendingImage): Candidate | undefined {
+  #candidate(loaded: LoadedRepository, image: PendingImage): Candidate | undefined {
+    const { trusted, custody } = loaded
     try {
       if (image.kind === 'rotate') return this.#rotation(trusted, custody, image)
       if (image.kind === 'renew') return this.#renewal(trusted, custody, image)
       if (image.kind === 'root') return this.#rootChange(trusted, image)
-      const { tag, sha256, length } = requireImage(image)
-      if (image.kind === 'unsign') {
-        requireSignedDigest(trusted, image)
-        return { image, change: { kind: 'drop', name: tag }, roles: rolesToUnsign(trusted, custody, tag) }
-      }
-      if (sha256 === undefined || length === undefined) throw new Error('A request to sign has no digest.')
-      const roles = rolesToSign(trusted, custody, repository.signer, tag)
-      return { image, change: { kind: 'put', name: tag, sha256, length }, roles }
+      return this.#imageChange(loaded, image)
     } catch (error) {
       this.#progress.move([image], [{ type: 'failed', error: failureOf(error) }])
       return undefined
     }
+  }
+
+  /** Undefined: by the rules of now it is denied, or waits for approvals again. @throws DomainError */
+  #imageChange({ trusted, custody, repository }: LoadedRepository, asked: PendingImage): Candidate | undefined {
+    const image = this.#reconsidered(trusted, asked)
+    if (image === undefined) return undefined
+    const { tag, sha256, length } = requireImage(image)
+    if (image.kind === 'unsign') {
+      requireSignedDigest(trusted, image)
+      return { image, change: { kind: 'drop', name: tag }, roles: rolesToUnsign(trusted, custody, tag) }
+    }
+    if (sha256 === undefined || length === undefined) throw new Error('A request to sign has no digest.')
+    const roles = rolesToSign(trusted, custody, repository.signer, tag)
+    return { image, change: { kind: 'put', name: tag, sha256, length }, roles }
+  }
+
+  /**
+   * Rules and tag may have changed while the request waited: what was decided on other ground is decided again, here, where the base that
+   * will be built upon is known.
+   */
+  #reconsidered(base: TrustedRepository, image: PendingImage): PendingImage | undefined {
+    const { record } = image
+    if (record.status !== 'approved') return image
+    const { tag, sha256 } = requireImage(image)
+    const standing = signedDigest(base, tag)
+    const now = this.#dependencies.clock.now()
+    const judged = judgeAgain(this.#dependencies.policies.current(), image, standing, now)
+    if (judged === undefined) return image
+    // That it stands there as asked already is no other ground: there is nothing left to approve.
+    const isAsAsked = image.kind === 'sign' && standing !== undefined && standing === sha256
+    const decision = isAsAsked ? withStandingOf(record.decision, judged) : judged
+    if (decision.outcome === 'allow' && isSameGround(decision, record.decision)) return image
+    const [moved] = this.#progress.move([image], [{ type: 'reconsidered', decision }])
+    return moved?.record.status === 'approved' ? moved : undefined
   }
 
   /** The keys are those that the key holder has staged. Undefined: it stands there already, by a lost answer or the owner's hand. */
@@ -266,6 +296,10 @@ export class IntentFormer {
   }
 }
 
+function withStandingOf({ standing }: Decision, { standing: _, ...judged }: Decision): Decision {
+  return { ...judged, ...(standing !== undefined && { standing }) }
+}
+
 function declared({ image, change }: Candidate): DeclaredChange | undefined {
   return change && { change, evidence: evidenceOf(image) }
 }
@@ -274,7 +308,7 @@ function evidenceOf({ request, submitter, origin, record }: PendingImage): Evide
   const decision = 'decision' in record ? record.decision : undefined
   return {
     request,
-    principal: submitter,
+    principal: submitter.id,
     ...(decision === undefined ? {} : { decision: `${decision.outcome} by policy ${decision.policyDigest}` }),
     ...(origin === undefined ? {} : { origin }),
   }

@@ -33,8 +33,19 @@ export class ImageProgress {
    * @throws DomainError RECORD_CHANGED, TRANSITION_INVALID; StoreError. Then nothing was moved.
    */
   move(images: readonly PendingImage[], events: readonly RequestEvent[], o: Alongside = {}): readonly PendingImage[] {
+    return this.moveEach(
+      images.map((image) => [image, events] as const),
+      o,
+    )
+  }
+
+  /** As `move`, with events of its own for each image. */
+  moveEach(
+    moves: readonly (readonly [image: PendingImage, events: readonly RequestEvent[]])[],
+    o: Alongside = {},
+  ): readonly PendingImage[] {
     const at = this.#dependencies.clock.now()
-    const walks = images.map((image) => {
+    const walks = moves.map(([image, events]) => {
       const records = [image.record]
       for (const event of events) records.push(advance(records.at(-1) ?? image.record, event, at))
       return {

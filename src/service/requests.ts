@@ -4,12 +4,25 @@ import { DomainError } from '../domain/errors.ts'
 import { isGranted, type Principal } from '../domain/principal.ts'
 import { isFinal, requestStatus, type RequestStatus, type SigningRequest } from '../domain/signing-request.ts'
 import type { GunWorker } from './advance-gun.ts'
+import { Approvals } from './approvals.ts'
 import type { ServiceDependencies } from './dependencies.ts'
+import { ImageProgress } from './image-progress.ts'
 import type { Progress } from './progress.ts'
 import { planRootChange, submitRootChange } from './root-change.ts'
-import type { RequestService, RootChangeRequest, RootPlan, RootPlanRequest, Submission } from './services.ts'
+import { resubmission } from './resubmission.ts'
+import type {
+  ApprovalInput,
+  DenialInput,
+  Explanation,
+  RequestService,
+  RootChangeRequest,
+  RootPlan,
+  RootPlanRequest,
+  Submission,
+} from './services.ts'
 import { SubmissionBatch } from './submission-batch.ts'
-import { submit, type Submitted } from './submit.ts'
+import { SubmissionsUnderWay } from './submissions-under-way.ts'
+import { explain, type Intake, submit, type Submitted } from './submit.ts'
 import { submitRenewal, submitRotation } from './submit-upkeep.ts'
 
 const DEFAULT_PAGE = 50
@@ -19,17 +32,51 @@ export class Requests implements RequestService {
   readonly #dependencies: ServiceDependencies
   readonly #progress: Progress
   readonly #worker: GunWorker
-  readonly #batch: SubmissionBatch
+  readonly #intake: Intake
+  readonly #approvals: Approvals
 
   constructor(dependencies: ServiceDependencies, progress: Progress, worker: GunWorker) {
     this.#dependencies = dependencies
     this.#progress = progress
     this.#worker = worker
-    this.#batch = new SubmissionBatch(dependencies.requests)
+    this.#intake = { batch: new SubmissionBatch(dependencies.requests), underWay: new SubmissionsUnderWay() }
+    this.#approvals = new Approvals(dependencies, new ImageProgress(dependencies, progress), (who, id) =>
+      this.find(who, id),
+    )
   }
 
   async submit(principal: Principal, submission: Submission): Promise<Submitted> {
-    return this.#accept(await submit(this.#dependencies, this.#batch, principal, submission))
+    return this.#accept(await submit(this.#dependencies, this.#intake, principal, submission))
+  }
+
+  explain(principal: Principal, submission: Submission, as: Principal = principal): Promise<readonly Explanation[]> {
+    return explain(this.#dependencies, this.#intake.underWay, principal, submission, as)
+  }
+
+  async approve(principal: Principal, id: string, input: ApprovalInput): Promise<SigningRequest> {
+    return this.#goOn(await this.#approvals.approve(principal, id, input))
+  }
+
+  deny(principal: Principal, id: string, input: DenialInput): Promise<SigningRequest> {
+    return this.#approvals.deny(principal, id, input)
+  }
+
+  withdraw(principal: Principal, id: string): Promise<SigningRequest> {
+    return this.#approvals.withdraw(principal, id)
+  }
+
+  async resubmit(
+    principal: Principal,
+    id: string,
+    input: { readonly policy?: string; readonly description?: string },
+  ): Promise<Submitted> {
+    const { submission, submitter } = resubmission(principal, this.find(principal, id), input)
+    return this.#accept(await submit(this.#dependencies, this.#intake, principal, submission, submitter))
+  }
+
+  /** Ends what has waited for approvals too long. @throws KeyHolderError, StoreError */
+  expire(): Promise<void> {
+    return this.#approvals.expire()
   }
 
   async rotate(principal: Principal, gun: Gun): Promise<Submitted> {
@@ -56,9 +103,14 @@ export class Requests implements RequestService {
         this.#progress.requestChanged({ request: id, position, kind, gun, from: undefined, to: record.status })
       }
     }
-    // The acknowledgement does not wait for the work; a crash here is made good at the next start.
-    for (const gun of new Set(images.map(({ record }) => record.subject.gun))) void this.#worker.wake(gun)
+    this.#goOn(submitted.request)
     return submitted
+  }
+
+  /** The acknowledgement does not wait for the work; a crash here is made good at the next start. */
+  #goOn(request: SigningRequest): SigningRequest {
+    for (const gun of new Set(request.images.map(({ record }) => record.subject.gun))) void this.#worker.wake(gun)
+    return request
   }
 
   find(principal: Principal, id: string): SigningRequest {

@@ -3,7 +3,8 @@ import type { Gun, RoleName } from '@countersign/tuf'
 import type { KeyType } from '../domain/ports.ts'
 import type { Grant, Principal } from '../domain/principal.ts'
 import type { Repository, RepositoryWarning, RoleReport } from '../domain/repository.ts'
-import type { ImageKind, RequestStatus, SigningRequest } from '../domain/signing-request.ts'
+import type { Decision } from '../domain/decision.ts'
+import type { ImageKind, ImageSubject, RequestStatus, SigningRequest } from '../domain/signing-request.ts'
 import type { RepositoryCustody, TokenRecord } from '../domain/ports.ts'
 
 export interface Services {
@@ -24,6 +25,25 @@ export interface Submission {
   readonly idempotencyKey?: string
   /** Where the request came from, for the record (a workload's run, an address). */
   readonly origin?: string
+  /** ID of the request that this one repeats. */
+  readonly resubmits?: string
+}
+
+export interface ApprovalInput {
+  /** `approvalDigest` of the request as it was looked at. */
+  readonly digest: string
+  readonly comment?: string
+}
+
+export interface DenialInput {
+  /** For the submitter. */
+  readonly reason: string
+}
+
+/** What would happen to one image, and why. */
+export interface Explanation {
+  readonly subject: ImageSubject
+  readonly decision: Decision
 }
 
 export interface RequestService {
@@ -60,6 +80,30 @@ export interface RequestService {
     principal: Principal,
     gun: Gun,
     request: RootChangeRequest,
+  ): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
+  /**
+   * What would happen, and why; nothing is stored. About oneself with the grant `submit`; about another identity with `operator` on all
+   * repositories named. @throws as `submit`
+   */
+  explain(principal: Principal, submission: Submission, as?: Principal): Promise<readonly Explanation[]>
+  /**
+   * Approves every image that this person may approve. What they looked at must be what the request says now.
+   * @throws DomainError REQUEST_NOT_FOUND, APPROVAL_NOT_ASKED, APPROVAL_OUTDATED, APPROVER_UNKNOWN, APPROVER_NOT_LISTED,
+   * APPROVER_IS_SUBMITTER, APPROVER_NOT_LINKED, REQUEST_FIELD_INVALID; TufError, NotaryError, KeyHolderError, StoreError
+   */
+  approve(principal: Principal, id: string, input: ApprovalInput): Promise<SigningRequest>
+  /** One denial ends the request. @throws as `approve`, without APPROVAL_OUTDATED */
+  deny(principal: Principal, id: string, input: DenialInput): Promise<SigningRequest>
+  /** @throws DomainError REQUEST_NOT_FOUND, WITHDRAWAL_NOT_PERMITTED, WITHDRAWAL_TOO_LATE; KeyHolderError, StoreError */
+  withdraw(principal: Principal, id: string): Promise<SigningRequest>
+  /**
+   * The same images at the same digests under another policy, with the verified origin that they came with. Both who asked first and who
+   * asks again count as submitters. Grant `submit`. @throws as `submit`; DomainError REQUEST_NOT_FOUND, RESUBMISSION_NOT_POSSIBLE
+   */
+  resubmit(
+    principal: Principal,
+    id: string,
+    input: { readonly policy?: string; readonly description?: string },
   ): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
   /** @throws DomainError REQUEST_NOT_FOUND, also where the principal may not see it */
   find(principal: Principal, id: string): SigningRequest

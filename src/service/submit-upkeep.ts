@@ -16,7 +16,7 @@ import {
 } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import { loadRepository } from './load-repository.ts'
-import { recordSubmission, requireReady, type Submitted } from './submit.ts'
+import { recordSubmission, requireReady, submitterOf, type Submitted } from './submit.ts'
 
 /**
  * Which keys is the key holder's knowledge, from an operator's act on its own socket; here nobody names one. Idempotent while the
@@ -85,7 +85,7 @@ export async function storeUpkeep(
   const request: SigningRequest = {
     id: identifiers.next('request'),
     kind,
-    submitter: { id: principal.id, name: principal.name },
+    submitter: submitterOf(principal),
     createdAt: at,
     images: [{ record, revision: 1 }],
   }

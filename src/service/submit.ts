@@ -3,13 +3,10 @@
 import { createHash } from 'node:crypto'
 import type { Gun } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
-import {
-  type ImageReference,
-  parseImageReference,
-  requireTag,
-  type TaggedReference,
-} from '../domain/image-reference.ts'
+import { describeOrigin } from '../domain/origin.ts'
+import { parseImageReference, requireTag, type TaggedReference } from '../domain/image-reference.ts'
 import type { IdempotencyKey, RepositoryStore } from '../domain/ports.ts'
+import type { Policy } from '../domain/policy.ts'
 import type { Decision } from '../domain/decision.ts'
 import { type GrantKind, notPermitted, type Principal, requireGrant } from '../domain/principal.ts'
 import {
@@ -17,12 +14,16 @@ import {
   imageOf,
   type ImageSubject,
   MAX_DESCRIPTION,
+  type RequestImage,
   requestStatus,
   type SigningRequest,
+  type Submitter,
 } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
-import type { Submission } from './services.ts'
+import { judgeSubmission, readStanding, recentRequests, type Standing } from './judgement.ts'
+import type { Explanation, Submission } from './services.ts'
 import type { SubmissionBatch } from './submission-batch.ts'
+import type { SubmissionsUnderWay } from './submissions-under-way.ts'
 
 export interface Submitted {
   readonly request: SigningRequest
@@ -34,27 +35,106 @@ const MAX_PARALLEL_RESOLVES = 8
 /** Characters of free text, so that records stay small. */
 const MAX_NAME = 255
 const MAX_ORIGIN = 1000
+/** Characters of reasons in a record. */
+const MAX_REASONS = 2000
 
-/** @throws DomainError, RegistryError, KeyHolderError, StoreError; then nothing is stored */
+/** What submissions share while they are on their way into the store. */
+export interface Intake {
+  readonly batch: SubmissionBatch
+  readonly underWay: SubmissionsUnderWay
+}
+
+/**
+ * @param as who counts as the submitter, where that is not the identity itself (a request that is submitted again)
+ * @throws DomainError, RegistryError, TufError, NotaryError, KeyHolderError, StoreError; then nothing is stored
+ */
 export async function submit(
   dependencies: ServiceDependencies,
-  batch: SubmissionBatch,
+  { batch, underWay }: Intake,
   principal: Principal,
   submission: Submission,
+  as: Submitter = submitterOf(principal),
 ): Promise<Submitted> {
-  checkFields(submission, dependencies.settings.maxImages)
-  const images = submission.images.map((text) => requireTag(parseImageReference(text)))
-  requireDistinct(images)
-  for (const image of images) requireSubmit(dependencies.repositories, principal, image)
+  const images = parsed(dependencies, principal, submission)
   const idempotency = idempotencyOf(principal, submission, images)
   const repeated = idempotency === undefined ? undefined : dependencies.requests.findRepeated(idempotency)
   if (repeated !== undefined) return { request: repeated, isRepeated: true }
 
+  // One policy for all images, whatever is loaded meanwhile.
+  const policy = dependencies.policies.current()
   const subjects = await resolveSubjects(dependencies, submission, images)
-  const request = decided(dependencies, principal, submission, subjects)
-  // Record before act. A crash after this line leaves a record of a request that nobody was told of.
-  await recordSubmission(dependencies, request)
-  return batch.create(request, idempotency)
+  const standing = await readStanding(dependencies, policy, subjects)
+  const end = underWay.begin(
+    principal.id,
+    subjects.map(({ gun }) => gun),
+  )
+  try {
+    const decisions = judge(dependencies, underWay, policy, { ...principal, ...as }, submission, { subjects, standing })
+    const request = decided(dependencies, as, submission, subjects, decisions)
+    // Record before act. A crash after this line leaves a record of a request that nobody was told of.
+    await recordSubmission(dependencies, request)
+    return await batch.create(request, idempotency)
+  } finally {
+    end()
+  }
+}
+
+/**
+ * What would happen to this submission by this identity, and why. Nothing is stored; the way to the decision is the same.
+ * @param as the identity that is asked about; its grants are part of the question
+ * @throws as `submit`
+ */
+export async function explain(
+  dependencies: ServiceDependencies,
+  underWay: SubmissionsUnderWay,
+  principal: Principal,
+  submission: Submission,
+  as: Principal,
+): Promise<readonly Explanation[]> {
+  const images = parsed(dependencies, principal, submission, as === principal ? 'submit' : 'operator')
+  const policy = dependencies.policies.current()
+  const subjects = await resolveSubjects(dependencies, submission, images)
+  const standing = await readStanding(dependencies, policy, subjects)
+  const end = underWay.begin(
+    as.id,
+    subjects.map(({ gun }) => gun),
+  )
+  try {
+    const decisions = judge(dependencies, underWay, policy, as, submission, { subjects, standing })
+    return subjects.flatMap((subject, index) => {
+      const decision = decisions[index]
+      return decision === undefined ? [] : [{ subject, decision }]
+    })
+  } finally {
+    end()
+  }
+}
+
+/** Names and permission: until they are established for every image, no port that reaches outside is called. */
+function parsed(
+  { settings, repositories }: Pick<ServiceDependencies, 'settings' | 'repositories'>,
+  principal: Principal,
+  submission: Submission,
+  grant: GrantKind = 'submit',
+): readonly TaggedReference[] {
+  checkFields(submission, settings.maxImages)
+  const images = submission.images.map((text) => requireTag(parseImageReference(text)))
+  requireDistinct(images)
+  for (const { gun } of images) requireReady(repositories, principal, grant, gun)
+  return images
+}
+
+function judge(
+  dependencies: ServiceDependencies,
+  underWay: SubmissionsUnderWay,
+  policy: Policy,
+  principal: Principal,
+  { kind, policy: policyName }: Submission,
+  { subjects, standing }: { readonly subjects: readonly ImageSubject[]; readonly standing: Standing },
+): readonly Decision[] {
+  const recent = recentRequests(dependencies, underWay, principal)
+  const at = dependencies.clock.now()
+  return judgeSubmission(policy, { kind, principal, policyName, subjects, standing, recent }, at)
 }
 
 function checkFields({ images, description, policy, idempotencyKey, origin }: Submission, maxImages: number): void {
@@ -86,10 +166,6 @@ function requireDistinct(images: readonly TaggedReference[]): void {
     if (seen.has(name)) throw new DomainError('REQUEST_IMAGE_REPEATED', 'The same tag is named twice.', { image: name })
     seen.add(name)
   }
-}
-
-function requireSubmit(repositories: RepositoryStore, principal: Principal, { gun }: ImageReference): void {
-  requireReady(repositories, principal, 'submit', gun)
 }
 
 /** Registered, and granted: one refusal for both. @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY */
@@ -153,26 +229,13 @@ async function resolvedSubject(
 
 /** The request with the policy's decisions in it. One denied image denies all. */
 function decided(
-  { clock, identifiers, policy: policyPort }: Pick<ServiceDependencies, 'clock' | 'identifiers' | 'policy'>,
-  principal: Principal,
-  { kind, policy, description, origin, images: texts }: Submission,
+  { clock, identifiers }: Pick<ServiceDependencies, 'clock' | 'identifiers'>,
+  submitter: Submitter,
+  { kind, policy, description, origin, resubmits }: Submission,
   subjects: readonly ImageSubject[],
+  decisions: readonly Decision[],
 ): SigningRequest {
   const at = clock.now()
-  const decisions = subjects.map(({ gun, tag, sha256 }, index) =>
-    policyPort.evaluate(
-      {
-        kind,
-        principal,
-        gun,
-        tag,
-        ...(sha256 === undefined ? {} : { sha256 }),
-        digestNamed: texts[index]?.includes('@') === true,
-        ...(policy === undefined ? {} : { policy }),
-      },
-      at,
-    ),
-  )
   const denial = decisions.find(({ outcome }) => outcome === 'deny')
   const images = subjects.map((subject, index) => ({
     record: advance(
@@ -182,15 +245,37 @@ function decided(
     ),
     revision: 1,
   }))
+  const from = origin ?? (submitter.origin && describeOrigin(submitter.origin))
   return {
     id: identifiers.next('request'),
     kind,
-    submitter: { id: principal.id, name: principal.name },
+    submitter,
     ...(description === undefined ? {} : { description }),
     ...(policy === undefined ? {} : { policy }),
-    ...(origin === undefined ? {} : { origin }),
+    ...(from === undefined ? {} : { origin: from }),
+    ...(resubmits === undefined ? {} : { resubmits }),
     createdAt: at,
-    images,
+    images: waitingForAll(images),
+  }
+}
+
+/** Images of one request go together: while one waits for approvals, none is signed. */
+function waitingForAll(images: readonly RequestImage[]): readonly RequestImage[] {
+  if (images.every(({ record }) => record.status !== 'awaiting-approval')) return images
+  return images.map(({ record, revision }) => ({
+    record: record.status === 'approved' ? { ...record, status: 'awaiting-approval' } : record,
+    revision,
+  }))
+}
+
+/** What is kept of an identity with its request. */
+export function submitterOf({ id, name, groups, actor, origin }: Principal): Submitter {
+  return {
+    id,
+    name,
+    ...(groups !== undefined && { groups }),
+    ...(actor !== undefined && { actors: [actor] }),
+    ...(origin !== undefined && { origin }),
   }
 }
 
@@ -215,9 +300,26 @@ export async function recordSubmission({ keyHolder }: ServiceDependencies, reque
       gun,
       ...(tag === undefined ? {} : { tag }),
       ...(sha256 === undefined ? {} : { sha256 }),
-      ...(decision === undefined ? {} : { policyDigest: decision.policyDigest }),
+      ...(decision === undefined ? {} : decisionFacts(decision)),
       ...(request.description === undefined ? {} : { description: request.description }),
       ...(request.origin === undefined ? {} : { origin: request.origin }),
+      ...(request.submitter.actors === undefined ? {} : { actors: request.submitter.actors.join(', ') }),
+      ...(request.resubmits === undefined ? {} : { resubmits: request.resubmits }),
     })
+  }
+}
+
+/** What the log keeps of a decision: the rules by their digest, and the reason that each of them gave. */
+export function decisionFacts({ policyDigest, project, policy, standing, approvals, reasons }: Decision) {
+  return {
+    policyDigest,
+    ...(project !== undefined && { project }),
+    ...(policy !== undefined && { policy }),
+    ...(standing !== undefined && { standing }),
+    ...(approvals !== undefined && { approvalsRequired: approvals.required }),
+    reasons: reasons
+      .map(({ rule, code }) => `${rule} ${code}`)
+      .join(', ')
+      .slice(0, MAX_REASONS),
   }
 }

@@ -14,7 +14,7 @@ import { parsePattern } from '../domain/pattern.ts'
 import type { Grant } from '../domain/principal.ts'
 import { GRANT_KINDS } from '../domain/principal.ts'
 import type { Publication } from '../domain/publication.ts'
-import type { ImageRecord } from '../domain/signing-request.ts'
+import type { ImageRecord, Submitter } from '../domain/signing-request.ts'
 import { StoreError } from './errors.ts'
 
 const hex64 = z.string().regex(/^[0-9a-f]{64}$/)
@@ -37,15 +37,57 @@ const decision = z.strictObject({
   reasons: z.array(z.strictObject({ rule: z.string(), code: z.string(), subject: z.string() })),
   policyDigest: z.string(),
   at: time,
+  project: z.string().exactOptional(),
+  policy: z.string().exactOptional(),
+  standing: hex64.exactOptional(),
+  approvals: z
+    .strictObject({ required: z.number().int().min(1), from: z.array(z.string()), expiresAt: time })
+    .exactOptional(),
+})
+const approval = z.strictObject({
+  person: z.string(),
+  approver: z.string(),
+  at: time,
+  digest: hex64,
+  comment: z.string().exactOptional(),
+})
+const denial = z.strictObject({ person: z.string(), approver: z.string(), reason: z.string() })
+const origin = z.strictObject({
+  provider: z.enum(['github', 'gitlab', 'other']),
+  issuer: z.string(),
+  repository: z.string().exactOptional(),
+  repositoryId: z.string().exactOptional(),
+  ownerId: z.string().exactOptional(),
+  ref: z.string().exactOptional(),
+  isRefProtected: z.boolean().exactOptional(),
+  workflow: z.string().exactOptional(),
+  event: z.string().exactOptional(),
+  environment: z.string().exactOptional(),
+  runner: z.enum(['hosted', 'self-hosted']).exactOptional(),
+  attempt: z.number().int().exactOptional(),
+  commit: z.string().exactOptional(),
+  run: z.string().exactOptional(),
+})
+const submitter = z.strictObject({
+  groups: z.array(z.string()).exactOptional(),
+  actors: z.array(z.string()).exactOptional(),
+  origin: origin.exactOptional(),
 })
 const roleVersion = z.strictObject({ role, version: z.number().int(), sha256: hex64 })
 
 const common = { subject: z.union([subject, repositorySubject]), at: time }
-const decided = { ...common, decision, conflicts: z.number().int(), contendedSince: time.exactOptional() }
+const decided = {
+  ...common,
+  decision,
+  approvals: z.array(approval).exactOptional(),
+  conflicts: z.number().int(),
+  contendedSince: time.exactOptional(),
+}
 const inPublication = { ...decided, publication: z.string() }
 
 const imageRecord = z.discriminatedUnion('status', [
   z.strictObject({ status: z.literal('submitted'), ...common }),
+  z.strictObject({ status: z.literal('awaiting-approval'), ...decided }),
   z.strictObject({ status: z.literal('approved'), ...decided }),
   z.strictObject({ status: z.literal('intended'), ...inPublication }),
   z.strictObject({ status: z.literal('signed'), ...inPublication }),
@@ -57,8 +99,8 @@ const imageRecord = z.discriminatedUnion('status', [
     roles: z.array(roleVersion),
     unchanged: z.boolean(),
   }),
-  z.strictObject({ status: z.literal('denied'), ...common, decision }),
-  z.strictObject({ status: z.literal('withdrawn'), ...common }),
+  z.strictObject({ status: z.literal('denied'), ...common, decision, denial: denial.exactOptional() }),
+  z.strictObject({ status: z.literal('withdrawn'), ...common, by: z.string().exactOptional() }),
   z.strictObject({ status: z.literal('expired'), ...common }),
   z.strictObject({
     status: z.literal('failed'),
@@ -108,6 +150,11 @@ export function decodePublication(
   text: string,
 ): Pick<Publication, 'kind' | 'roles' | 'changes' | 'keys' | 'renewal' | 'root' | 'base'> {
   return decode(publication, text)
+}
+
+/** What a submitter is besides id and name. */
+export function decodeSubmitter(text: string): Pick<Submitter, 'groups' | 'actors' | 'origin'> {
+  return decode(submitter, text)
 }
 
 export function decodeGrants(text: string): readonly Grant[] {

@@ -20,9 +20,10 @@ import {
   type RequestKind,
   type SigningRequest,
   type RoleVersion,
+  type Submitter,
 } from '../domain/signing-request.ts'
 import type { StoreDatabase } from './database.ts'
-import { decodeImageRecord, decodePublication, encodeRecord } from './record-json.ts'
+import { decodeImageRecord, decodeSubmitter, decodePublication, encodeRecord } from './record-json.ts'
 
 interface RequestRow {
   readonly sequence: number
@@ -30,9 +31,11 @@ interface RequestRow {
   readonly kind: RequestKind
   readonly submitter_id: string
   readonly submitter_name: string
+  readonly submitter: string | null
   readonly description: string | null
   readonly policy: string | null
   readonly origin: string | null
+  readonly resubmits: string | null
   readonly created_at: string
 }
 interface ImageRow {
@@ -67,9 +70,11 @@ export class SqliteRequestStore implements RequestStore {
         kind: request.kind,
         submitterId: request.submitter.id,
         submitterName: request.submitter.name,
+        submitter: encodeSubmitter(request.submitter),
         description: request.description ?? null,
         policy: request.policy ?? null,
         origin: request.origin ?? null,
+        resubmits: request.resubmits ?? null,
         status: requestStatus(request.images),
         createdAt: request.createdAt.toISOString(),
       })
@@ -140,11 +145,19 @@ export class SqliteRequestStore implements RequestStore {
       request: row.id,
       position: row.position,
       kind: row.kind,
-      submitter: row.submitter_id,
+      submitter: readSubmitter(row),
+      ...(row.policy === null ? {} : { policy: row.policy }),
       ...(row.origin === null ? {} : { origin: row.origin }),
       revision: row.revision,
       record: decodeImageRecord(row.record),
     }))
+  }
+
+  countImages(since: Date, of: { readonly submitter: string } | { readonly gun: string }): number {
+    const { countBySubmitter, countByGun } = this.#statements
+    const at = since.toISOString()
+    const row = 'gun' in of ? countByGun.get(at, of.gun) : countBySubmitter.get(at, of.submitter)
+    return row?.images ?? 0
   }
 
   proven(gun: string): readonly RoleVersion[] {
@@ -210,10 +223,11 @@ export class SqliteRequestStore implements RequestStore {
     return {
       id: row.id,
       kind: row.kind,
-      submitter: { id: row.submitter_id, name: row.submitter_name },
+      submitter: readSubmitter(row),
       ...(row.description === null ? {} : { description: row.description }),
       ...(row.policy === null ? {} : { policy: row.policy }),
       ...(row.origin === null ? {} : { origin: row.origin }),
+      ...(row.resubmits === null ? {} : { resubmits: row.resubmits }),
       createdAt: new Date(row.created_at),
       images,
     }
@@ -229,6 +243,16 @@ function imageColumns(record: SigningRequest['images'][number]['record']) {
   }
 }
 
+function encodeSubmitter({ groups, actors, origin }: SigningRequest['submitter']): string | null {
+  if (groups === undefined && actors === undefined && origin === undefined) return null
+  return encodeRecord({ ...(groups && { groups }), ...(actors && { actors }), ...(origin && { origin }) })
+}
+
+function readSubmitter(row: Pick<RequestRow, 'submitter_id' | 'submitter_name' | 'submitter'>): Submitter {
+  const more = row.submitter === null ? {} : decodeSubmitter(row.submitter)
+  return { id: row.submitter_id, name: row.submitter_name, ...more }
+}
+
 /** The sequence below which a page starts. */
 function parseCursor(cursor: string | undefined): number {
   if (cursor === undefined) return Number.MAX_SAFE_INTEGER
@@ -239,11 +263,11 @@ function parseCursor(cursor: string | undefined): number {
 
 function prepareStatements(sqlite: StoreDatabase['sqlite']) {
   const request =
-    'r.sequence, r.id, r.kind, r.submitter_id, r.submitter_name, r.description, r.policy, r.origin, r.created_at'
+    'r.sequence, r.id, r.kind, r.submitter_id, r.submitter_name, r.submitter, r.description, r.policy, r.origin, r.resubmits, r.created_at'
   return {
     insert: sqlite.prepare(
-      `INSERT INTO requests (id, kind, submitter_id, submitter_name, description, policy, origin, status, created_at)
-       VALUES (:id, :kind, :submitterId, :submitterName, :description, :policy, :origin, :status, :createdAt)`,
+      `INSERT INTO requests (id, kind, submitter_id, submitter_name, submitter, description, policy, origin, resubmits, status, created_at)
+       VALUES (:id, :kind, :submitterId, :submitterName, :submitter, :description, :policy, :origin, :resubmits, :status, :createdAt)`,
     ),
     insertImage: sqlite.prepare(
       `INSERT INTO images (request, position, gun, tag, status, is_final, publication, record, revision)
@@ -275,15 +299,26 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
         id: string
         kind: RequestKind
         submitter_id: string
+        submitter_name: string
+        submitter: string | null
+        policy: string | null
         origin: string | null
         position: number
         revision: number
         record: string
       }
     >(
-      `SELECT r.id, r.kind, r.submitter_id, r.origin, i.position, i.revision, i.record
+      `SELECT r.id, r.kind, r.submitter_id, r.submitter_name, r.submitter, r.policy, r.origin, i.position, i.revision, i.record
        FROM images i JOIN requests r ON r.sequence = i.request
        WHERE i.is_final = 0 AND (:gun IS NULL OR i.gun = :gun) ORDER BY i.request, i.position`,
+    ),
+    countBySubmitter: sqlite.prepare<[string, string], { images: number }>(
+      `SELECT COUNT(*) AS images FROM requests r JOIN images i ON i.request = r.sequence
+       WHERE r.created_at >= ? AND r.submitter_id = ?`,
+    ),
+    countByGun: sqlite.prepare<[string, string], { images: number }>(
+      `SELECT COUNT(*) AS images FROM requests r JOIN images i ON i.request = r.sequence
+       WHERE r.created_at >= ? AND i.gun = ?`,
     ),
     // Requests end in about the order in which they came, so the highest versions are among the last ones.
     published: sqlite.prepare<[string], { record: string }>(

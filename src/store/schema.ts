@@ -105,6 +105,12 @@ const MIGRATIONS: readonly string[] = [
   ALTER TABLE requests_of_all_kinds RENAME TO requests;
   CREATE INDEX requests_by_status ON requests (status, sequence);
   `,
+  // 3: what the submitter was besides a name: groups, the person behind a workload, its verified origin. Limits count what came lately.
+  `
+  ALTER TABLE requests ADD COLUMN submitter TEXT;
+  ALTER TABLE requests ADD COLUMN resubmits TEXT;
+  CREATE INDEX requests_by_time ON requests (created_at);
+  `,
 ]
 
 export const SCHEMA: Schema = {

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { matchesPattern, parsePattern, patternCovers } from '../../src/domain/pattern.ts'
+import { matchesGlob, matchesPattern, parsePattern, patternCovers, patternsMeet } from '../../src/domain/pattern.ts'
 import { expectCode } from '../support/expect-code.ts'
 
 const matches = (pattern: string, text: string): boolean => matchesPattern(parsePattern(pattern), text)
@@ -73,4 +73,29 @@ describe('parsePattern', () => {
       expectCode('GRANT_INVALID', () => parsePattern(text))
     })
   }
+})
+
+describe('patternsMeet', () => {
+  /** Every text over these letters up to a length. */
+  const texts = (letters: string, length: number): string[] => {
+    const shorter = length === 0 ? [] : texts(letters, length - 1)
+    if (length === 0) return ['']
+    return [
+      ...shorter,
+      ...shorter
+        .filter((text) => text.length === length - 1)
+        .flatMap((text) => [...letters].map((letter) => text + letter)),
+    ]
+  }
+
+  it('says whether some text is matched by both: all short patterns', () => {
+    const patterns = texts('ab*', 3)
+    const words = texts('ab', 6)
+    for (const one of patterns) {
+      for (const other of patterns) {
+        const isMet = words.some((word) => matchesGlob(one, word) && matchesGlob(other, word))
+        expect(patternsMeet(one, other), `${one} and ${other}`).to.equal(isMet)
+      }
+    }
+  })
 })

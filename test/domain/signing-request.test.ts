@@ -29,8 +29,11 @@ const roles = [{ role: RELEASES, version: 2, sha256: 'b'.repeat(64) }]
 const error = { code: 'TEST', detail: 'test' }
 
 const decided = { subject, at, decision: allow, conflicts: 1 }
+const needsOne: Decision = { ...allow, approvals: { required: 1, from: ['person:ann'], expiresAt: later } }
+const approval = { person: 'ann', approver: 'token_ann', at, digest: 'e'.repeat(64) }
 const records: Record<ImageStatus, ImageRecord> = {
   submitted: { status: 'submitted', subject, at },
+  'awaiting-approval': { status: 'awaiting-approval', ...decided, decision: needsOne, approvals: [approval] },
   approved: { status: 'approved', ...decided },
   intended: { status: 'intended', ...decided, publication: 'p' },
   signed: { status: 'signed', ...decided, publication: 'p' },
@@ -43,6 +46,10 @@ const records: Record<ImageStatus, ImageRecord> = {
 }
 const events: Record<RequestEventType, RequestEvent> = {
   decided: { type: 'decided', decision: allow },
+  'approval-given': { type: 'approval-given', approval: { ...approval, person: 'bob' } },
+  'approvals-complete': { type: 'approvals-complete' },
+  'approval-denied': { type: 'approval-denied', denial: { person: 'ann', approver: 'token_ann', reason: 'no' } },
+  reconsidered: { type: 'reconsidered', decision: { ...needsOne, policyDigest: 'other' } },
   'intent-saved': { type: 'intent-saved', publication: 'q' },
   signed: { type: 'signed' },
   sending: { type: 'sending' },
@@ -57,7 +64,17 @@ const events: Record<RequestEventType, RequestEvent> = {
 /** The whole machine. What is not listed is refused. */
 const TABLE: Partial<Record<ImageStatus, Partial<Record<RequestEventType, ImageStatus>>>> = {
   submitted: { decided: 'approved', failed: 'failed', withdrawn: 'withdrawn', expired: 'expired' },
+  'awaiting-approval': {
+    'approval-given': 'awaiting-approval',
+    'approvals-complete': 'approved',
+    'approval-denied': 'denied',
+    reconsidered: 'awaiting-approval',
+    failed: 'failed',
+    withdrawn: 'withdrawn',
+    expired: 'expired',
+  },
   approved: {
+    reconsidered: 'awaiting-approval',
     'intent-saved': 'intended',
     'found-unchanged': 'published',
     failed: 'failed',
@@ -79,7 +96,8 @@ describe('the state machine of an image', () => {
         const transition = next(records[status], event, later)
         expect(transition.ok ? transition.record.status : undefined).to.equal(expected)
         if (transition.ok) {
-          expect(transition.record.at).to.equal(later)
+          // What goes on waiting has waited since then.
+          expect(transition.record.at).to.equal(expected === status ? at : later)
           expect(transition.record.subject).to.deep.equal(subject)
         } else {
           expectCode('TRANSITION_INVALID', () => advance(records[status], event, later))
@@ -93,6 +111,63 @@ describe('the state machine of an image', () => {
     expect(advance(records.submitted, { type: 'decided', decision }, at)).to.deep.include({
       status: 'denied',
       decision,
+    })
+  })
+
+  describe('approvals', () => {
+    const waiting = records['awaiting-approval']
+    const two = { ...needsOne, approvals: { required: 2, from: ['group:all'], expiresAt: later } }
+
+    it('are waited for where the decision asks for them', () => {
+      const record = advance(records.submitted, { type: 'decided', decision: needsOne }, at)
+      expect(record.status).to.equal('awaiting-approval')
+      expectCode('TRANSITION_INVALID', () => advance(record, { type: 'approvals-complete' }, at))
+      expectCode('TRANSITION_INVALID', () => advance(record, { type: 'intent-saved', publication: 'p' }, at))
+    })
+
+    it('count people, not approvals', () => {
+      let record = advance(records.submitted, { type: 'decided', decision: two }, at)
+      for (const approver of ['token_1', 'token_2']) {
+        record = advance(record, { type: 'approval-given', approval: { ...approval, approver } }, at)
+      }
+      expect(record).to.have.property('approvals').with.length(1)
+      expectCode('TRANSITION_INVALID', () => advance(record, { type: 'approvals-complete' }, at))
+      record = advance(record, { type: 'approval-given', approval: { ...approval, person: 'bob' } }, at)
+      expect(advance(record, { type: 'approvals-complete' }, later).status).to.equal('approved')
+    })
+
+    it('are void on other ground, and hold on the same', () => {
+      for (const change of [{ policyDigest: 'other' }, { standing: 'f'.repeat(64) }]) {
+        const void_ = advance(waiting, { type: 'reconsidered', decision: { ...needsOne, ...change } }, later)
+        expect(void_).to.not.have.property('approvals')
+      }
+      const same = advance(waiting, { type: 'reconsidered', decision: { ...needsOne, at: later } }, later)
+      expect(same).to.have.deep.property('approvals', [approval])
+      const approved = advance(waiting, { type: 'approvals-complete' }, later)
+      expect(advance(approved, { type: 'reconsidered', decision: needsOne }, later).status).to.equal('approved')
+    })
+
+    it('go with the image to its end, through conflicts', () => {
+      let record = advance(waiting, { type: 'approvals-complete' }, at)
+      record = advance(record, { type: 'intent-saved', publication: 'p' }, at)
+      record = advance(record, { type: 'conflict' }, at)
+      record = advance(record, { type: 'found-unchanged', roles }, later)
+      expect(record).to.have.deep.property('approvals', [approval])
+    })
+
+    it('gain no time by being looked at again', () => {
+      const decision = { ...two, approvals: { ...two.approvals, expiresAt: new Date(later.getTime() + 1000) } }
+      const record = advance(waiting, { type: 'reconsidered', decision }, later)
+      expect('decision' in record && record.decision.approvals?.expiresAt).to.deep.equal(later)
+    })
+
+    it('end with a denial by a person, or by the rules of now', () => {
+      const denial = { person: 'ann', approver: 'token_ann', reason: 'not this one' }
+      expect(advance(waiting, { type: 'approval-denied', denial }, at)).to.deep.include({ status: 'denied', denial })
+      const decision = { ...allow, outcome: 'deny' as const }
+      for (const record of [waiting, records.approved]) {
+        expect(advance(record, { type: 'reconsidered', decision }, at).status).to.equal('denied')
+      }
     })
   })
 

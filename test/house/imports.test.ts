@@ -18,6 +18,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/key-holder': ['src/key-holder-protocol', 'src/strict-yaml', 'src/sqlite', 'src/version', 'tuf'],
   'src/domain': ['tuf'],
   'src/service': ['src/domain', 'tuf'],
+  'src/policy': ['src/domain', 'src/config', 'src/strict-yaml', 'tuf'],
   'src/holder': ['src/key-holder-protocol', 'src/domain', 'tuf'],
   'src/net': ['src/domain', 'tuf'],
   'src/notary': ['src/net', 'src/domain', 'tuf'],
@@ -41,6 +42,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/log': ['src/config', 'tuf'],
   'src/app': [
     'src/http',
+    'src/policy',
     'src/service',
     'src/holder',
     'src/net',
@@ -70,6 +72,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     // Only to read: `repo export --full` needs no daemon.
     'src/notary',
     'src/net',
+    'src/policy',
     'src/key-holder',
     'src/key-holder-protocol',
     'src/trust-server',

@@ -66,6 +66,46 @@ export const signingRequest: SigningRequest = {
   ],
 }
 
+const needed = { required: 2, from: ['group:release-managers'], expiresAt: at }
+
+/** Everything that a request for approvals can show. */
+export const waitingRequest: SigningRequest = {
+  id: 'request_3',
+  kind: 'sign',
+  submitter: {
+    id: 'github:repository:74',
+    name: 'team/app',
+    groups: ['bots'],
+    actors: ['github:user:1'],
+    origin: {
+      provider: 'github',
+      issuer: 'https://token.actions.githubusercontent.com',
+      repository: 'team/app',
+      repositoryId: '74',
+      ref: 'refs/heads/main',
+      isRefProtected: true,
+      attempt: 1,
+      commit: 'c0ffee',
+    },
+  },
+  policy: 'release',
+  resubmits: 'request_1',
+  createdAt: at,
+  images: [
+    {
+      revision: 2,
+      record: {
+        status: 'awaiting-approval',
+        subject,
+        at,
+        decision: { ...decision, project: 'team', policy: 'release', standing: hex('standing'), approvals: needed },
+        approvals: [{ person: 'ann', approver: 'tok_1', at, digest: hex('seen'), comment: 'fine' }],
+        conflicts: 0,
+      },
+    },
+  ],
+}
+
 export const repository: Repository = {
   gun,
   state: 'ready',
@@ -134,6 +174,14 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
   return {
     requests: {
       submit: () => Promise.resolve(note('submit', { request: signingRequest, isRepeated: false })),
+      explain: () =>
+        Promise.resolve(
+          note('explain', [{ subject, decision: { ...decision, approvals: needed, standing: hex('standing') } }]),
+        ),
+      approve: () => Promise.resolve(note('approve', waitingRequest)),
+      deny: () => Promise.resolve(note('deny', signingRequest)),
+      withdraw: () => Promise.resolve(note('withdraw', signingRequest)),
+      resubmit: () => Promise.resolve(note('resubmit', { request: waitingRequest, isRepeated: false })),
       rotate: () => Promise.resolve(note('rotate', { request: rotation, isRepeated: false })),
       renew: () => Promise.resolve(note('renew', { request: rotation, isRepeated: false })),
       planRootChange: () =>

@@ -94,6 +94,7 @@ describe('submitting', () => {
           tag: '1.0',
           sha256: 'a'.repeat(64),
           policyDigest: world.keyHolder.records[0]?.facts['policyDigest'],
+          reasons: 'grant-submit GRANT_HELD, policy-known NOT_APPLICABLE',
           description: 'release',
           origin: 'run 7',
         },
@@ -133,6 +134,8 @@ describe('submitting', () => {
   describe('the policy', () => {
     /** Allows all tags but `bad`. */
     const policy: Policy = {
+      readsHistory: () => false,
+      judgeApprover: () => ({ isAllowed: false, code: 'APPROVAL_NOT_ASKED' }),
       evaluate: (facts, at) =>
         decide(
           [

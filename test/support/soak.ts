@@ -265,7 +265,7 @@ class Soak {
       requests: this.#struckBefore(new SqliteRequestStore(database)),
       repositories: new SqliteRepositoryStore(database),
       tokens: new SqliteTokenStore(database),
-      policy: grantsPolicy,
+      policies: { current: () => grantsPolicy },
       clock: systemClock,
       identifiers: timeSortedIdentifiers(systemClock, systemRandom),
       pause: systemPause(stopping.signal),

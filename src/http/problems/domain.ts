@@ -39,6 +39,47 @@ export const DOMAIN_PROBLEMS = {
     'The signing policy does not allow this',
     'Read the reasons in the detail; ask an operator.',
   ),
+  APPROVAL_NOT_ASKED: refuse(
+    409,
+    'Nothing in this request waits for approvals',
+    'Read the request: it went on, or has ended.',
+  ),
+  APPROVAL_OUTDATED: refuse(
+    409,
+    'The request is not what was looked at',
+    'Read the request again, and approve what it says now: a tag or the rules have changed.',
+  ),
+  APPROVER_UNKNOWN: refuse(
+    403,
+    'The identity belongs to nobody in the list of people',
+    'Ask an operator to list it under your name in people.yaml.',
+  ),
+  APPROVER_NOT_LISTED: refuse(
+    403,
+    'The signing policy does not name this person among its approvers',
+    'Ask one of the approvers that the request names.',
+  ),
+  APPROVER_IS_SUBMITTER: refuse(
+    403,
+    'Nobody approves their own request, or that of a run that they started',
+    'Ask another approver.',
+  ),
+  APPROVER_NOT_LINKED: refuse(
+    403,
+    'The approver cannot be told from the person who started the run',
+    "List the approver's identity at the provider of the run in people.yaml, or ask another approver.",
+  ),
+  WITHDRAWAL_NOT_PERMITTED: refuse(
+    403,
+    'The request is not yours to withdraw',
+    'Ask its submitter, or an operator of all its repositories.',
+  ),
+  WITHDRAWAL_TOO_LATE: refuse(
+    409,
+    'Nothing of the request can be withdrawn any more',
+    'Where it was published, ask for the tag to be unsigned.',
+  ),
+  RESUBMISSION_NOT_POSSIBLE: refuse(409, 'Only requests for images are submitted again', 'Ask for the change anew.'),
   GRANT_INVALID: refuse(
     422,
     'A grant is not valid',

@@ -53,6 +53,8 @@ export class World {
   readonly database = createDatabase(':memory:')
   readonly dependencies: ServiceDependencies
   services: Services
+  /** The policy in force; tests load another one. */
+  policy: Policy
 
   /**
    * @param realKeyHolder stands in for the fake one
@@ -67,6 +69,7 @@ export class World {
     realKeyHolder?: KeyHolder,
     remotes: (world: World) => Partial<Pick<ServiceDependencies, 'source' | 'publisher' | 'resolver'>> = () => ({}),
   ) {
+    this.policy = policy
     const { faults, database } = this
     const { source = this.server, publisher = this.server, resolver = this.registry } = remotes(this)
     this.dependencies = {
@@ -77,7 +80,7 @@ export class World {
       requests: faults.wrap('requests', new SqliteRequestStore(database)),
       repositories: faults.wrap('repositories', new SqliteRepositoryStore(database)),
       tokens: faults.wrap('tokens', new SqliteTokenStore(database)),
-      policy,
+      policies: { current: () => this.policy },
       // An object of its own: a test may shift the daemon's clock and leave that of the servers right.
       clock: { now: () => this.time.now() },
       identifiers: new CountingIdentifiers(),

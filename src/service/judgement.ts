@@ -1,0 +1,136 @@
+// Asks the policy about a request, with everything that rules may know of it: at its submission, and again later.
+import type { Gun } from '@countersign/tuf'
+import type { Decision } from '../domain/decision.ts'
+import type { Policy, RecentRequests } from '../domain/policy.ts'
+import type { PendingImage } from '../domain/ports.ts'
+import type { Principal } from '../domain/principal.ts'
+import { signedDigest } from '../domain/signed-entry.ts'
+import {
+  type ImageKind,
+  type ImageSubject,
+  imageOf,
+  type RequestKind,
+  type Submitter,
+} from '../domain/signing-request.ts'
+import type { ServiceDependencies } from './dependencies.ts'
+import { loadRepository } from './load-repository.ts'
+import type { SubmissionsUnderWay } from './submissions-under-way.ts'
+
+type HistoryDependencies = Pick<
+  ServiceDependencies,
+  'source' | 'keyHolder' | 'repositories' | 'requests' | 'clock' | 'cache'
+>
+
+/** By GUN and tag: what the tag stands for. */
+export type Standing = ReadonlyMap<string, string>
+
+/** How far back limits count, in milliseconds. */
+const RECENT_MS = 3_600_000
+
+/**
+ * What the tags stand for, verified from the pinned roots; only of repositories for which the policy asks.
+ * @throws DomainError REPOSITORY_NOT_READY, ROOT_PIN_MISMATCH; TufError, NotaryError, KeyHolderError
+ */
+export async function readStanding(
+  dependencies: HistoryDependencies,
+  policy: Policy,
+  subjects: readonly Pick<ImageSubject, 'gun' | 'tag'>[],
+): Promise<Standing> {
+  const guns = [...new Set(subjects.map(({ gun }) => gun))].filter((gun) => policy.readsHistory(gun))
+  const loaded = await Promise.all(
+    guns.map(async (gun) => [gun, (await loadRepository(dependencies, gun)).trusted] as const),
+  )
+  const repositories = new Map(loaded)
+  const standing = new Map<string, string>()
+  for (const { gun, tag } of subjects) {
+    const repository = repositories.get(gun)
+    const digest = repository && signedDigest(repository, tag)
+    if (digest !== undefined) standing.set(nameOf({ gun, tag }), digest)
+  }
+  return standing
+}
+
+/** The decisions on a submission, one per image, all under one policy. */
+export function judgeSubmission(
+  policy: Policy,
+  o: {
+    readonly kind: ImageKind
+    readonly principal: Principal
+    readonly policyName?: string | undefined
+    readonly subjects: readonly ImageSubject[]
+    readonly standing: Standing
+    readonly recent: (gun: Gun) => RecentRequests
+  },
+  at: Date,
+): readonly Decision[] {
+  return o.subjects.map((subject) =>
+    policy.evaluate(
+      {
+        ...subjectFacts(o.kind, subject),
+        principal: o.principal,
+        ...standingOf(o.standing.get(nameOf(subject))),
+        ...(o.policyName !== undefined && { policy: o.policyName }),
+        ...(policy.readsHistory(subject.gun) && { recent: o.recent(subject.gun) }),
+      },
+      at,
+    ),
+  )
+}
+
+/** Counts images asked for lately: those in the store, and those of submissions that are not stored yet, this one included. */
+export function recentRequests(
+  { requests, clock }: Pick<ServiceDependencies, 'requests' | 'clock'>,
+  underWay: SubmissionsUnderWay,
+  principal: Pick<Principal, 'id'>,
+): (gun: Gun) => RecentRequests {
+  const since = new Date(clock.now().getTime() - RECENT_MS)
+  return (gun) => ({
+    byIdentity: requests.countImages(since, { submitter: principal.id }) + underWay.byIdentity(principal.id),
+    inRepository: requests.countImages(since, { gun }) + underWay.inRepository(gun),
+  })
+}
+
+/**
+ * The decision on a stored image by the rules of now, with what the tag stands for now. Undefined where it is about a repository: such
+ * requests have no policy file.
+ */
+export function judgeAgain(
+  policy: Policy,
+  { kind, submitter, policy: named, record }: Pick<PendingImage, 'kind' | 'submitter' | 'policy' | 'record'>,
+  standing: string | undefined,
+  at: Date,
+): Decision | undefined {
+  const subject = imageOf(record)
+  if (subject === undefined || !isImageKind(kind)) return undefined
+  return policy.evaluate(
+    {
+      ...subjectFacts(kind, subject),
+      principal: asPrincipal(submitter),
+      isStored: true,
+      ...(policy.readsHistory(subject.gun) && standingOf(standing)),
+      ...(named !== undefined && { policy: named }),
+    },
+    at,
+  )
+}
+
+export function nameOf({ gun, tag }: Pick<ImageSubject, 'gun' | 'tag'>): string {
+  return `${gun}:${tag}`
+}
+
+function subjectFacts(kind: ImageKind, { reference, gun, tag, sha256 }: ImageSubject) {
+  return { kind, gun, tag, digestNamed: reference.includes('@'), ...(sha256 !== undefined && { sha256 }) }
+}
+
+function standingOf(standing: string | undefined) {
+  return standing === undefined ? {} : { standing }
+}
+
+/** Grants are judged at submission and not kept. */
+function asPrincipal(submitter: Submitter): Principal {
+  return { ...submitter, grants: [] }
+}
+
+function isImageKind(kind: RequestKind): kind is ImageKind {
+  return kind === 'sign' || kind === 'unsign'
+}

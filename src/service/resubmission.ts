@@ -1,0 +1,42 @@
+// A request once more, under another policy: the same images at the same digests, and where they came from.
+import { DomainError } from '../domain/errors.ts'
+import type { Principal } from '../domain/principal.ts'
+import { type ImageSubject, imageOf, type SigningRequest, type Submitter } from '../domain/signing-request.ts'
+import type { Submission } from './services.ts'
+import { submitterOf } from './submit.ts'
+
+/** @throws DomainError RESUBMISSION_NOT_POSSIBLE of a request about a repository */
+export function resubmission(
+  principal: Principal,
+  request: SigningRequest,
+  { policy, description = request.description }: { readonly policy?: string; readonly description?: string },
+): { readonly submission: Submission; readonly submitter: Submitter } {
+  const { kind, images } = request
+  if (kind !== 'sign' && kind !== 'unsign') {
+    throw new DomainError('RESUBMISSION_NOT_POSSIBLE', 'Only requests for images are submitted again.', {
+      request: request.id,
+      kind,
+    })
+  }
+  return {
+    submission: {
+      kind,
+      images: images.flatMap(({ record }) => imageOf(record) ?? []).map(pinned),
+      ...(policy !== undefined && { policy }),
+      ...(description !== undefined && { description }),
+      resubmits: request.id,
+    },
+    submitter: resubmitter(principal, request.submitter),
+  }
+}
+
+function pinned({ gun, tag, sha256 }: ImageSubject): string {
+  return `${gun}:${tag}${sha256 === undefined ? '' : `@sha256:${sha256}`}`
+}
+
+/** The origin stays with the images. Whoever asked first is the person behind it, who approves nothing of it either. */
+function resubmitter(principal: Principal, { id, actors = [id], origin }: Submitter): Submitter {
+  const { origin: _, actors: own = [], ...rest } = submitterOf(principal)
+  const behind = [...new Set([...own, ...actors])].filter((actor) => actor !== principal.id)
+  return { ...rest, ...(behind.length > 0 && { actors: behind }), ...(origin !== undefined && { origin }) }
+}
