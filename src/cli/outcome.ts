@@ -1,5 +1,6 @@
 // From a signing request to what is printed and to an exit status. The status is 0 only where every image asked for is published.
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
+import { approvalsOf } from './request-review.ts'
 import type { ImageResource, SigningRequestResource } from './resources.ts'
 import type { Session } from './session.ts'
 import type { Colour } from './terminal.ts'
@@ -31,11 +32,7 @@ export function reportRequest(
   output.document(request)
   if (status === EXIT.unfinished) {
     output.line(request.id)
-    output.complain(
-      'REQUEST_NOT_FINISHED',
-      `Request ${request.id} is ${request.status}: ${because}.`,
-      `It goes on without you. Follow it with: countersign request show ${request.id} --wait`,
-    )
+    output.complain('REQUEST_NOT_FINISHED', `Request ${request.id} is ${request.status}: ${because}.`, nextOf(request))
     return status
   }
   printImages(session, request)
@@ -46,8 +43,19 @@ export function reportRequest(
   return status
 }
 
-function whyNot({ status, error, decision }: ImageResource): { readonly code: string; readonly detail: string } {
+function nextOf({ id, status, images }: SigningRequestResource): string {
+  const follow = `Follow it with: countersign request show ${id} --wait`
+  if (status !== 'awaiting-approval') return `It goes on without you. ${follow}`
+  const waiting = images.find(({ decision }) => decision?.approvals !== undefined)
+  return `It waits for people: ${waiting === undefined ? '' : approvalsOf(waiting)}. ${follow}`
+}
+
+function whyNot({ status, error, decision, denial }: ImageResource): {
+  readonly code: string
+  readonly detail: string
+} {
   if (error !== undefined) return { code: error.code, detail: error.detail ?? `it ended as ${status}.` }
+  if (denial !== undefined) return { code: 'REQUEST_DENIED', detail: `denied by ${denial.person}: ${denial.reason}` }
   if (status !== 'denied') return { code: 'REQUEST_NOT_PUBLISHED', detail: `it ended as ${status}.` }
   const reasons = decision?.reasons.map(({ rule, code }) => `${rule}: ${code}`) ?? []
   return { code: 'REQUEST_DENIED', detail: `denied${reasons.length > 0 ? ` (${reasons.join('; ')})` : ''}.` }

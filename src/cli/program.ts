@@ -1,5 +1,6 @@
 // The commands of `countersign` put together, and the one place where a run ends: in an exit status, with errors printed.
 import { Command, CommanderError } from 'commander'
+import { addApprovalCommands } from './approval-commands.ts'
 import { addAuditCommands } from './audit-commands.ts'
 import type { GlobalOptions } from './client-config.ts'
 import { addConfigCommands } from './config-commands.ts'
@@ -10,6 +11,7 @@ import { addExportCommand } from './export-command.ts'
 import { addKeyCommands } from './key-commands.ts'
 import { addOperatorCommands } from './operator-commands.ts'
 import { Output } from './output.ts'
+import { addPolicyCommands } from './policy-commands.ts'
 import { addRenewCommand } from './renew-command.ts'
 import { addRepositoryCommands } from './repository-commands.ts'
 import { addRequestCommands } from './request-commands.ts'
@@ -79,7 +81,12 @@ export function buildProgram(terminal: Terminal, perform: Perform): Command {
     .exitOverride()
   addSignCommands(program, perform)
   addVerifyCommands(program, perform)
-  addRequestCommands(program, perform)
+  const requests = program
+    .command('request')
+    .summary('see, approve and withdraw signing requests')
+    .description('Signing requests and their state.')
+  addRequestCommands(requests, perform)
+  addApprovalCommands(requests, perform)
   const repositories = program
     .command('repo')
     .summary('manage repositories')
@@ -91,6 +98,7 @@ export function buildProgram(terminal: Terminal, perform: Perform): Command {
   addKeyCommands(program, perform)
   addRootCommands(program, perform)
   addTokenCommands(program, perform)
+  addPolicyCommands(program, perform)
   addAuditCommands(program, perform)
   addConfigCommands(program, perform)
   addDaemonCommands(program, perform)

@@ -5,6 +5,7 @@ import { EXIT, type ExitStatus } from './errors.ts'
 import { showRequest } from './following.ts'
 import { repositoryArgument } from './image-list.ts'
 import { colourOfStatus, printImages } from './outcome.ts'
+import { printReview } from './request-review.ts'
 import { signingRequestPageSchema, type SigningRequestResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
 import { reportFollowed } from './sign-commands.ts'
@@ -24,12 +25,7 @@ interface ShowOptions {
   readonly timeout: number
 }
 
-export function addRequestCommands(program: Command, perform: Perform): void {
-  const group = program
-    .command('request')
-    .summary('see signing requests')
-    .description('Signing requests and their state.')
-
+export function addRequestCommands(group: Command, perform: Perform): void {
   group
     .command('list')
     .description('Lists requests that you may see, newest first.')
@@ -115,6 +111,12 @@ async function show(session: Session, id: string, options: ShowOptions): Promise
   if (options.wait === true) return reportFollowed(session, request, options.timeout)
   const { output } = session
   output.document(request)
+  if (request.status === 'awaiting-approval') {
+    printReview(session, request)
+    output.line()
+    output.line(`Approval digest: ${request.approvalDigest ?? '-'}`)
+    return EXIT.done
+  }
   output.line(`Request:      ${request.id}`)
   output.line(`Kind:         ${request.kind}`)
   output.line(`Status:       ${request.status}`, colourOfStatus(request.status))

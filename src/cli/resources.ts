@@ -5,6 +5,27 @@ import { z } from 'zod'
 const text = z.string().max(10_000)
 const failure = z.looseObject({ code: text, detail: text.optional() })
 
+const decisionSchema = z.looseObject({
+  outcome: text,
+  reasons: z.array(z.looseObject({ rule: text, code: text })),
+  policyDigest: text.optional(),
+  project: text.optional(),
+  policy: text.optional(),
+  /** What the tag stood for. */
+  standing: text.optional(),
+  approvals: z.looseObject({ required: z.number(), from: z.array(text), expiresAt: text }).optional(),
+})
+
+const originSchema = z.looseObject({
+  issuer: text,
+  repository: text.optional(),
+  repositoryId: text.optional(),
+  ref: text.optional(),
+  commit: text.optional(),
+  workflow: text.optional(),
+  run: text.optional(),
+})
+
 export const imageSchema = z.looseObject({
   reference: text,
   gun: text,
@@ -15,7 +36,9 @@ export const imageSchema = z.looseObject({
   roles: z.array(z.looseObject({ role: text, version: z.number() })).optional(),
   waiting: failure.optional(),
   error: failure.optional(),
-  decision: z.looseObject({ outcome: text, reasons: z.array(z.looseObject({ rule: text, code: text })) }).optional(),
+  decision: decisionSchema.optional(),
+  approvals: z.array(z.looseObject({ person: text, comment: text.optional() })).optional(),
+  denial: z.looseObject({ person: text, reason: text }).optional(),
 })
 export type ImageResource = z.infer<typeof imageSchema>
 
@@ -26,11 +49,30 @@ export const signingRequestSchema = z.looseObject({
   isFinal: z.boolean(),
   createdAt: text,
   updatedAt: text,
-  submitter: z.union([text, z.looseObject({ id: text, name: text.optional() })]),
+  submitter: z.union([
+    text,
+    z.looseObject({
+      id: text,
+      name: text.optional(),
+      actors: z.array(text).optional(),
+      origin: originSchema.optional(),
+    }),
+  ]),
   description: text.nullish(),
+  resubmits: text.optional(),
+  approvalDigest: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
   images: z.array(imageSchema).min(1),
 })
 export type SigningRequestResource = z.infer<typeof signingRequestSchema>
+
+/** What would happen to images, and why. */
+export const policyExplanationSchema = z.looseObject({
+  outcome: text,
+  images: z.array(z.looseObject({ reference: text, decision: decisionSchema })),
+})
 
 /** A page of a list. */
 export const signingRequestPageSchema = z.looseObject({

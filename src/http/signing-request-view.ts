@@ -182,8 +182,8 @@ function imageView({ record, waiting }: RequestImage): SigningRequestView['image
     ...(mediaType !== undefined && { mediaType }),
     status: record.status,
     ...('decision' in record && { decision: decisionView(record.decision) }),
-    ...('approvals' in record && record.approvals !== undefined && { approvals: record.approvals.map(approvalView) }),
-    ...('denial' in record && record.denial !== undefined && { denial: { ...record.denial } }),
+    ...('approvals' in record && { approvals: record.approvals.map(approvalView) }),
+    ...('denial' in record && { denial: { ...record.denial } }),
     ...(record.status === 'published' && {
       roles: record.roles.map((role) => ({ role: role.role, version: role.version, sha256: role.sha256 })),
       unchanged: record.unchanged,

@@ -73,21 +73,31 @@ function parse({ name, bytes }: PolicyFile, faults: PolicyFault[]): Parsed | und
 }
 
 function readYaml(file: string, bytes: Uint8Array, faults: PolicyFault[]): unknown {
-  const fault = (message: string): undefined => {
-    faults.push({ file, path: '', message })
+  const text = textOf(bytes)
+  const messages = text === undefined ? [whyUnreadable(bytes)] : []
+  const read = text === undefined ? undefined : readStrictYaml(text)
+  if (read?.ok === false) {
+    messages.push(
+      ...read.faults.map(({ line, code }) => (line === undefined ? `is no YAML: ${code}` : `line ${line}: ${code}`)),
+    )
+  }
+  const value = read?.ok === true ? (read.value ?? undefined) : undefined
+  if (value === undefined && messages.length === 0) messages.push('is empty')
+  faults.push(...messages.map((message) => ({ file, path: '', message })))
+  return value
+}
+
+function textOf(bytes: Uint8Array): string | undefined {
+  if (bytes.byteLength > MAX_POLICY_FILE_BYTES) return undefined
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes)
+  } catch {
     return undefined
   }
-  if (bytes.byteLength > MAX_POLICY_FILE_BYTES) return fault(`is larger than ${MAX_POLICY_FILE_BYTES} bytes`)
-  let text: string
-  try {
-    text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
-  } catch {
-    return fault('is not UTF-8')
-  }
-  const read = readStrictYaml(text)
-  if (read.ok) return read.value ?? fault('is empty')
-  for (const { line, code } of read.faults) fault(line === undefined ? `is no YAML: ${code}` : `line ${line}: ${code}`)
-  return undefined
+}
+
+function whyUnreadable(bytes: Uint8Array): string {
+  return bytes.byteLength > MAX_POLICY_FILE_BYTES ? `is larger than ${MAX_POLICY_FILE_BYTES} bytes` : 'is not UTF-8'
 }
 
 function checked<T>(schema: z.ZodType<T>, file: string, value: unknown, faults: PolicyFault[]): T | undefined {

@@ -14,7 +14,7 @@ import {
   TufError,
   verifyEdit,
 } from '@countersign/tuf'
-import { type Decision, isSameGround } from '../domain/decision.ts'
+import { isSameGround } from '../domain/decision.ts'
 import { DomainError } from '../domain/errors.ts'
 import { parseImageReference } from '../domain/image-reference.ts'
 import { failureOf, isOutage } from '../domain/port-faults.ts'
@@ -173,9 +173,10 @@ export class IntentFormer {
     if (judged === undefined) return image
     // That it stands there as asked already is no other ground: there is nothing left to approve.
     const isAsAsked = image.kind === 'sign' && standing !== undefined && standing === sha256
-    const decision = isAsAsked ? withStandingOf(record.decision, judged) : judged
-    if (decision.outcome === 'allow' && isSameGround(decision, record.decision)) return image
-    const [moved] = this.#progress.move([image], [{ type: 'reconsidered', decision }])
+    const { decision: former } = record
+    const isSame = isAsAsked ? judged.policyDigest === former.policyDigest : isSameGround(judged, former)
+    if (judged.outcome === 'allow' && isSame) return image
+    const [moved] = this.#progress.move([image], [{ type: 'reconsidered', decision: judged }])
     return moved?.record.status === 'approved' ? moved : undefined
   }
 
@@ -294,10 +295,6 @@ export class IntentFormer {
     )
     return { publication, images, base }
   }
-}
-
-function withStandingOf({ standing }: Decision, { standing: _, ...judged }: Decision): Decision {
-  return { ...judged, ...(standing !== undefined && { standing }) }
 }
 
 function declared({ image, change }: Candidate): DeclaredChange | undefined {

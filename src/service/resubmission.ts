@@ -36,7 +36,13 @@ function pinned({ gun, tag, sha256 }: ImageSubject): string {
 
 /** The origin stays with the images. Whoever asked first is the person behind it, who approves nothing of it either. */
 function resubmitter(principal: Principal, { id, actors = [id], origin }: Submitter): Submitter {
-  const { origin: _, actors: own = [], ...rest } = submitterOf(principal)
+  const { name, groups, actors: own = [] } = submitterOf(principal)
   const behind = [...new Set([...own, ...actors])].filter((actor) => actor !== principal.id)
-  return { ...rest, ...(behind.length > 0 && { actors: behind }), ...(origin !== undefined && { origin }) }
+  return {
+    id: principal.id,
+    name,
+    ...(groups !== undefined && { groups }),
+    ...(behind.length > 0 && { actors: behind }),
+    ...(origin !== undefined && { origin }),
+  }
 }

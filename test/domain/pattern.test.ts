@@ -84,7 +84,7 @@ describe('patternsMeet', () => {
       ...shorter,
       ...shorter
         .filter((text) => text.length === length - 1)
-        .flatMap((text) => [...letters].map((letter) => text + letter)),
+        .flatMap((text) => Array.from(letters).map((letter) => text + letter)),
     ]
   }
 

@@ -3,6 +3,7 @@ import { expect } from 'chai'
 import type { ApproverVerdict } from '../../src/domain/policy.ts'
 import type { Principal } from '../../src/domain/principal.ts'
 import type { Submitter } from '../../src/domain/signing-request.ts'
+import { without } from '../support/without.ts'
 import { facts, identity, PEOPLE, policyOf, PROJECT } from '../support/policies.ts'
 
 const at = new Date('2026-05-04T10:00:00Z')
@@ -89,7 +90,7 @@ describe('who may approve', () => {
       )
     expect(ask({ policy: 'test' })).to.equal('APPROVAL_NOT_ASKED')
     expect(ask({ policy: 'gone' })).to.equal('APPROVAL_NOT_ASKED')
-    const { policy: _, ...unnamed } = decision
+    const unnamed = without(decision, 'policy')
     const submitter = token('token_bot')
     expect(print(set.judgeApprover({ decision: unnamed, gun, submitter, approver: identity('token_ann') }))).to.equal(
       'APPROVAL_NOT_ASKED',

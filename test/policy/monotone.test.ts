@@ -7,6 +7,7 @@ import { parsePattern } from '../../src/domain/pattern.ts'
 import type { PolicyFacts } from '../../src/domain/policy.ts'
 import type { Principal } from '../../src/domain/principal.ts'
 import { readPolicyFolder } from '../../src/policy/policy-folder.ts'
+import { without as omit } from '../support/without.ts'
 import { filesOf, PEOPLE } from '../support/policies.ts'
 
 const at = new Date('2026-05-04T10:00:00Z')
@@ -125,7 +126,7 @@ function* lessFolders(folder: Folder): Generator<Folder> {
   for (let index = 0; index < folder.repositories.length; index++) {
     yield { ...folder, repositories: folder.repositories.filter((_, each) => each !== index) }
   }
-  const { default: _, ...unnamed } = folder
+  const unnamed = omit(folder, 'default')
   yield unnamed
   yield { ...folder, deny: [...folder.deny, { reason: 'more', tags: ['v*'] }] }
   for (const [name, policy] of Object.entries(folder.policies)) {

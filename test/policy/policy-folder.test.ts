@@ -1,5 +1,6 @@
 import { expect } from 'chai'
 import { faultsOf, filesOf, PEOPLE, policyOf, PROJECT } from '../support/policies.ts'
+import { readFolderFiles } from '../../src/policy/folder-files.ts'
 import { MAX_POLICY_FILES, readPolicyFolder } from '../../src/policy/policy-folder.ts'
 
 const people = { 'people.yaml': PEOPLE }
@@ -190,6 +191,11 @@ describe('a policy folder', () => {
     }
     expect(digest(filesOf(good).reverse())).to.equal(digest(filesOf(good)))
     expect(digest(filesOf({ ...good, 'team.yaml': `${PROJECT}\n# a word` }))).to.not.equal(digest(filesOf(good)))
+  })
+
+  it('has a sound example in config/', () => {
+    const read = readPolicyFolder(readFolderFiles('config/policies').files)
+    expect(read.ok ? [] : read.faults).to.deep.equal([])
   })
 
   it('may name groups that only tokens and issuers know', () => {

@@ -2,6 +2,7 @@ import { parseGun, parseTag } from '@countersign/tuf'
 import { expect } from 'chai'
 import type { VerifiedOrigin } from '../../src/domain/origin.ts'
 import type { PolicyFacts } from '../../src/domain/policy.ts'
+import { without } from '../support/without.ts'
 import { facts, identity, PEOPLE, policyOf, PROJECT } from '../support/policies.ts'
 
 const at = new Date('2026-05-04T10:00:00Z')
@@ -46,10 +47,9 @@ const origin: VerifiedOrigin = {
 const run = (change: Partial<VerifiedOrigin>): Partial<PolicyFacts> => ({
   principal: identity('github:repository:74', { origin: { ...origin, ...change } }),
 })
-const without = (name: keyof VerifiedOrigin): Partial<PolicyFacts> => {
-  const { [name]: _, ...rest } = origin
-  return { principal: identity('github:repository:74', { origin: rest as VerifiedOrigin }) }
-}
+const saysNothingOf = (name: 'repositoryId' | 'ref' | 'isRefProtected' | 'environment' | 'attempt' | 'commit') => ({
+  principal: identity('github:repository:74', { origin: without(origin, name) }),
+})
 
 /** Each rule of the strict policy, the facts that break it alone, and its reason. */
 const REFUSALS: readonly (readonly [string, Partial<PolicyFacts>, string])[] = [
@@ -66,12 +66,12 @@ const REFUSALS: readonly (readonly [string, Partial<PolicyFacts>, string])[] = [
   ['no origin', { principal: identity('github:repository:74') }, 'ORIGIN_MISSING'],
   ['another issuer', run({ issuer: 'https://ghes.example/_services/token' }), 'ORIGIN_ISSUER_REFUSED'],
   ['another repository of the same name', run({ repositoryId: '75' }), 'ORIGIN_REPOSITORY_REFUSED'],
-  ['a repository without an id', without('repositoryId'), 'ORIGIN_REPOSITORY_REFUSED'],
+  ['a repository without an id', saysNothingOf('repositoryId'), 'ORIGIN_REPOSITORY_REFUSED'],
   ['another branch', run({ ref: 'refs/heads/main2' }), 'ORIGIN_REF_REFUSED'],
   ['a tag that is a branch', run({ ref: 'refs/heads/refs/tags/v1' }), 'ORIGIN_REF_REFUSED'],
-  ['no ref', without('ref'), 'ORIGIN_REF_REFUSED'],
+  ['no ref', saysNothingOf('ref'), 'ORIGIN_REF_REFUSED'],
   ['an unprotected ref', run({ isRefProtected: false }), 'ORIGIN_PROTECTED_REFUSED'],
-  ['a ref of which nothing is known', without('isRefProtected'), 'ORIGIN_PROTECTED_REFUSED'],
+  ['a ref of which nothing is known', saysNothingOf('isRefProtected'), 'ORIGIN_PROTECTED_REFUSED'],
   [
     'another workflow',
     run({ workflow: 'team/app/.github/workflows/test.yml@refs/heads/main' }),
@@ -79,11 +79,11 @@ const REFUSALS: readonly (readonly [string, Partial<PolicyFacts>, string])[] = [
   ],
   ['a pull request', run({ event: 'pull_request_target' }), 'ORIGIN_EVENT_REFUSED'],
   ['another environment', run({ environment: 'staging' }), 'ORIGIN_ENVIRONMENT_REFUSED'],
-  ['no environment', without('environment'), 'ORIGIN_ENVIRONMENT_REFUSED'],
+  ['no environment', saysNothingOf('environment'), 'ORIGIN_ENVIRONMENT_REFUSED'],
   ['a runner of their own', run({ runner: 'self-hosted' }), 'ORIGIN_RUNNER_REFUSED'],
   ['a repeated run', run({ attempt: 2 }), 'ORIGIN_FIRST_RUN_REFUSED'],
-  ['a run that does not say which it is', without('attempt'), 'ORIGIN_FIRST_RUN_REFUSED'],
-  ['an unknown commit', without('commit'), 'ORIGIN_COMMIT_REFUSED'],
+  ['a run that does not say which it is', saysNothingOf('attempt'), 'ORIGIN_FIRST_RUN_REFUSED'],
+  ['an unknown commit', saysNothingOf('commit'), 'ORIGIN_COMMIT_REFUSED'],
   ['too many by one identity', { recent: { byIdentity: 4, inRepository: 4 } }, 'LIMIT_IDENTITY_REFUSED'],
   ['too many in one repository', { recent: { byIdentity: 1, inRepository: 6 } }, 'LIMIT_REPOSITORY_REFUSED'],
 ]

@@ -15,19 +15,15 @@ const eve = identity('token_eve')
 const files = { 'people.yaml': PEOPLE, 'team.yaml': PROJECT }
 const other = parseGun('registry.example.com/team/other')
 
+/** What the digests of the images are made of. */
+const LETTERS: Readonly<Record<string, string>> = { v1: 'a', v2: 'b', v3: 'c', 'test-1': 'd' }
+
 describe('approvals', () => {
   let world: World
 
   beforeEach(async () => {
     world = await World.withRepository({ policy: policyOf(files) })
-    for (const [tag, letter] of [
-      ['v1', 'a'],
-      ['v2', 'b'],
-      ['v3', 'c'],
-      ['test-1', 'd'],
-    ] as const) {
-      world.registry.push(app, tag, letter)
-    }
+    for (const [tag, letter] of Object.entries(LETTERS)) world.registry.push(app, tag, letter)
   })
   afterEach(() => {
     world.close()
@@ -35,7 +31,7 @@ describe('approvals', () => {
 
   const submit = async (more: Partial<Submission> & { by?: Principal; tags?: readonly string[] } = {}) => {
     const { by = bot, tags = ['v1'], ...rest } = more
-    const images = tags.map((tag) => `${app}:${tag}@sha256:${{ v1: 'a', v2: 'b', v3: 'c' }[tag]?.repeat(64) ?? ''}`)
+    const images = tags.map((tag) => `${app}:${tag}@sha256:${(LETTERS[tag] ?? '').repeat(64)}`)
     const { request } = await world.services.requests.submit(by, { kind: 'sign', images, ...rest })
     return request
   }
@@ -61,7 +57,7 @@ describe('approvals', () => {
     expect((await world.found('v3'))?.sha256).to.equal('c'.repeat(64))
     expect(world.observer.publications).to.have.length(1)
     for (const { record } of find(id).images) {
-      expect('approvals' in record && record.approvals?.map(({ person }) => person)).to.deep.equal(['ann', 'bob'])
+      expect('approvals' in record && record.approvals.map(({ person }) => person)).to.deep.equal(['ann', 'bob'])
     }
     const approvals = records().filter(({ kind }) => kind === 'request-approved')
     expect(approvals.map(({ facts }) => `${String(facts['person'])} ${String(facts['tag'])}`)).to.deep.equal(
@@ -371,7 +367,7 @@ describe('approvals', () => {
         named: fc.boolean(),
         who: fc.constantFrom(bot, ann, identity('github:repository:74')),
       })
-      const letters: Record<string, string> = { v1: 'a', v2: 'b', 'test-1': 'd', latest: 'e' }
+      const letters: Readonly<Record<string, string>> = { ...LETTERS, latest: 'e' }
       await fc.assert(
         fc.asyncProperty(arbitrary, async ({ tag, policy, named, who }) => {
           const digest = named ? `@sha256:${letters[tag]?.repeat(64) ?? ''}` : ''
