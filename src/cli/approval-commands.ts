@@ -1,6 +1,7 @@
 // `request approve`, `deny`, `withdraw` and `resubmit`: what people say to a signing request.
 import type { Command } from 'commander'
 import { timeoutOption } from './duration.ts'
+import { openApproverKey, signRequest } from './approver-key.ts'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { showRequest } from './following.ts'
 import { readLine } from './line-input.ts'
@@ -12,6 +13,8 @@ import { reportFollowed } from './sign-commands.ts'
 interface ApproveOptions {
   readonly digest?: string
   readonly comment?: string
+  readonly key?: string
+  readonly passphraseFile?: string
 }
 
 interface ResubmitOptions {
@@ -27,6 +30,8 @@ export function addApprovalCommands(group: Command, perform: Perform): void {
     .argument('<id>', 'ID of the request')
     .option('--digest <hex>', 'the approval digest that was shown: asks no question, and approves nothing else')
     .option('--comment <text>', 'kept with the approval')
+    .option('--key <file>', 'your own key (`approver create`), where the policy asks for signed approvals')
+    .option('--passphrase-file <file>', 'with --key: file with its passphrase, mode 0600')
     .addHelpText(
       'after',
       `
@@ -34,6 +39,7 @@ Without --digest the answer \`yes\` is read from standard input.
 
 Examples:
   $ countersign request approve req-01j9
+  $ countersign request approve req-01j9 --key approver.key --passphrase-file passphrase
   $ countersign request approve req-01j9 --digest 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
 Exit status: 0 approved; 1 failed, or something changed meanwhile; 2 usage; 3 not an approver.`,
@@ -75,8 +81,30 @@ Exit status: 0 approved; 1 failed, or something changed meanwhile; 2 usage; 3 no
 }
 
 async function approve(session: Session, id: string, options: ApproveOptions): Promise<ExitStatus> {
-  const digest = options.digest ?? (await confirmed(session, await showRequest(session, id)))
-  const body = { digest, ...(options.comment !== undefined && { comment: options.comment }) }
+  const { key: keyFile, passphraseFile, comment } = options
+  if ((keyFile === undefined) !== (passphraseFile === undefined)) {
+    throw new CliError('USAGE_INVALID', '--key and --passphrase-file belong together.')
+  }
+  // Opened first: nobody should say yes and then learn of a wrong passphrase.
+  const key =
+    keyFile === undefined || passphraseFile === undefined ? undefined : openApproverKey(keyFile, passphraseFile)
+  const isShown = options.digest === undefined || key !== undefined
+  const request = isShown ? await showRequest(session, id) : undefined
+  const digest = options.digest ?? (request && (await confirmed(session, request)))
+  if (request !== undefined && request.approvalDigest !== digest) {
+    throw new CliError(
+      'APPROVAL_NOT_GIVEN',
+      'The request is not what was looked at: its approval digest is another one.',
+      {
+        next: `Look at it again: countersign request show ${id}`,
+      },
+    )
+  }
+  const body = {
+    digest,
+    ...(comment !== undefined && { comment }),
+    ...(key !== undefined && request !== undefined && { signatures: signRequest(key, request) }),
+  }
   return say(session, id, 'approvals', body, 'Approved')
 }
 

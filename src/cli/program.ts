@@ -1,6 +1,7 @@
 // The commands of `countersign` put together, and the one place where a run ends: in an exit status, with errors printed.
 import { Command, CommanderError } from 'commander'
 import { addApprovalCommands } from './approval-commands.ts'
+import { addApproverCommands } from './approver-commands.ts'
 import { addAuditCommands } from './audit-commands.ts'
 import type { GlobalOptions } from './client-config.ts'
 import { addConfigCommands } from './config-commands.ts'
@@ -99,6 +100,7 @@ export function buildProgram(terminal: Terminal, perform: Perform): Command {
   addRootCommands(program, perform)
   addTokenCommands(program, perform)
   addPolicyCommands(program, perform)
+  addApproverCommands(program, perform)
   addAuditCommands(program, perform)
   addConfigCommands(program, perform)
   addDaemonCommands(program, perform)

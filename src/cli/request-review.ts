@@ -23,7 +23,8 @@ export function approvalsOf({ decision, approvals = [] }: ImageResource): string
   if (asked === undefined) return 'none needed'
   const given = approvals.map(({ person }) => person).join(', ')
   const have = `${approvals.length} of ${asked.required}${given === '' ? '' : ` (${given})`}`
-  return `${have}; asks ${asked.from.join(', ')} until ${asked.expiresAt}`
+  const how = asked.signed === true ? ' with their keys' : ''
+  return `${have}; asks ${asked.from.join(', ')}${how} until ${asked.expiresAt}`
 }
 
 function factsOf(request: SigningRequestResource): (readonly [string, string])[] {

@@ -13,7 +13,14 @@ const decisionSchema = z.looseObject({
   policy: text.optional(),
   /** What the tag stood for. */
   standing: text.optional(),
-  approvals: z.looseObject({ required: z.number(), from: z.array(text), expiresAt: text }).optional(),
+  approvals: z
+    .looseObject({
+      required: z.number(),
+      from: z.array(text),
+      signed: z.boolean().optional(),
+      expiresAt: z.iso.datetime(),
+    })
+    .optional(),
 })
 
 const originSchema = z.looseObject({
@@ -32,6 +39,7 @@ export const imageSchema = z.looseObject({
   /** Absent where the request is about the repository as a whole. */
   tag: text.optional(),
   digest: text.nullish(),
+  length: z.number().optional(),
   status: text,
   roles: z.array(z.looseObject({ role: text, version: z.number() })).optional(),
   waiting: failure.optional(),

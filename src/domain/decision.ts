@@ -26,6 +26,8 @@ export interface ApprovalRequirement {
   readonly required: number
   /** Who may approve, in the words of the policy file. */
   readonly from: readonly string[]
+  /** Each with the person's own key, which the key holder checks too. */
+  readonly areSigned?: true
   /** Without them until then, the request expires. */
   readonly expiresAt: Date
 }

@@ -48,7 +48,13 @@ export interface Policy {
 
 /** `person`: who it is, whichever identity was used; one person counts once. */
 export type ApproverVerdict =
-  { readonly isAllowed: true; readonly person: string } | { readonly isAllowed: false; readonly code: ApproverRefusal }
+  | {
+      readonly isAllowed: true
+      readonly person: string
+      /** `ed25519:...`, where the person has one. */
+      readonly approvalKey?: string
+    }
+  | { readonly isAllowed: false; readonly code: ApproverRefusal }
 
 export type ApproverRefusal =
   /** Nothing waits for approvals here, or the rules that asked for them are gone. */

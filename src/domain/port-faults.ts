@@ -34,6 +34,7 @@ export const PORT_FAULTS = {
   changeRefusal: [
     'LIMIT_TAG',
     'LIMIT_TAG_LOCKED',
+    'LIMIT_APPROVALS',
     'LIMIT_ENTRIES',
     'CHANGE_MALFORMED',
     'CHANGE_REFUSED',

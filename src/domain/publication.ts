@@ -1,5 +1,6 @@
 // One new version of one or more roles of one repository: what it declares, and the bytes once they are signed. Pure.
 import type { Gun, RoleName, TargetsChange, TufKeyId } from '@countersign/tuf'
+import type { SignedApproval } from './signed-approval.ts'
 import type { RequestKind, RoleVersion } from './signing-request.ts'
 
 export interface Evidence {
@@ -12,6 +13,8 @@ export interface Evidence {
 export interface DeclaredChange {
   readonly change: TargetsChange
   readonly evidence: Evidence
+  /** By keys that the key holder knows; it checks them again. */
+  readonly approvals?: readonly SignedApproval[]
 }
 
 /** One key that gives its place to another: canonical IDs. */

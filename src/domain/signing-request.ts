@@ -4,6 +4,7 @@ import { decodeBase64, type Gun, type RoleName, type TargetName } from '@counter
 import { type Decision, isSameGround } from './decision.ts'
 import { DomainError } from './errors.ts'
 import type { VerifiedOrigin } from './origin.ts'
+import type { SignedApproval } from './signed-approval.ts'
 
 /** Of images. */
 export type ImageKind = 'sign' | 'unsign'
@@ -108,6 +109,8 @@ export interface Approval {
   /** 64 hex digits: what they saw, see `approval-digest.ts`. */
   readonly digest: string
   readonly comment?: string
+  /** By the person's own key, over this image's change. */
+  readonly signed?: Pick<SignedApproval, 'expiresAt' | 'signature'>
 }
 
 /** Why somebody stopped it. */

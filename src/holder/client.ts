@@ -134,9 +134,11 @@ function signedRoles(
   })
 }
 
-function toWireChange({ change, evidence }: DeclaredChange): OperationInput<'change-targets'>['changes'][number] {
-  if (change.kind === 'drop') return { kind: 'drop', tag: change.name, evidence: { ...evidence } }
-  return { kind: 'put', tag: change.name, sha256: change.sha256, length: change.length, evidence: { ...evidence } }
+function toWireChange(declared: DeclaredChange): OperationInput<'change-targets'>['changes'][number] {
+  const { change, evidence, approvals } = declared
+  const by = { evidence: { ...evidence }, ...(approvals !== undefined && { approvals: [...approvals] }) }
+  if (change.kind === 'drop') return { kind: 'drop', tag: change.name, ...by }
+  return { kind: 'put', tag: change.name, sha256: change.sha256, length: change.length, ...by }
 }
 
 function toWireKey(key: PublicKey): WireKey {

@@ -1,5 +1,6 @@
 // What people say to a signing request: approve, deny, withdraw, submit again.
 import { z } from 'zod'
+import { APPROVER_SIGNATURE } from '../approval-statement.ts'
 import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
@@ -28,13 +29,39 @@ export function approvalRoutes(requests: RequestService): Route[] {
         body: z.strictObject({
           digest: hex64.meta({ description: '`approvalDigest` of the request that was looked at.' }),
           comment: text(MAX_DESCRIPTION).optional(),
+          signatures: z
+            .strictObject({
+              expiresAt: z.iso.datetime({ precision: 3 }),
+              images: z
+                .array(
+                  z.strictObject({
+                    position: z.int().min(0).max(999),
+                    signature: z.string().regex(APPROVER_SIGNATURE),
+                  }),
+                )
+                .min(1)
+                .max(1000),
+            })
+            .optional()
+            .meta({ description: 'With the own key of the approver, image by image: docs/policies.md.' }),
         }),
         replies,
-        codes: [...approverCodes, 'APPROVAL_OUTDATED', 'NOTARY_UNAVAILABLE', 'KEY_HOLDER_UNREACHABLE'],
+        codes: [
+          ...approverCodes,
+          'APPROVAL_OUTDATED',
+          'APPROVAL_SIGNATURE_MISSING',
+          'APPROVAL_SIGNATURE_INVALID',
+          'NOTARY_UNAVAILABLE',
+          'KEY_HOLDER_UNREACHABLE',
+        ],
       },
       async ({ principal, params, body }) => {
-        const { digest, comment } = body
-        const input = { digest, ...(comment !== undefined && { comment }) }
+        const { digest, comment, signatures } = body
+        const input = {
+          digest,
+          ...(comment !== undefined && { comment }),
+          ...(signatures !== undefined && { signatures }),
+        }
         return { status: 200, body: signingRequestView(await requests.approve(principal, params.id, input)) }
       },
     ),

@@ -51,6 +51,7 @@ export const decisionShape = z.strictObject({
     .strictObject({
       required: z.int().meta({ description: 'How many different people.' }),
       from: z.array(z.string()),
+      signed: z.boolean().optional().meta({ description: 'Each with the own key of the approver.' }),
       expiresAt: dateText,
     })
     .optional(),
@@ -72,6 +73,7 @@ const imageShape = z.strictObject({
         approver: z.string().meta({ description: 'The identity that was used.' }),
         at: dateText,
         comment: z.string().optional(),
+        signature: z.string().optional().meta({ description: 'By their own key, base64.' }),
       }),
     )
     .optional(),
@@ -133,14 +135,21 @@ export function decisionView(decision: Decision): z.output<typeof decisionShape>
       approvals: {
         required: approvals.required,
         from: [...approvals.from],
+        ...(approvals.areSigned === true && { signed: true }),
         expiresAt: approvals.expiresAt.toISOString(),
       },
     }),
   }
 }
 
-function approvalView({ person, approver, at, comment }: Approval) {
-  return { person, approver, at: at.toISOString(), ...(comment !== undefined && { comment }) }
+function approvalView({ person, approver, at, comment, signed }: Approval) {
+  return {
+    person,
+    approver,
+    at: at.toISOString(),
+    ...(comment !== undefined && { comment }),
+    ...(signed !== undefined && { signature: signed.signature }),
+  }
 }
 
 function submitterView({ id, name, actors, origin }: Submitter): SigningRequestView['submitter'] {

@@ -1,5 +1,6 @@
 // What the requests and responses of the operations are made of: names, keys, states and files as they travel.
 import { z } from 'zod'
+import { APPROVER_SIGNATURE } from '../approval-statement.ts'
 
 export const text = (max: number) => z.string().min(1).max(max)
 export const gun = text(255)
@@ -16,14 +17,24 @@ export const evidence = z.strictObject({
   origin: z.string().max(1024).optional(),
 })
 
+/** By a key that the limits file names, over the change in the words of approval-statement.ts. */
+const signedApproval = z.strictObject({
+  approver: text(64),
+  expiresAt: z.iso.datetime({ precision: 3 }),
+  /** Ed25519, base64. */
+  signature: z.string().regex(APPROVER_SIGNATURE),
+})
+const approvals = z.array(signedApproval).min(1).max(8).optional()
+
 export const putTag = z.strictObject({
   kind: z.literal('put'),
   tag,
   sha256: hex64,
   length: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER),
   evidence,
+  approvals,
 })
-export const dropTag = z.strictObject({ kind: z.literal('drop'), tag, evidence })
+export const dropTag = z.strictObject({ kind: z.literal('drop'), tag, evidence, approvals })
 
 /** A file of the verified base or of a result; its bytes travel as the attachment of the same name. */
 const fileName = z.string().regex(/^(?!.*\.\.)[a-z0-9][-a-z0-9_/.]{0,399}$/)

@@ -1,6 +1,7 @@
 // Puts or drops tags: check, verify the base, plan, record, publish the log, sign, store, answer. In this order, and only so.
 import { parseGun, parseTag, verifyNextVersion, type TargetsChange } from '@countersign/tuf'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
+import { checkApprovals } from './approvals.ts'
 import { recordsOf, verifyBase, type Base } from './base.ts'
 import { parseTargetsRoles, payloadOf, planChange, type PlannedRole } from './change-plan.ts'
 import { checkLocks, checkRates, checkRepeats, checkTags, countRates, rememberTags } from './change-rules.ts'
@@ -43,6 +44,7 @@ export async function changeTargets(
 
   // 3. The next versions, worked out here. A crash leaves nothing.
   checkLocks(holder, limits, base.repository, changes)
+  checkApprovals(holder.now(), limits, base.repository, request.changes)
   const planned = planChange(holder, limits, base.repository, roles, changes)
   checkRates(holder, limits, gun, planned.length, changes.length)
   checkRepeats(holder, gun, request.changes)
@@ -86,6 +88,7 @@ function asked({ gun, roles, changes }: ChangeRequest): readonly unknown[] {
     change.tag,
     ...(change.kind === 'put' ? [change.sha256, change.length] : []),
     evidenceParts(change.evidence),
+    ...(change.approvals ?? []).map(({ approver, expiresAt, signature }) => [approver, expiresAt, signature]),
   ])
   return [gun, roles, parts]
 }

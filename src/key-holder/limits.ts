@@ -2,6 +2,7 @@
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { sha256Hex, type Gun } from '@countersign/tuf'
 import { z } from 'zod'
+import { APPROVER_KEY } from '../approval-statement.ts'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { readStrictYaml } from '../strict-yaml.ts'
 import { matchesPattern } from './patterns.ts'
@@ -13,12 +14,31 @@ const pattern = z
   .regex(/^[\x21-\x7e]+$/, 'printable ASCII without spaces')
 const perHour = z.int().min(0).max(1_000_000)
 
+const approvals = z
+  .strictObject({
+    tags: z.array(pattern).max(256).default(['*']),
+    required: z.int().min(1).max(8).default(1),
+    approvers: z.record(
+      z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'a name: a-z, 0-9, ., _ and -'),
+      z.string().regex(APPROVER_KEY, 'a key as `countersign approver create` prints it'),
+    ),
+  })
+  .refine(
+    ({ required, approvers }) => new Set(Object.values(approvers)).size >= required,
+    'needs as many different keys as it requires',
+  )
+  .refine(
+    ({ approvers }) => new Set(Object.values(approvers)).size === Object.keys(approvers).length,
+    'gives one key two names',
+  )
+
 const repositoryLimits = z.strictObject({
   gun: pattern,
   initialize: z.boolean().default(false),
   serve: z.boolean().default(false),
   tags: z.array(pattern).max(256).default(['*']),
   lockedTags: z.array(pattern).max(256).default([]),
+  approvals: approvals.optional(),
   maxEntries: z.int().min(0).max(1_000_000).default(10_000),
   versionsPerHour: perHour.default(600),
   entriesPerHour: perHour.default(6000),
@@ -114,6 +134,11 @@ export function checkServed(limits: Limits, gun: Gun): void {
 
 export function isTagAllowed(limits: RepositoryLimits, tag: string): boolean {
   return limits.tags.some((one) => matchesPattern(one, tag))
+}
+
+/** Whose approvals a change of this tag needs; undefined: nobody's. */
+export function requiredApprovals(limits: RepositoryLimits, tag: string): RepositoryLimits['approvals'] {
+  return limits.approvals?.tags.some((one) => matchesPattern(one, tag)) === true ? limits.approvals : undefined
 }
 
 export function isTagLocked(limits: RepositoryLimits, tag: string): boolean {

@@ -22,7 +22,8 @@ export function judgeApprover(
     // Somebody listed as another person started it: then this one did not.
     people.personOf(actor) !== undefined || identities.some((identity) => isOfSameIssuer(identity, actor))
   if (!actors.every(isTold)) return { isAllowed: false, code: 'APPROVER_NOT_LINKED' }
-  return { isAllowed: true, person }
+  const approvalKey = people.approvalKeyOf(person)
+  return { isAllowed: true, person, ...(approvalKey !== undefined && { approvalKey }) }
 }
 
 /** `github:user:583231` and `github:user:1` come from one issuer: whoever is listed with one of them is not the other. */

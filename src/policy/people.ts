@@ -1,5 +1,6 @@
 // Who is who: people with their identities, and groups of people. Policies speak of people, requests come from identities. Pure.
 import { z } from 'zod'
+import { APPROVER_KEY } from '../approval-statement.ts'
 import { matchesGlob } from '../domain/pattern.ts'
 
 const personName = z.string().regex(/^[a-z0-9][a-z0-9._-]{0,62}$/, 'must be a name: a-z, 0-9, ., _ and -')
@@ -16,6 +17,11 @@ export const peopleFile = z
           identities: z.array(identityId).min(1).max(32).meta({
             description: 'As `token_...`, `github:user:583231` or `corp:user:alice`: the ids, without wildcards.',
           }),
+          approvalKey: z
+            .string()
+            .regex(APPROVER_KEY, 'must be a key as `countersign approver create` prints it')
+            .optional()
+            .meta({ description: 'For policies whose approvals are signed.' }),
         }),
       )
       .default({}),
@@ -53,11 +59,13 @@ export interface Party {
 export class People {
   readonly #persons = new Map<string, string>()
   readonly #identities = new Map<string, readonly string[]>()
+  readonly #approvalKeys = new Map<string, string>()
   readonly #members = new Map<string, ReadonlySet<string>>()
 
   constructor(file: PeopleFile) {
-    for (const [person, { identities }] of Object.entries(file.people)) {
+    for (const [person, { identities, approvalKey }] of Object.entries(file.people)) {
       this.#identities.set(person, identities)
+      if (approvalKey !== undefined) this.#approvalKeys.set(person, approvalKey)
       for (const identity of identities) this.#persons.set(identity, person)
     }
     for (const [group, members] of Object.entries(file.groups)) this.#members.set(group, new Set(members))
@@ -73,6 +81,10 @@ export class People {
 
   identitiesOf(person: string): readonly string[] {
     return this.#identities.get(person) ?? []
+  }
+
+  approvalKeyOf(person: string): string | undefined {
+    return this.#approvalKeys.get(person)
   }
 
   /** The people of a group of the file; undefined where the file has no such group. */

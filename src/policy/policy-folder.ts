@@ -120,10 +120,11 @@ function checkPeople(file: string, project: ProjectFile, people: People, faults:
     requireKnown(`policies.${name}.submitters`, submitters)
     if (approvals === undefined) continue
     requireKnown(`policies.${name}.approvals.from`, approvals.from)
-    const most = mostApprovers(approvals.from, people)
+    const most = mostApprovers(approvals.from, people, approvals.signed)
     if (most !== undefined && most < approvals.required) {
       const path = `policies.${name}.approvals.required`
-      faults.push({ file, path, message: `asks for ${approvals.required} people where only ${most} may approve` })
+      const which = approvals.signed ? 'may approve with a key (approvalKey)' : 'may approve'
+      faults.push({ file, path, message: `asks for ${approvals.required} people where only ${most} ${which}` })
     }
   }
   project.deny.forEach(({ submitters = [] }, index) => {
@@ -132,7 +133,7 @@ function checkPeople(file: string, project: ProjectFile, people: People, faults:
 }
 
 /** How many different people the entries name; undefined where a group is known elsewhere only. */
-function mostApprovers(from: readonly string[], people: People): number | undefined {
+function mostApprovers(from: readonly string[], people: People, areSigned: boolean): number | undefined {
   const persons = new Set<string>()
   for (const entry of from) {
     if (entry.startsWith('person:')) {
@@ -143,7 +144,7 @@ function mostApprovers(from: readonly string[], people: People): number | undefi
     if (members === undefined) return undefined
     for (const person of members) persons.add(person)
   }
-  return persons.size
+  return [...persons].filter((person) => !areSigned || people.approvalKeyOf(person) !== undefined).length
 }
 
 /** A repository belongs to one project, so that no order of files decides which rules hold. */

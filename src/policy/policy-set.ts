@@ -86,8 +86,9 @@ function denial(name: string, code: string): Rule {
 }
 
 function waitFor(policy: SigningPolicy, at: Date) {
-  const { required = 1, from = [] } = policy.approvals ?? {}
-  return { required, from, expiresAt: new Date(at.getTime() + policy.lifetime) }
+  const { required = 1, from = [], signed = false } = policy.approvals ?? {}
+  const expiresAt = new Date(at.getTime() + policy.lifetime)
+  return { required, from, ...(signed && { areSigned: true as const }), expiresAt }
 }
 
 /** Over the policy, what its project denies, and the people whom both name: what else stands in the folder decides nothing here. */
@@ -104,7 +105,9 @@ function digestOf(file: ProjectFile, name: string | undefined, people: People): 
     ...named.filter((entry) => entry.startsWith('person:')).map((entry) => entry.slice(7)),
     ...members.flatMap(([, persons]) => persons),
   ])
-  const identities = [...persons].sort().map((person) => [person, [...people.identitiesOf(person)].sort()])
+  const identities = [...persons]
+    .sort()
+    .map((person) => [person, [...people.identitiesOf(person)].sort(), people.approvalKeyOf(person) ?? null])
   const effective = ['countersign policy, version 1', file.project, file.default ?? null, name ?? null, policy ?? null]
   return createHash('sha256')
     .update(JSON.stringify([...effective, file.deny, members, identities]))

@@ -93,6 +93,9 @@ const signingPolicy = z
     approvals: z
       .strictObject({
         required: z.int().min(1).max(16).default(1).meta({ description: 'How many different people must approve.' }),
+        signed: z.boolean().default(false).meta({
+          description: "Each with the approver's own key, which the limits file of the key holder names, too.",
+        }),
         from: list(
           party.refine((text) => !text.startsWith('identity:') && text !== 'anyone', 'names people or groups'),
           64,

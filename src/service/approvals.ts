@@ -14,6 +14,7 @@ import {
   type RequestEvent,
   type SigningRequest,
 } from '../domain/signing-request.ts'
+import { type ApprovalSignature, requireSignatures } from './approval-signatures.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { ImageProgress } from './image-progress.ts'
 import { judgeAgain, nameOf, readStanding } from './judgement.ts'
@@ -54,12 +55,14 @@ export class Approvals {
    * @throws DomainError REQUEST_NOT_FOUND, APPROVAL_NOT_ASKED, APPROVAL_OUTDATED, APPROVER_*; TufError, NotaryError where the tags cannot
    * be looked at; KeyHolderError, StoreError
    */
-  async approve(principal: Principal, id: string, { digest, comment }: ApprovalInput): Promise<SigningRequest> {
+  async approve(principal: Principal, id: string, input: ApprovalInput): Promise<SigningRequest> {
+    const { digest, comment } = input
     checkText('comment', comment)
     return this.#tolerant(async () => {
       const { request, waiting, policy } = await this.#onPresentGround(principal, id)
       if (approvalDigest(request) !== digest) throw outdated(request)
-      const { images, person } = this.#allowedBy(policy, principal, request, waiting)
+      const { images, person, approvalKey } = this.#allowedBy(policy, principal, request, waiting)
+      const signed = requireSignatures(images, approvalKey, input.signatures)
       const at = this.#dependencies.clock.now()
       const approval: Approval = {
         person,
@@ -69,7 +72,9 @@ export class Approvals {
         ...(comment !== undefined && { comment }),
       }
       await this.#record('request-approved', request, { person, approver: principal.id, digest, comment })
-      this.#images.moveEach(withCompletion(waiting, images, approval, at))
+      this.#images.moveEach(
+        withCompletion(waiting, images, (position) => withSignature(approval, signed.get(position)), at),
+      )
       return this.#find(principal, id)
     })
   }
@@ -180,7 +185,10 @@ export class Approvals {
     })
     const allowed = verdicts.filter(([, verdict]) => verdict.isAllowed)
     const [first] = allowed
-    if (first?.[1].isAllowed === true) return { images: allowed.map(([image]) => image), person: first[1].person }
+    if (first?.[1].isAllowed === true) {
+      const { person, approvalKey } = first[1]
+      return { images: allowed.map(([image]) => image), person, approvalKey }
+    }
     const [refused] = verdicts
     throw refusal(refused !== undefined && !refused[1].isAllowed ? refused[1].code : 'APPROVAL_NOT_ASKED', request)
   }
@@ -245,11 +253,15 @@ export class Approvals {
 function withCompletion(
   waiting: readonly PendingImage[],
   approved: readonly PendingImage[],
-  approval: Approval,
+  approvalOf: (position: number) => Approval,
   at: Date,
 ): Moves {
+  const given = ({ position }: PendingImage): RequestEvent => ({
+    type: 'approval-given',
+    approval: approvalOf(position),
+  })
   return together(
-    waiting.map((image) => [image, approved.includes(image) ? [{ type: 'approval-given', approval }] : []] as const),
+    waiting.map((image) => [image, approved.includes(image) ? [given(image)] : []] as const),
     at,
   )
 }
@@ -269,6 +281,10 @@ function together(moves: Moves, at: Date): Moves {
   return moves.map(
     ([image, events]) => [image, isReady ? [...events, { type: 'approvals-complete' }] : events] as const,
   )
+}
+
+function withSignature(approval: Approval, signed: ApprovalSignature | undefined): Approval {
+  return signed === undefined ? approval : { ...approval, signed }
 }
 
 function isOtherGround(image: PendingImage, events: readonly RequestEvent[], at: Date): boolean {

@@ -14,13 +14,14 @@ import {
   TufError,
   verifyEdit,
 } from '@countersign/tuf'
-import { isSameGround } from '../domain/decision.ts'
+import { type Decision, isSameGround } from '../domain/decision.ts'
 import { DomainError } from '../domain/errors.ts'
 import { parseImageReference } from '../domain/image-reference.ts'
 import { failureOf, isOutage } from '../domain/port-faults.ts'
 import { isRotated, rolesToRotate, stagedKeys } from '../domain/key-rotation.ts'
 import type { DeclaredChange, Evidence, PendingImage, RepositoryCustody } from '../domain/ports.ts'
 import type { KeyChange, Publication } from '../domain/publication.ts'
+import type { SignedApproval } from '../domain/signed-approval.ts'
 import { holdsRoot, rolesOfRootChange, verifyRootChange } from '../domain/root-change.ts'
 import { rolesToRenew } from '../domain/renewal.ts'
 import { rolesToSign, rolesToUnsign } from '../domain/publication-roles.ts'
@@ -298,7 +299,14 @@ export class IntentFormer {
 }
 
 function declared({ image, change }: Candidate): DeclaredChange | undefined {
-  return change && { change, evidence: evidenceOf(image) }
+  if (change === undefined) return undefined
+  const approvals = signedApprovals(image)
+  return { change, evidence: evidenceOf(image), ...(approvals.length > 0 && { approvals }) }
+}
+
+function signedApprovals({ record }: PendingImage): readonly SignedApproval[] {
+  const given = 'approvals' in record ? record.approvals : []
+  return given.flatMap(({ person, signed }) => (signed === undefined ? [] : [{ approver: person, ...signed }]))
 }
 
 function evidenceOf({ request, submitter, origin, record }: PendingImage): Evidence {
@@ -306,9 +314,16 @@ function evidenceOf({ request, submitter, origin, record }: PendingImage): Evide
   return {
     request,
     principal: submitter.id,
-    ...(decision === undefined ? {} : { decision: `${decision.outcome} by policy ${decision.policyDigest}` }),
+    ...(decision === undefined ? {} : { decision: printDecision(decision, record) }),
     ...(origin === undefined ? {} : { origin }),
   }
+}
+
+/** At most what the key holder takes. */
+function printDecision({ outcome, policyDigest }: Decision, record: PendingImage['record']): string {
+  const people = 'approvals' in record ? record.approvals.map(({ person }) => person) : []
+  const approved = people.length === 0 ? '' : `, approved by ${people.join(', ')}`
+  return `${outcome} by policy ${policyDigest}${approved}`.slice(0, 256)
 }
 
 function requireImage({ record }: PendingImage): ImageSubject {

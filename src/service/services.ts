@@ -33,6 +33,12 @@ export interface ApprovalInput {
   /** `approvalDigest` of the request as it was looked at. */
   readonly digest: string
   readonly comment?: string
+  /** With the person's own key, one for each image that is approved; where the policy asks for them. */
+  readonly signatures?: {
+    /** RFC 3339, UTC, with milliseconds. */
+    readonly expiresAt: string
+    readonly images: readonly { readonly position: number; readonly signature: string }[]
+  }
 }
 
 export interface DenialInput {

@@ -41,7 +41,12 @@ const decision = z.strictObject({
   policy: z.string().exactOptional(),
   standing: hex64.exactOptional(),
   approvals: z
-    .strictObject({ required: z.number().int().min(1), from: z.array(z.string()), expiresAt: time })
+    .strictObject({
+      required: z.number().int().min(1),
+      from: z.array(z.string()),
+      areSigned: z.literal(true).exactOptional(),
+      expiresAt: time,
+    })
     .exactOptional(),
 })
 const approval = z.strictObject({
@@ -50,6 +55,7 @@ const approval = z.strictObject({
   at: time,
   digest: hex64,
   comment: z.string().exactOptional(),
+  signed: z.strictObject({ expiresAt: z.string(), signature: z.string() }).exactOptional(),
 })
 const denial = z.strictObject({ person: z.string(), approver: z.string(), reason: z.string() })
 const origin = z.strictObject({
@@ -119,11 +125,12 @@ const change = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('put'), name: tag, sha256: hex64, length: z.number().int() }),
   z.strictObject({ kind: z.literal('drop'), name: tag }),
 ])
+const signedApproval = z.strictObject({ approver: z.string(), expiresAt: z.string(), signature: z.string() })
 const keyId = hex64.transform((text) => parseTufKeyId(text))
 const publication = z.strictObject({
   kind: z.enum(['sign', 'unsign', 'rotate', 'renew', 'root']),
   roles: z.array(role),
-  changes: z.array(z.strictObject({ change, evidence })),
+  changes: z.array(z.strictObject({ change, evidence, approvals: z.array(signedApproval).exactOptional() })),
   keys: z.strictObject({ changes: z.array(z.strictObject({ from: keyId, to: keyId })), evidence }).exactOptional(),
   renewal: z.strictObject({ until: time, evidence }).exactOptional(),
   root: z.strictObject({ file: z.base64(), evidence }).exactOptional(),

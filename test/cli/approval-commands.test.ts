@@ -1,4 +1,6 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { expect } from 'chai'
+import { verifyApproval } from '../../src/approval-statement.ts'
 import { FakeApi, problem, type Script } from './support/fake-api.ts'
 import { DIGEST, image, published, request } from './support/resources.ts'
 import { Workplace, type Ran, type RunOptions } from './support/run-cli.ts'
@@ -105,6 +107,87 @@ describe('cli request approve, deny, withdraw, resubmit', () => {
       expect([ran.exit, ran.codes()]).to.deep.equal([exit, [code]])
       await api.stop()
     }
+  })
+
+  describe('with an own key', () => {
+    const files = (where: Workplace) => ({
+      key: where.path('approver.key'),
+      passphrase: where.file('passphrase', 'correct horse battery'),
+    })
+
+    it('signs what it has shown, image by image', async () => {
+      const made = new Workplace()
+      const { key, passphrase } = files(made)
+      const created = await made.run(['approver', 'create', '--out', key, '--passphrase-file', passphrase, '--json'])
+      const { publicKey } = created.json() as { publicKey: string }
+      expect((await made.run(['approver', 'show', key, '--passphrase-file', passphrase])).stdout).to.equal(
+        `${publicKey}\n`,
+      )
+      const argv = ['request', 'approve', 'req-01j9', '--key', key, '--passphrase-file', passphrase]
+      const ran = await run(approving, argv, { stdin: 'yes\n' })
+      expect(ran.exit).to.equal(0)
+      const { signatures } = api.requests.at(-1)?.body as {
+        signatures: { expiresAt: string; images: { position: number; signature: string }[] }
+      }
+      const [{ position, signature } = { position: -1, signature: '' }] = signatures.images
+      expect(position).to.equal(0)
+      expect(signatures.expiresAt).to.equal('2026-12-02T10:00:00.000Z')
+      const { gun, tag, length } = image('x') as { gun: string; tag: string; length: number }
+      const change = {
+        request: 'req-01j9',
+        gun,
+        tag,
+        put: { sha256: DIGEST.slice(7), length },
+        standing: '0'.repeat(64),
+        expiresAt: signatures.expiresAt,
+      }
+      expect(verifyApproval(publicKey, change, signature)).to.equal(true)
+      made.remove()
+    })
+
+    it('is asked for before anything else, and refuses a wrong passphrase or another kind of file', async () => {
+      const made = new Workplace()
+      const { key, passphrase } = files(made)
+      await made.run(['approver', 'create', '--out', key, '--passphrase-file', passphrase])
+      const wrong = made.file('wrong', 'another passphrase')
+      const ran = await run(approving, ['request', 'approve', 'req-01j9', '--key', key, '--passphrase-file', wrong])
+      expect(ran.codes()).to.deep.equal(['APPROVER_KEY_UNSUITABLE'])
+      const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({
+        type: 'pkcs8',
+        format: 'pem',
+      })
+      const other = made.file('rsa.key', rsa.toString())
+      expect((await place.run(['approver', 'show', other, '--passphrase-file', passphrase])).codes()).to.deep.equal([
+        'APPROVER_KEY_UNSUITABLE',
+      ])
+      expect((await place.run(['request', 'approve', 'req-01j9', '--key', key])).exit).to.equal(2)
+      expect(
+        (await place.run(['approver', 'create', '--out', key, '--passphrase-file', passphrase])).codes(),
+      ).to.deep.equal(['FILE_EXISTS'])
+      expect(api.requests).to.deep.equal([])
+      made.remove()
+    })
+
+    it('signs nothing where the digest that was named is not that of the request', async () => {
+      const made = new Workplace()
+      const { key, passphrase } = files(made)
+      await made.run(['approver', 'create', '--out', key, '--passphrase-file', passphrase])
+      const argv = [
+        'request',
+        'approve',
+        'req-01j9',
+        '--digest',
+        'f'.repeat(64),
+        '--key',
+        key,
+        '--passphrase-file',
+        passphrase,
+      ]
+      const ran = await run(approving, argv)
+      expect(ran.codes()).to.deep.equal(['APPROVAL_NOT_GIVEN'])
+      expect(api.requests.map(({ method }) => method)).to.deep.equal(['GET'])
+      made.remove()
+    })
   })
 
   it('denies with a reason, and never without', async () => {

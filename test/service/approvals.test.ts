@@ -1,13 +1,15 @@
+import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { parseGun } from '@countersign/tuf'
 import { expect } from 'chai'
 import fc from 'fast-check'
+import { printApproverKey, signApproval } from '../../src/approval-statement.ts'
 import { approvalDigest } from '../../src/domain/approval-digest.ts'
 import type { Principal } from '../../src/domain/principal.ts'
 import { requestStatus, type SigningRequest } from '../../src/domain/signing-request.ts'
 import type { Submission } from '../../src/service/services.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { app, ended, everybody, principal, World } from '../support/fakes/world.ts'
-import { identity, PEOPLE, policyOf, PROJECT } from '../support/policies.ts'
+import { faultsOf, identity, PEOPLE, policyOf, PROJECT } from '../support/policies.ts'
 
 const bot = identity('token_bot', { groups: ['bots'] })
 const [ann, bob, cat] = [identity('token_ann'), identity('token_bob'), identity('token_cat')]
@@ -278,6 +280,66 @@ describe('approvals', () => {
     await Promise.allSettled([ann, bob, cat].map((who) => approve(who, id)))
     await world.settled()
     expect(statusOf(id)).to.equal('published')
+  })
+
+  describe('with keys of the approvers', () => {
+    const keys = { ann: generateKeyPairSync('ed25519').privateKey, bob: generateKeyPairSync('ed25519').privateKey }
+    const people = PEOPLE.replace('ann: {', `ann: { approvalKey: "${printApproverKey(keys.ann) ?? ''}",`).replace(
+      'bob: {',
+      `bob: { approvalKey: "${printApproverKey(keys.bob) ?? ''}",`,
+    )
+    const signedFiles = {
+      'people.yaml': people,
+      'team.yaml': PROJECT.replace('required: 2', 'required: 2, signed: true'),
+    }
+    const expiresAt = '2026-05-09T12:00:00.000Z'
+    const signatures = (key: KeyObject, id: string, tags: readonly string[] = ['v1']) => ({
+      expiresAt,
+      images: tags.map((tag, position) => {
+        const put = { sha256: (LETTERS[tag] ?? '').repeat(64), length: 1000 }
+        return { position, signature: signApproval(key, { request: id, gun: app, tag, put, expiresAt }) }
+      }),
+    })
+    const sign = (who: Principal, id: string, signed?: ReturnType<typeof signatures>) =>
+      world.services.requests.approve(who, id, {
+        digest: approvalDigest(find(id)),
+        ...(signed !== undefined && { signatures: signed }),
+      })
+
+    beforeEach(() => {
+      world.policy = policyOf(signedFiles)
+    })
+
+    it('are asked for, held against the change, and given to the key holder', async () => {
+      const { id } = await submit({ tags: ['v1', 'v2'] })
+      await expectCodeAsync('APPROVAL_SIGNATURE_MISSING', () => sign(ann, id))
+      await expectCodeAsync('APPROVAL_SIGNATURE_MISSING', () => sign(ann, id, signatures(keys.ann, id)))
+      const bad = [
+        signatures(keys.bob, id, ['v1', 'v2']),
+        signatures(keys.ann, 'request-9', ['v1', 'v2']),
+        signatures(keys.ann, id, ['v2', 'v1']),
+      ]
+      for (const each of bad) await expectCodeAsync('APPROVAL_SIGNATURE_INVALID', () => sign(ann, id, each))
+      await expectCodeAsync('APPROVAL_SIGNATURE_INVALID', () => sign(cat, id, signatures(keys.ann, id, ['v1', 'v2'])))
+      await sign(ann, id, signatures(keys.ann, id, ['v1', 'v2']))
+      await sign(bob, id, signatures(keys.bob, id, ['v1', 'v2']))
+      await world.settled()
+      expect(statusOf(id)).to.equal('published')
+      const [publication] = world.observer.publications
+      const stored = world.dependencies.requests.publication(publication?.publication ?? '')
+      expect(stored?.changes.map(({ approvals }) => approvals?.map(({ approver }) => approver))).to.deep.equal([
+        ['ann', 'bob'],
+        ['ann', 'bob'],
+      ])
+    })
+
+    it('are a fault of the folder where too few people have one', () => {
+      const [fault] = faultsOf({
+        ...signedFiles,
+        'team.yaml': PROJECT.replace('required: 2', 'required: 3, signed: true'),
+      })
+      expect(fault?.message).to.match(/only 2 may approve with a key/)
+    })
   })
 
   describe('submitting again', () => {

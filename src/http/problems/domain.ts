@@ -49,6 +49,16 @@ export const DOMAIN_PROBLEMS = {
     'The request is not what was looked at',
     'Read the request again, and approve what it says now: a tag or the rules have changed.',
   ),
+  APPROVAL_SIGNATURE_MISSING: refuse(
+    422,
+    'The signing policy asks for signed approvals',
+    'Approve with your own key: countersign request approve --key FILE.',
+  ),
+  APPROVAL_SIGNATURE_INVALID: refuse(
+    422,
+    'The signature of the approval is not good',
+    'Use the key that people.yaml names for you (approvalKey), and approve what the request says now.',
+  ),
   APPROVER_UNKNOWN: refuse(
     403,
     'The identity belongs to nobody in the list of people',

@@ -136,6 +136,11 @@ export const KEY_HOLDER_PROBLEMS = {
   UPDATE_VERSION: refuse(409, 'A version of the update is not above the last one', UPDATE),
   LIMIT_GUN: refuse(403, 'The limits allow no signature for this repository', LIMITS),
   LIMIT_TAG: refuse(403, 'The limits allow no signature for this tag', LIMITS),
+  LIMIT_APPROVALS: refuse(
+    403,
+    'The key holder asks for more approvals, signed by keys that it knows',
+    `Ask again, and have as many people sign their approval (request approve --key). ${LIMITS}`,
+  ),
   LIMIT_TAG_LOCKED: refuse(403, 'The tag is locked: it keeps the digest that it has', `Use a new tag. ${LIMITS}`),
   LIMIT_ENTRIES: retry(429, 'The repository has changed too many entries', `Wait, or remove old tags. ${LIMITS}`),
   LIMIT_VERSIONS: retry(
