@@ -3,6 +3,7 @@ import { CodedError } from '@countersign/tuf'
 
 export const NET_ERROR_CODES = [
   'NET_DNS',
+  'NET_ADDRESS_FORBIDDEN',
   'NET_REFUSED',
   'NET_TLS',
   'NET_CONNECT_TIMEOUT',
@@ -28,6 +29,7 @@ export class NetError extends CodedError<NetErrorCode> {}
 /** Failures before any byte of the request was sent: the other side cannot have acted on it. */
 const BEFORE_SENDING: readonly NetErrorCode[] = [
   'NET_DNS',
+  'NET_ADDRESS_FORBIDDEN',
   'NET_REFUSED',
   'NET_TLS',
   'NET_CONNECT_TIMEOUT',

@@ -1,5 +1,7 @@
 // HTTP to one origin, with limits on time and size. It follows no redirect, adds no credentials and decides nothing about statuses.
+import { isIP } from 'node:net'
 import { buildConnector, errors, Pool, type Dispatcher } from 'undici'
+import { type AddressGuard, forbidden, guardedLookup, type Resolver } from './address-guard.ts'
 import { NetError, type NetErrorCode } from './errors.ts'
 
 /** Milliseconds. */
@@ -19,6 +21,13 @@ export interface TlsOptions {
   readonly clientKeyPem?: string
 }
 
+/** To which addresses a connection may be made; absent: to all. */
+export interface AddressOptions {
+  readonly isAllowed: AddressGuard
+  /** For tests: the name service. */
+  readonly resolve?: Resolver
+}
+
 export interface HttpRequest {
   readonly method: 'GET' | 'POST'
   /** Path and query; begins with a slash. */
@@ -27,6 +36,8 @@ export interface HttpRequest {
   readonly body?: Uint8Array
   /** The largest body that is read, in bytes. */
   readonly maxBytes: number
+  /** The status says it all: whatever the body is, it is no failure. A little of it is read, so that the connection may be used again. */
+  readonly ignoresBody?: boolean
 }
 
 export interface HttpResponse {
@@ -40,6 +51,8 @@ const MAX_CONNECTIONS = 16
 const MAX_HEADER_BYTES = 32 * 1024
 /** Enough for a list of errors: what is read of an answer that is not 200. */
 const MAX_ERROR_BYTES = 64 * 1024
+/** What is read of a body that nobody wants. */
+const MAX_IGNORED_BYTES = 16 * 1024
 /** Shorter than servers usually wait, so that requests do not run into a connection that is being closed. */
 const KEEP_ALIVE_MS = 4_000
 
@@ -50,7 +63,7 @@ export class HttpClient {
   /** Errors that came while a connection was being made: nothing can have been sent. */
   readonly #whileConnecting = new WeakSet<Error>()
 
-  constructor(origin: string, tls: TlsOptions, timeouts: Timeouts) {
+  constructor(origin: string, tls: TlsOptions, timeouts: Timeouts, addresses?: AddressOptions) {
     this.origin = origin
     this.#timeouts = timeouts
     this.#pool = new Pool(origin, {
@@ -60,7 +73,8 @@ export class HttpClient {
       headersTimeout: timeouts.headersMs,
       bodyTimeout: timeouts.headersMs,
       maxHeaderSize: MAX_HEADER_BYTES,
-      connect: this.#connector({
+      connect: this.#connector(addresses?.isAllowed, {
+        ...(addresses !== undefined && { lookup: guardedLookup(addresses.isAllowed, addresses.resolve) }),
         timeout: timeouts.connectMs,
         // Said although it is the default: NODE_TLS_REJECT_UNAUTHORIZED in the environment must not switch the check off.
         rejectUnauthorized: true,
@@ -84,6 +98,10 @@ export class HttpClient {
         signal: deadline,
       })
       const headers = headerMap(answer.headers)
+      if (request.ignoresBody === true) {
+        await discardSlowly(answer.body, deadline)
+        return { status: answer.statusCode, headers, body: Buffer.alloc(0) }
+      }
       if ((headers.get('content-encoding') ?? 'identity') !== 'identity') {
         discard(answer.body)
         throw this.#error('NET_MALFORMED', 'sent a compressed answer that was not asked for')
@@ -101,10 +119,15 @@ export class HttpClient {
     await this.#pool.destroy()
   }
 
-  /** undici's own, except that its errors are remembered. */
-  #connector(options: buildConnector.BuildOptions): buildConnector.connector {
+  /** undici's own, except that its errors are remembered, and that an address in place of a name is looked at, too. */
+  #connector(isAllowed: AddressGuard | undefined, options: buildConnector.BuildOptions): buildConnector.connector {
     const connect = buildConnector(options)
     return (target, done) => {
+      const { hostname } = target
+      if (isAllowed !== undefined && isIP(hostname) !== 0 && !isAllowed(hostname)) {
+        done(forbidden(hostname), null)
+        return
+      }
       try {
         connect(target, (...[error, socket]) => {
           if (error === null) {
@@ -212,6 +235,12 @@ async function readStart(body: Dispatcher.ResponseData['body'], maxBytes: number
   }
   if (length > maxBytes) discard(body)
   return Buffer.concat(chunks, Math.min(length, maxBytes))
+}
+
+/** Reads what is small and comes in time, and lets go of the rest. */
+async function discardSlowly(body: Dispatcher.ResponseData['body'], deadline: AbortSignal): Promise<void> {
+  body.on('error', () => undefined)
+  await body.dump({ limit: MAX_IGNORED_BYTES, signal: deadline }).catch(() => undefined)
 }
 
 /** Lets go of a body that is not wanted, without an unhandled error. */

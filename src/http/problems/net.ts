@@ -7,6 +7,11 @@ const CONFIGURATION = 'An operator must correct the configuration of this server
 
 export const NET_PROBLEMS = {
   NET_DNS: retry(502, 'The name of a server cannot be resolved', AGAIN),
+  NET_ADDRESS_FORBIDDEN: refuse(
+    502,
+    'The name of a receiver leads to an address that is not connected to',
+    'No connection was made. If the address is right, an operator must set allowPrivateAddresses for this endpoint.',
+  ),
   NET_REFUSED: retry(502, 'A server refuses connections', AGAIN),
   NET_TLS: refuse(
     502,
