@@ -9,6 +9,7 @@ import { PolicyFolderSource } from './app/policy-source.ts'
 import { connectRegistries, connectTrustServers } from './app/remotes.ts'
 import { systemClock, systemPause, systemRandom, timeSortedIdentifiers } from './app/system.ts'
 import type { TrustServerProbe } from './app/trust-server-probe.ts'
+import { connectWebhooks } from './app/webhooks.ts'
 import { readPublicFile } from './config/public-file.ts'
 import { readSecretBytes } from './config/secret-file.ts'
 import { DEFAULT_RENEWAL_MS, type Config } from './config/schema.ts'
@@ -56,6 +57,10 @@ const RECONCILE_EVERY_MS = 5_000
 const LOOK_EVERY_MS = 3_600_000
 /** How often the policy folder is looked at, in milliseconds. */
 const POLICY_LOOK_EVERY_MS = 2_000
+/** How often it is looked what webhooks are to tell that no request is about, in milliseconds. */
+const LOOK_FOR_WEBHOOKS_EVERY_MS = 300_000
+/** How often events that are too old are forgotten, in milliseconds. */
+const PRUNE_EVERY_MS = 3_600_000
 /** How often the first token is tried, in milliseconds, while the key holder cannot record it. */
 const FIRST_TOKEN_EVERY_MS = 500
 
@@ -66,9 +71,24 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
   const keyHolder = new KeyHolderClient(config.keyHolder.serviceSocket, { timeoutMs: config.keyHolder.timeout })
   const trustServers = connectTrustServers(config.trustServers)
   const registries = connectRegistries(config.registries)
+  const identifiers = timeSortedIdentifiers(systemClock, systemRandom)
+  const pause = systemPause(stopping.signal)
+  const repositories = new SqliteRepositoryStore(database)
+  const webhooks = connectWebhooks({
+    config: config.webhooks,
+    database,
+    repositories,
+    keyHolder,
+    clock: systemClock,
+    identifiers,
+    pause,
+    random: systemRandom,
+    log,
+    metrics: () => metrics,
+  })
   const stores = {
-    requests: new SqliteRequestStore(database),
-    repositories: new SqliteRepositoryStore(database),
+    requests: new SqliteRequestStore(database, webhooks.store),
+    repositories,
     tokens: new SqliteTokenStore(database),
   }
   const policyFolder =
@@ -86,6 +106,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     ...(policyFolder !== undefined && { isPolicyFolderFaulty: () => policyFolder.state.faults.length > 0 }),
     isKeyHolderUp: async () => (await health.keyHolder()) === 'ok',
     daysToNextExpiry: () => watch.daysToNextExpiry(),
+    webhookCounts: () => webhooks.counts(),
   })
   const services = createServices({
     ...stores,
@@ -95,8 +116,9 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     keyHolder,
     policies,
     clock: systemClock,
-    identifiers: timeSortedIdentifiers(systemClock, systemRandom),
-    pause: systemPause(stopping.signal),
+    identifiers,
+    pause,
+    freezes: webhooks.store,
     random: systemRandom,
     observer: observe(log, metrics),
     settings: {
@@ -115,7 +137,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
   const watch = new ExpiryWatch(services, systemClock, log, config.renewal.before)
   const { tls } = config.http
   const server = new HttpServer({
-    services,
+    services: { ...services, webhooks: webhooks.service },
     probes: health,
     metrics,
     log,
@@ -127,6 +149,8 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
   })
   const { url } = await server.start()
   log.info({ url }, 'listening')
+  // What the last daemon left.
+  webhooks.dispatcher.wake()
   const background = Promise.all([
     bringUp(o, services, health, stopping.signal),
     repeat(RECONCILE_EVERY_MS, stopping.signal, log, () => {
@@ -140,6 +164,8 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       ? []
       : [repeat(POLICY_LOOK_EVERY_MS, stopping.signal, log, () => policyFolder.look())]),
     repeat(LOOK_EVERY_MS, stopping.signal, log, () => watch.look(stopping.signal)),
+    repeat(LOOK_FOR_WEBHOOKS_EVERY_MS, stopping.signal, log, () => webhooks.watch.look(stopping.signal)),
+    repeat(PRUNE_EVERY_MS, stopping.signal, log, () => webhooks.dispatcher.prune(stopping.signal)),
   ])
   return {
     url,
@@ -150,6 +176,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       stopping.abort()
       await finished
       await background
+      await webhooks.dispatcher.stop()
       keyHolder.close()
       await Promise.all([trustServers.close(), registries.close(), o.trustServer?.close()])
       database.close()
@@ -177,7 +204,7 @@ async function bringUp(o: AppOptions, services: Services, health: Health, stoppi
     } catch (error) {
       if (attempt === 1) o.log.warn({ error }, 'the first token cannot be made yet; it is tried again')
     }
-    await pause(FIRST_TOKEN_EVERY_MS, stopping)
+    await rest(FIRST_TOKEN_EVERY_MS, stopping)
   }
   health.started()
   o.log.info(
@@ -197,11 +224,11 @@ async function repeat(everyMs: number, stopping: AbortSignal, log: Log, work: ()
     } catch (error) {
       log.error({ error }, 'background work failed; it is tried again')
     }
-    await pause(everyMs, stopping)
+    await rest(everyMs, stopping)
   }
 }
 
-async function pause(milliseconds: number, stopping: AbortSignal): Promise<void> {
+async function rest(milliseconds: number, stopping: AbortSignal): Promise<void> {
   await sleep(milliseconds, undefined, { signal: stopping }).catch(() => undefined)
 }
 

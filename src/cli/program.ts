@@ -22,6 +22,7 @@ import { addSignCommands } from './sign-commands.ts'
 import type { Terminal } from './terminal.ts'
 import { addTokenCommands } from './token-commands.ts'
 import { addVerifyCommands } from './verify-commands.ts'
+import { addWebhookCommands } from './webhook-commands.ts'
 import { programVersion } from '../version.ts'
 
 /** The width of help texts: fixed, so that they can be quoted. */
@@ -101,6 +102,7 @@ export function buildProgram(terminal: Terminal, perform: Perform): Command {
   addTokenCommands(program, perform)
   addPolicyCommands(program, perform)
   addApproverCommands(program, perform)
+  addWebhookCommands(program, perform)
   addAuditCommands(program, perform)
   addConfigCommands(program, perform)
   addDaemonCommands(program, perform)

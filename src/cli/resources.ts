@@ -200,3 +200,42 @@ export const tokenListSchema = z.looseObject({ tokens: z.array(tokenSchema) })
 export const newTokenSchema = tokenSchema.extend({ token: z.string().regex(/^[\x21-\x7e]{16,512}$/) })
 
 export const repositoryListSchema = z.looseObject({ repositories: z.array(repositorySchema) })
+
+const count = z.number().int().nonnegative()
+
+export const webhookSchema = z.looseObject({
+  name: text,
+  origin: text,
+  state: text,
+  since: text,
+  events: z.array(text),
+  pending: count,
+  dead: count,
+})
+export const webhookListSchema = z.looseObject({ endpoints: z.array(webhookSchema) })
+
+export const webhookDeliverySchema = z.looseObject({
+  id: text,
+  type: text,
+  subject: text,
+  state: text,
+  attempts: count,
+  createdAt: text,
+  nextTryAt: text.nullish(),
+  lastStatus: z.number().nullish(),
+  lastCode: text.nullish(),
+})
+export type WebhookDeliveryResource = z.infer<typeof webhookDeliverySchema>
+
+export const webhookDeliveryPageSchema = z.looseObject({
+  deliveries: z.array(webhookDeliverySchema),
+  nextCursor: z.string().max(2000).nullish(),
+})
+
+/** How the receiver of a ping answered. */
+export const webhookTestSchema = z.looseObject({
+  id: text,
+  accepted: z.boolean(),
+  status: z.number().optional(),
+  code: text.optional(),
+})

@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { configPath as path, MAX_SOCKET_PATH, pattern, serverUrl, socketPath } from './fields.ts'
 import { checkHttp, httpSettings, tlsSettings } from './http-settings.ts'
 import { duration, size } from './units.ts'
+import { webhookSettings } from './webhook-settings.ts'
 
 const host = z
   .string()
@@ -203,6 +204,7 @@ export const configSchema = z
       })
       .prefault({})
       .meta({ description: 'Keeping repositories from expiring.' }),
+    webhooks: webhookSettings,
     metrics: z
       .strictObject({
         open: z
@@ -261,4 +263,5 @@ export type Config = Readonly<z.output<typeof configSchema>>
 export type TrustServerConfig = Config['trustServers'][number]
 export type RegistryConfig = Config['registries'][number]
 export type CredentialsConfig = TrustServerConfig['credentials']
+export type WebhookEndpointConfig = Config['webhooks']['endpoints'][number]
 export type KeyHolderSupervision = NonNullable<Config['keyHolder']['supervise']>

@@ -49,6 +49,13 @@ export const DOMAIN_ERROR_CODES = [
   'ROOT_CHANGE_INVALID',
   'ROOT_CHANGE_UNDER_WAY',
   'ROOT_CHANGE_OUTDATED',
+  // webhooks: what was asked for, and how an attempt ended
+  'WEBHOOK_NOT_FOUND',
+  'WEBHOOK_DELIVERY_NOT_FOUND',
+  'WEBHOOK_REFUSED',
+  'WEBHOOK_REDIRECTED',
+  'WEBHOOK_GONE',
+  'WEBHOOK_SECRET_UNUSABLE',
   // how publication ended
   'SIGNED_ROLES_UNEXPECTED',
   'PUBLICATION_CONFLICT',

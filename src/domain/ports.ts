@@ -8,6 +8,7 @@ import type { RequestKind, RequestStatus } from './signing-request.ts'
 export type { DeclaredChange, Evidence, SignedRole } from './publication.ts'
 export type { KeyType } from './repository.ts'
 export type * from './store-ports.ts'
+export type * from './webhook-ports.ts'
 
 /** Reads a repository's published metadata from its trust server. Bytes are received, not trusted. */
 export interface TrustSource {

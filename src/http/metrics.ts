@@ -13,6 +13,8 @@ export interface MetricSources {
   isKeyHolderUp(): Promise<boolean>
   /** Days until the first role of any repository expires, timestamps aside, as last seen. undefined where none was seen. */
   daysToNextExpiry(): number | undefined
+  /** Events that wait for each webhook endpoint, and that were given up. Absent: there are no endpoints. */
+  webhookCounts?(): ReadonlyMap<string, { readonly pending: number; readonly dead: number }>
 }
 
 /** Publications take a few round trips; a busy repository waits for its turn. */
@@ -26,6 +28,7 @@ export class Metrics {
   readonly #publications: Histogram<'result'>
   readonly #conflicts: Counter
   readonly #refusedTokens: Counter<'code'>
+  readonly #webhooks: Counter<'endpoint' | 'result'>
 
   constructor(version: string, sources: MetricSources) {
     const registers = [this.#registry]
@@ -58,6 +61,12 @@ export class Metrics {
       name: 'countersign_http_refused_tokens_total',
       help: 'Requests without a valid token.',
       labelNames: ['code'],
+      registers,
+    })
+    this.#webhooks = new Counter({
+      name: 'countersign_webhook_deliveries_total',
+      help: 'Attempts to deliver an event, by endpoint and result: delivered, failed (tried again), dead, gone.',
+      labelNames: ['endpoint', 'result'],
       registers,
     })
     this.#registerSources(version, sources)
@@ -96,6 +105,10 @@ export class Metrics {
 
   publicationConflicted(): void {
     this.#conflicts.inc()
+  }
+
+  webhookAttempted(endpoint: string, result: string): void {
+    this.#webhooks.inc({ endpoint, result })
   }
 
   #registerSources(version: string, sources: MetricSources): void {
@@ -151,5 +164,17 @@ export class Metrics {
         else this.set(days)
       },
     })
+    for (const state of ['pending', 'dead'] as const) {
+      new Gauge({
+        name: `countersign_webhook_${state}`,
+        help: `Events for a webhook endpoint that are ${state}.`,
+        labelNames: ['endpoint'],
+        registers,
+        collect() {
+          this.reset()
+          for (const [endpoint, counts] of sources.webhookCounts?.() ?? []) this.set({ endpoint }, counts[state])
+        },
+      })
+    }
   }
 }

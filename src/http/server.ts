@@ -4,6 +4,7 @@ import type { Config } from '../config/schema.ts'
 import { listen, type Listener } from '../http-listener.ts'
 import type { Log } from '../log.ts'
 import type { Services } from '../service/services.ts'
+import type { WebhookService } from '../service/webhooks.ts'
 import { buildApplication } from './application.ts'
 import { approvalRoutes } from './approvals.ts'
 import { answerBrokenRequest } from './broken-request.ts'
@@ -22,9 +23,12 @@ import { tokenRoutes } from './tokens.ts'
 import { rootChangeRoutes } from './root-changes.ts'
 import { upkeepRoutes } from './upkeep.ts'
 import { verificationRoutes } from './verifications.ts'
+import { webhookRoutes } from './webhooks.ts'
 
 export interface HttpServerOptions {
-  readonly services: Pick<Services, 'requests' | 'repositories' | 'verifications' | 'tokens'>
+  readonly services: Pick<Services, 'requests' | 'repositories' | 'verifications' | 'tokens'> & {
+    readonly webhooks: WebhookService
+  }
   readonly probes: HealthProbes
   readonly metrics: Metrics
   readonly log: Log
@@ -53,6 +57,7 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
       ...inspectionRoutes(services.verifications),
       ...publishedMetadataRoutes(services.verifications),
       ...tokenRoutes(services.tokens),
+      ...webhookRoutes(services.webhooks),
       ...healthRoutes(o.probes),
       ...metricsRoutes(o.metrics, settings.metrics.open),
     ],

@@ -2,6 +2,7 @@
 import type { FileCache } from '@countersign/tuf'
 import type {
   Clock,
+  FreezeMemory,
   IdentifierSource,
   ImageResolver,
   KeyHolder,
@@ -50,6 +51,8 @@ export interface ServiceDependencies {
   readonly random: RandomSource
   readonly observer: Observer
   readonly settings: ServiceSettings
+  /** Absent: nobody wants to be told of freezes. */
+  readonly freezes?: FreezeMemory
   /** Parsed metadata, by content. Absent: everything is parsed anew. */
   readonly cache?: FileCache
   /** For tests: hears each step of a publication when it is done. */

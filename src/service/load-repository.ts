@@ -5,6 +5,7 @@ import { DomainError } from '../domain/errors.ts'
 import { codeOf } from '../domain/port-faults.ts'
 import type { RepositoryCustody } from '../domain/ports.ts'
 import type { Repository } from '../domain/repository.ts'
+import { custodyOf } from './custody.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 
 export interface LoadedRepository {
@@ -15,7 +16,7 @@ export interface LoadedRepository {
 
 type LoadDependencies = Pick<
   ServiceDependencies,
-  'source' | 'keyHolder' | 'repositories' | 'requests' | 'clock' | 'cache'
+  'source' | 'keyHolder' | 'repositories' | 'requests' | 'clock' | 'cache' | 'freezes'
 >
 
 /**
@@ -33,7 +34,7 @@ export async function loadRepository(dependencies: LoadDependencies, gun: Gun): 
       { gun },
     )
   }
-  const custody = await dependencies.keyHolder.repositoryStatus(gun)
+  const custody = await custodyOf(dependencies, gun)
   const proven = dependencies.requests.proven(gun).map(({ role, version, sha256 }) => ({
     role,
     highestSeen: { version, sha256 },

@@ -7,6 +7,7 @@ import type { RepositoryCustody } from '../domain/ports.ts'
 import { isGranted, notPermitted, type Principal, requireGrant } from '../domain/principal.ts'
 import type { Repository } from '../domain/repository.ts'
 import { custodyWarnings, repositoryWarnings, roleReports } from '../domain/repository-warnings.ts'
+import { custodyOf } from './custody.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { GunQueue } from './gun-queue.ts'
 import { completeInitialization, initialize, readRoot } from './initialize.ts'
@@ -84,7 +85,7 @@ export class Repositories implements RepositoryService {
     const { keyHolder, repositories, clock, settings } = this.#dependencies
     const repository = repositories.find(gun)
     if (repository === undefined) throw notPermitted('read', gun)
-    const custody = await keyHolder.repositoryStatus(gun)
+    const custody = await custodyOf(this.#dependencies, gun)
     const ofCustody = custodyWarnings(custody, (await keyHolder.status()).uid === settings.uid)
     try {
       const { trusted } = await loadRepository(this.#dependencies, gun)

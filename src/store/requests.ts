@@ -3,6 +3,7 @@ import { parseGun, parseRoleName } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import type {
   CreationOutcome,
+  EventOutbox,
   IdempotencyKey,
   ImageUpdate,
   PendingImage,
@@ -18,10 +19,12 @@ import {
   requestStatus,
   type RequestImage,
   type RequestKind,
+  type RequestStatus,
   type SigningRequest,
   type RoleVersion,
   type Submitter,
 } from '../domain/signing-request.ts'
+import { eventOfMove, requestNews } from '../domain/webhook-event.ts'
 import type { StoreDatabase } from './database.ts'
 import { decodeImageRecord, decodeSubmitter, decodePublication, encodeRecord } from './record-json.ts'
 
@@ -50,10 +53,13 @@ const PROVEN_ROWS = 16
 
 export class SqliteRequestStore implements RequestStore {
   readonly #database: StoreDatabase
+  readonly #outbox: EventOutbox | undefined
   readonly #statements
 
-  constructor(database: StoreDatabase) {
+  /** @param outbox is told of each status that a request comes into, in the same transaction */
+  constructor(database: StoreDatabase, outbox?: EventOutbox) {
     this.#database = database
+    this.#outbox = outbox
     this.#statements = prepareStatements(database.sqlite)
   }
 
@@ -84,6 +90,7 @@ export class SqliteRequestStore implements RequestStore {
         sql.insertImage.run({ ...imageColumns(record), sequence, position, gun, tag })
       }
       if (idempotency !== undefined) sql.insertKey.run({ ...idempotency, sequence })
+      this.#tell(undefined, requestStatus(request.images), () => request)
       return { request, isRepeated: false }
     })
   }
@@ -181,7 +188,10 @@ export class SqliteRequestStore implements RequestStore {
       }
       for (const id of touched) {
         const statuses = this.#statements.findStatuses.all(id).map(({ status }) => ({ record: { status } }))
-        this.#statements.updateStatus.run(requestStatus(statuses), id)
+        const status = requestStatus(statuses)
+        const before = this.#statements.findStatus.get(id)?.status
+        this.#statements.updateStatus.run(status, id)
+        this.#tell(before, status, () => this.find(id))
       }
     })
   }
@@ -193,6 +203,13 @@ export class SqliteRequestStore implements RequestStore {
       .all(id)
       .map((file): SignedRole => ({ ...file, role: parseRoleName(file.role) }))
     return { id, gun: parseGun(row.gun), createdAt: new Date(row.created_at), ...decodePublication(row.record), files }
+  }
+
+  #tell(from: RequestStatus | undefined, to: RequestStatus, read: () => SigningRequest | undefined): void {
+    const type = eventOfMove(from, to)
+    if (this.#outbox === undefined || type === undefined || !this.#outbox.isWanted(type)) return
+    const request = read()
+    if (request !== undefined) this.#outbox.record(requestNews(type, request))
   }
 
   #savePublication({ id, gun, createdAt, files, ...record }: Publication): void {
@@ -331,6 +348,7 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
        WHERE request = (SELECT sequence FROM requests WHERE id = :request) AND position = :position
          AND revision = :revision`,
     ),
+    findStatus: sqlite.prepare<[string], { status: RequestStatus }>('SELECT status FROM requests WHERE id = ?'),
     updateStatus: sqlite.prepare('UPDATE requests SET status = ? WHERE id = ?'),
     findPublication: sqlite.prepare<[string], { gun: string; record: string; created_at: string }>(
       'SELECT gun, record, created_at FROM publications WHERE id = ?',

@@ -111,6 +111,46 @@ const MIGRATIONS: readonly string[] = [
   ALTER TABLE requests ADD COLUMN resubmits TEXT;
   CREATE INDEX requests_by_time ON requests (created_at);
   `,
+  // 4: webhooks. The text of an event comes last, so that a look at the others does not read it.
+  `
+  CREATE TABLE webhook_events (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    type TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    created_at TEXT NOT NULL,
+    body TEXT NOT NULL
+  ) STRICT;
+  CREATE INDEX webhook_events_by_type ON webhook_events (type, sequence);
+
+  CREATE TABLE webhook_deliveries (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    endpoint TEXT NOT NULL,
+    event INTEGER NOT NULL REFERENCES webhook_events (sequence) ON DELETE CASCADE,
+    state TEXT NOT NULL CHECK (state IN ('pending', 'delivered', 'dead')),
+    attempts INTEGER NOT NULL,
+    next_try_at TEXT,
+    last_try_at TEXT,
+    last_status INTEGER,
+    last_code TEXT,
+    UNIQUE (event, endpoint),
+    CHECK ((state = 'pending') = (next_try_at IS NOT NULL))
+  ) STRICT;
+  CREATE INDEX webhook_deliveries_due ON webhook_deliveries (endpoint, next_try_at) WHERE state = 'pending';
+  CREATE INDEX webhook_deliveries_by_state ON webhook_deliveries (endpoint, state, sequence);
+
+  CREATE TABLE webhook_endpoints (
+    name TEXT PRIMARY KEY,
+    configuration TEXT NOT NULL,
+    state TEXT NOT NULL CHECK (state IN ('active', 'gone')),
+    since TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE webhook_freezes (
+    gun TEXT PRIMARY KEY,
+    reason TEXT NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]
 
 export const SCHEMA: Schema = {

@@ -14,6 +14,7 @@ function pathsOf(text: string, env: Environment = {}): string[] {
   return parsed.ok ? [] : parsed.faults.map(({ path }) => path)
 }
 
+const HOOK = 'name: chat, secretFile: /x'
 const TRUST = 'url: https://notary.example.com, guns: ["a.example/*"]'
 
 describe('parseConfig', () => {
@@ -55,6 +56,57 @@ describe('parseConfig', () => {
     ['a size too small', 'limits: { bodyBytes: 1B }', 'limits.bodyBytes'],
     ['a number as text', 'limits: { imagesPerRequest: "7" }', 'limits.imagesPerRequest'],
     ['a boolean as text', 'metrics: { open: "yes" }', 'metrics.open'],
+    [
+      'a webhook without a secret',
+      'webhooks: { endpoints: [{ name: a, url: "https://a" }] }',
+      'webhooks.endpoints[0].secretFile',
+    ],
+    [
+      'a webhook over plain HTTP',
+      `webhooks: { endpoints: [{ ${HOOK}, url: "http://a.example" }] }`,
+      'webhooks.endpoints[0].url',
+    ],
+    [
+      'a webhook to this machine unasked',
+      `webhooks: { endpoints: [{ ${HOOK}, url: "http://127.0.0.1" }] }`,
+      'webhooks.endpoints[0].url',
+    ],
+    [
+      'a webhook with a password',
+      `webhooks: { endpoints: [{ ${HOOK}, url: "https://a:b@a.example" }] }`,
+      'webhooks.endpoints[0].url',
+    ],
+    [
+      'a webhook with a query',
+      `webhooks: { endpoints: [{ ${HOOK}, url: "https://a.example/?k=v" }] }`,
+      'webhooks.endpoints[0].url',
+    ],
+    [
+      'a webhook for an unknown event',
+      `webhooks: { endpoints: [{ ${HOOK}, url: "https://a", events: [ping] }] }`,
+      'webhooks.endpoints[0].events[0]',
+    ],
+    [
+      'a webhook for no event',
+      `webhooks: { endpoints: [{ ${HOOK}, url: "https://a", events: [] }] }`,
+      'webhooks.endpoints[0].events',
+    ],
+    [
+      'a webhook that takes its time',
+      `webhooks: { endpoints: [{ ${HOOK}, url: "https://a", timeout: 31s }] }`,
+      'webhooks.endpoints[0].timeout',
+    ],
+    [
+      'a webhook with a secret in place of a file',
+      `webhooks: { endpoints: [{ ${HOOK}, url: "https://a", secret: whsec_x }] }`,
+      'webhooks.endpoints[0].secret',
+    ],
+    [
+      'two webhooks of one name',
+      `webhooks: { endpoints: [{ ${HOOK}, url: "https://a" }, { ${HOOK}, url: "https://b" }] }`,
+      'webhooks.endpoints[1].name',
+    ],
+    ['checkpoints without pause', 'webhooks: { checkpointEvery: 1m }', 'webhooks.checkpointEvery'],
     ['all addresses without TLS', 'http: { listen: "0.0.0.0:8750" }', 'http.listen'],
     ['a name without TLS', 'http: { listen: "sign.example.com:8750" }', 'http.listen'],
     ['a port too high', 'http: { listen: "127.0.0.1:65536" }', 'http.listen'],

@@ -31,6 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   'src/net': ['src/domain', 'tuf'],
   'src/notary': ['src/net', 'src/domain', 'tuf'],
   'src/registry': ['src/net', 'src/domain', 'tuf'],
+  'src/webhook': ['src/net', 'src/domain', 'tuf'],
   'src/store': ['src/sqlite', 'src/domain', 'tuf'],
   'src/trust-server': [
     'src/holder',
@@ -65,6 +66,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/net',
     'src/notary',
     'src/registry',
+    'src/webhook',
     'src/store',
     'src/config',
     'src/log',

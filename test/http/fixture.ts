@@ -163,6 +163,39 @@ const tokenRecord = {
   expiresAt: at,
 }
 
+const webhookReport = {
+  name: 'chat',
+  origin: 'https://hooks.example.com',
+  events: ['request.published' as const],
+  repositories: [parsePattern('*')],
+  state: 'active' as const,
+  since: at,
+  counts: { pending: 1, delivered: 2, dead: 0 },
+}
+
+const pending = {
+  endpoint: 'chat',
+  id: 'event-1',
+  type: 'request.published' as const,
+  subject: 'req-1',
+  createdAt: at,
+  state: 'pending' as const,
+  attempts: 0,
+  nextTryAt: at,
+}
+const delivery = {
+  endpoint: 'chat',
+  id: 'event-2',
+  type: 'audit.checkpoint' as const,
+  subject: '7/abc',
+  createdAt: at,
+  state: 'dead' as const,
+  attempts: 8,
+  lastTryAt: at,
+  lastStatus: 302,
+  lastCode: 'WEBHOOK_REDIRECTED',
+}
+
 type Fakes = HttpServerOptions['services']
 
 /** Services that answer with the examples above and note the name of every call. */
@@ -268,6 +301,20 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
         return Promise.resolve()
       },
       ...overrides.tokens,
+    },
+    webhooks: {
+      list: () => note('listWebhooks', [webhookReport]),
+      deliveries: () => note('deliveries', { deliveries: [delivery, pending], nextCursor: 'd1' }),
+      redeliver: () => Promise.resolve(note('redeliver', pending)),
+      enable: () => Promise.resolve(note('enable', webhookReport)),
+      test: () =>
+        Promise.resolve(
+          note('testWebhook', {
+            id: 'event-9',
+            attempt: { outcome: 'failed' as const, code: 'WEBHOOK_REFUSED', status: 500 },
+          }),
+        ),
+      ...overrides.webhooks,
     },
   }
 }

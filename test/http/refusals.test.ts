@@ -43,6 +43,15 @@ describe('what the HTTP layer refuses', () => {
     ['a path that is badly encoded', 400, 'PARAMETER_INVALID', { path: '/v1/signing-requests/%E0%A4%A' }],
     ['a repository name that is none', 422, 'GUN_INVALID', { path: '/v1/repositories/..%2F..%2Fetc' }],
     ['a list for a repository name that is none', 422, 'GUN_INVALID', { path: '/v1/signing-requests?gun=A%20B' }],
+    ['a state of deliveries that is none', 400, 'QUERY_INVALID', { path: '/v1/webhooks/chat/deliveries?state=lost' }],
+    ['a limit of deliveries too high', 400, 'QUERY_INVALID', { path: '/v1/webhooks/chat/deliveries?limit=201' }],
+    ['an endpoint name that is none', 400, 'PARAMETER_INVALID', { path: '/v1/webhooks/..%2Fchat/deliveries' }],
+    [
+      'a delivery id that is none',
+      400,
+      'PARAMETER_INVALID',
+      { method: 'POST', path: '/v1/webhooks/chat/deliveries/A%20B/redeliver' },
+    ],
     ['no body', 415, 'CONTENT_TYPE_UNSUPPORTED', { method: 'POST', path: '/v1/signing-requests' }],
     ['a form', 415, 'CONTENT_TYPE_UNSUPPORTED', { ...submit, headers: { 'content-type': 'text/plain' } }],
     [

@@ -166,6 +166,36 @@ export const DOMAIN_PROBLEMS = {
     'The root was changed since this change was made',
     'Begin again with: countersign root export.',
   ),
+  WEBHOOK_NOT_FOUND: refuse(
+    404,
+    'There is no such webhook endpoint',
+    'List them with: countersign webhook list. Endpoints are named in the configuration.',
+  ),
+  WEBHOOK_DELIVERY_NOT_FOUND: refuse(
+    404,
+    'There is no such delivery',
+    'List them with: countersign webhook deliveries NAME. Old events are forgotten.',
+  ),
+  WEBHOOK_REFUSED: retry(
+    502,
+    'The receiver of a webhook did not accept the event',
+    'Read its status and its log; the event is sent again.',
+  ),
+  WEBHOOK_REDIRECTED: refuse(
+    502,
+    'The receiver of a webhook answered with a redirect',
+    'Redirects are not followed: name the final address in the configuration.',
+  ),
+  WEBHOOK_GONE: refuse(
+    502,
+    'The receiver of a webhook wants no more events',
+    'When it takes events again: countersign webhook enable NAME.',
+  ),
+  WEBHOOK_SECRET_UNUSABLE: refuse(
+    502,
+    'The secret of a webhook cannot be read',
+    'Look at the file that the configuration names: whsec_ and base64, mode 0600.',
+  ),
   TAG_NOT_SIGNED: refuse(404, 'The tag is not signed', 'Check the tag; nothing needs to be done to unsign it.'),
   SIGNED_ROLES_UNEXPECTED: refuse(
     502,
