@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { ExpiryWatch } from './app/expiry-watch.ts'
 import { writeFirstToken } from './app/first-token.ts'
 import { Health } from './app/health.ts'
+import { connectIssuers } from './app/identity.ts'
 import { observe, queueSources } from './app/observation.ts'
 import { PolicyFolderSource } from './app/policy-source.ts'
 import { connectRegistries, connectTrustServers } from './app/remotes.ts'
@@ -108,8 +109,10 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     daysToNextExpiry: () => watch.daysToNextExpiry(),
     webhookCounts: () => webhooks.counts(),
   })
+  const issuers = connectIssuers(config.identity.issuers, { clock: systemClock, log, metrics })
   const services = createServices({
     ...stores,
+    verifier: issuers.verifier,
     source: trustServers,
     publisher: trustServers,
     resolver: registries,
@@ -178,7 +181,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       await background
       await webhooks.dispatcher.stop()
       keyHolder.close()
-      await Promise.all([trustServers.close(), registries.close(), o.trustServer?.close()])
+      await Promise.all([trustServers.close(), registries.close(), issuers.close(), o.trustServer?.close()])
       database.close()
       log.info({}, 'stopped')
     }),

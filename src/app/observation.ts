@@ -4,8 +4,12 @@ import { isFinal } from '../domain/signing-request.ts'
 import type { Metrics, MetricSources } from '../http/metrics.ts'
 import type { Log } from '../log.ts'
 
+/** Refused tokens that the log names; the metric counts them all, and each answer has its own line. */
+const REFUSALS_PER_MINUTE = 60
+
 /** Notes every event. IDs, codes, versions: never the contents of a request. */
 export function observe(log: Log, metrics: Metrics): Observer {
+  const lines = new LineLimit(REFUSALS_PER_MINUTE)
   return {
     requestChanged: (event) => {
       if (isFinal(event.to)) metrics.imageEnded(event.kind, event.to)
@@ -23,6 +27,35 @@ export function observe(log: Log, metrics: Metrics): Observer {
     repositoryTroubled: (event) => {
       log.error(event, 'work on a repository stopped; it is tried again')
     },
+    tokenExchanged: (event) => {
+      metrics.tokenExchanged(event.issuer)
+      log.info({ exchanged: event.token, identity: event.identity, issuer: event.issuer }, 'a token was exchanged')
+    },
+    exchangeRefused: ({ code, facts }) => {
+      metrics.exchangeRefused(code)
+      if (lines.take()) log.warn({ code, facts }, 'a token of an issuer was refused')
+    },
+  }
+}
+
+/** How many lines of one kind a minute may have: strangers must not fill the log. */
+class LineLimit {
+  readonly #perMinute: number
+  #minute = 0
+  #count = 0
+
+  constructor(perMinute: number) {
+    this.#perMinute = perMinute
+  }
+
+  take(): boolean {
+    const minute = Math.floor(performance.now() / 60_000)
+    if (minute !== this.#minute) {
+      this.#minute = minute
+      this.#count = 0
+    }
+    this.#count++
+    return this.#count <= this.#perMinute
   }
 }
 

@@ -2,6 +2,7 @@
 // Parsed durations are milliseconds, parsed sizes are bytes. Unknown names are refused everywhere.
 import { z } from 'zod'
 import { configPath as path, MAX_SOCKET_PATH, pattern, serverUrl, socketPath } from './fields.ts'
+import { identitySettings } from './identity-settings.ts'
 import { checkHttp, httpSettings, tlsSettings } from './http-settings.ts'
 import { duration, size } from './units.ts'
 import { webhookSettings } from './webhook-settings.ts'
@@ -195,6 +196,9 @@ export const configSchema = z
       })
       .prefault({})
       .meta({ description: 'Who may sign what, when, and with whose approval.' }),
+    identity: identitySettings
+      .prefault({})
+      .meta({ description: 'Workload identity: tokens of other issuers, exchanged for short-lived ones of ours.' }),
     renewal: z
       .strictObject({
         before: duration('0s', '900d').default(DEFAULT_RENEWAL_MS).meta({

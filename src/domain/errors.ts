@@ -31,6 +31,7 @@ export const DOMAIN_ERROR_CODES = [
   'GRANT_ESCALATION',
   'TOKEN_NOT_FOUND',
   'TOKEN_NAME_INVALID',
+  'TOKEN_NOT_ROTATABLE',
   // what the registry and the repository say
   'DIGEST_MISMATCH',
   'GUN_ALREADY_PUBLISHED',

@@ -1,6 +1,7 @@
 // What the domain needs from the outside, in the words of the domain. Implementations live in the adapters; none is imported here.
-import type { Gun, JsonValue, PublicKey, RoleName } from '@countersign/tuf'
+import type { ErrorFacts, Gun, JsonValue, PublicKey, RoleName } from '@countersign/tuf'
 import type { ImageReference } from './image-reference.ts'
+import type { OidcErrorCode } from './oidc-errors.ts'
 import type { DeclaredChange, Evidence, SignedRole } from './publication.ts'
 import type { KeyType } from './repository.ts'
 import type { RequestKind, RequestStatus } from './signing-request.ts'
@@ -9,6 +10,7 @@ export type { DeclaredChange, Evidence, SignedRole } from './publication.ts'
 export type { KeyType } from './repository.ts'
 export type * from './store-ports.ts'
 export type * from './webhook-ports.ts'
+export type * from './workload-ports.ts'
 
 /** Reads a repository's published metadata from its trust server. Bytes are received, not trusted. */
 export interface TrustSource {
@@ -217,6 +219,9 @@ export interface Observer {
   publicationConflict(event: { readonly gun: Gun; readonly attempt: number; readonly code: string }): void
   /** Work on a repository stopped on an error that no request can carry; it is tried again later. */
   repositoryTroubled(event: { readonly gun: Gun; readonly error: unknown }): void
+  /** A workload got a token of ours. */
+  tokenExchanged(event: { readonly token: string; readonly identity: string; readonly issuer: string }): void
+  exchangeRefused(event: { readonly code: OidcErrorCode; readonly facts: ErrorFacts }): void
 }
 
 export type Facts = Readonly<Record<string, JsonValue>>

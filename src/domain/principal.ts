@@ -28,6 +28,9 @@ export interface Principal {
   readonly origin?: VerifiedOrigin
 }
 
+/** How a group is called. */
+export const GROUP_NAME = /^[a-z0-9][a-z0-9._-]{0,63}$/
+
 /** Who may act on a repository may also see it. `admin` gives out tokens and implies nothing else. */
 const IMPLIED_BY: Readonly<Record<GrantKind, readonly GrantKind[]>> = {
   admin: ['admin'],

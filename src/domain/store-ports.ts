@@ -2,6 +2,7 @@
 // Every method may throw StoreError, which means that nothing was written.
 import type { Gun } from '@countersign/tuf'
 import type { DomainError } from './errors.ts'
+import type { VerifiedOrigin } from './origin.ts'
 import type { Grant } from './principal.ts'
 import type { Publication } from './publication.ts'
 import type { Repository } from './repository.ts'
@@ -98,21 +99,61 @@ export interface TokenRecord {
   /** Hex SHA-256 of the secret, which itself is stored nowhere. */
   readonly secretSha256: string
   readonly grants: readonly Grant[]
+  /** Names that policies know groups of identities by. */
+  readonly groups: readonly string[]
   readonly createdAt: Date
   readonly createdBy: string
   readonly expiresAt?: Date
   readonly revokedAt?: Date
+  /** Kept to within a few minutes. */
+  readonly lastUsedAt?: Date
+  /** The secret before the last rotation, while it is still taken. */
+  readonly previous?: PreviousSecret
+  /** Of a token that was exchanged for one of an issuer: whose it is. Absent: an administrator made it. */
+  readonly workload?: TokenWorkload
+}
+
+export interface PreviousSecret {
+  readonly secretSha256: string
+  readonly validUntil: Date
+}
+
+/** As `Workload`, which it was made from. */
+export interface TokenWorkload {
+  readonly id: string
+  /** Name of the issuer in the configuration. */
+  readonly issuer: string
+  readonly actor?: string
+  readonly origin: VerifiedOrigin
+}
+
+/** What tells a token of an issuer from all others, while it could be presented again. */
+export interface SpentToken {
+  readonly issuer: string
+  readonly tokenIdSha256: string
+  readonly acceptedUntil: Date
 }
 
 export interface TokenStore {
   /** @throws DomainError RECORD_EXISTS */
   create(token: TokenRecord): void
   find(id: string): TokenRecord | undefined
+  /** By its secret, or by the one before. */
   findBySecret(secretSha256: string): TokenRecord | undefined
-  /** Oldest first, revoked ones included. */
+  /** Those that administrators made, revoked ones included, oldest first. */
   list(): readonly TokenRecord[]
+  /** Likewise those that were exchanged. */
+  listExchanged(): readonly TokenRecord[]
   /** Keeps the first time of revocation. */
   revoke(id: string, at: Date): void
+  touch(id: string, at: Date): void
+  /** Gives the token another secret. `from` is the hash of the one that was read. @throws DomainError RECORD_CHANGED */
+  rotate(id: string, from: string, secretSha256: string, previous: PreviousSecret | undefined): void
+  isSpent(token: Pick<SpentToken, 'issuer' | 'tokenIdSha256'>): boolean
+  /** Spends a token of an issuer for one of ours: both or neither. @throws OidcError OIDC_TOKEN_SPENT; DomainError RECORD_EXISTS */
+  exchange(spent: SpentToken, token: TokenRecord): void
+  /** Forgets exchanged and spent tokens that nobody can use any more. */
+  purge(now: Date): void
 }
 
 /** Whether the store can take a write now, for readiness. @throws StoreError */

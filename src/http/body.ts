@@ -6,6 +6,10 @@ import { HttpError, type RequestFault } from './errors.ts'
 
 /** Nesting of a body; the deepest that any request needs is three. */
 const MAX_DEPTH = 16
+/** Members of a form; no request has more than four. */
+const MAX_FORM_MEMBERS = 32
+/** The largest form: its one long member is a token, of which each character may be written as three. */
+const MAX_FORM_BYTES = 64 * 1024
 /** Faults that one answer lists. */
 const MAX_FAULTS = 20
 
@@ -14,8 +18,21 @@ const MAX_FAULTS = 20
  * @throws HttpError CONTENT_TYPE_UNSUPPORTED, CONTENT_ENCODING_UNSUPPORTED, BODY_TOO_LARGE, BODY_INCOMPLETE, BODY_MALFORMED, BODY_INVALID
  */
 export async function readBody<T>(request: IncomingMessage, schema: z.ZodType<T>, maxBytes: number): Promise<T> {
-  checkHeaders(request, maxBytes)
-  const value = plainValue(parseBody(await readBytes(request, maxBytes), maxBytes))
+  checkHeaders(request, maxBytes, JSON_TYPE)
+  return checkedShape(plainValue(parseBody(await readBytes(request, maxBytes), maxBytes)), schema)
+}
+
+/**
+ * Likewise of a form (application/x-www-form-urlencoded). A member that stands twice becomes a list, which no schema accepts.
+ * @throws HttpError as `readBody`
+ */
+export async function readForm<T>(request: IncomingMessage, schema: z.ZodType<T>, maxBytes: number): Promise<T> {
+  const limit = Math.min(maxBytes, MAX_FORM_BYTES)
+  checkHeaders(request, limit, FORM_TYPE)
+  return checkedShape(formValue(await readBytes(request, limit)), schema)
+}
+
+function checkedShape<T>(value: unknown, schema: z.ZodType<T>): T {
   const parsed = schema.safeParse(value)
   if (!parsed.success) {
     throw new HttpError('BODY_INVALID', 'The body has not the right shape.', { faults: faultsOf(parsed.error) })
@@ -49,14 +66,29 @@ function pathOf(path: readonly PropertyKey[]): string {
   return text.replace(/^\./, '')
 }
 
-function checkHeaders({ headers }: IncomingMessage, maxBytes: number): void {
+interface BodyType {
+  readonly name: string
+  readonly header: RegExp
+}
+
+const JSON_TYPE: BodyType = {
+  name: 'application/json',
+  header: /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i,
+}
+const FORM_TYPE: BodyType = {
+  name: 'application/x-www-form-urlencoded',
+  header: /^application\/x-www-form-urlencoded\s*(;\s*charset="?utf-8"?\s*)?$/i,
+}
+
+function checkHeaders({ headers }: IncomingMessage, maxBytes: number, type: BodyType): void {
   // Closing the connection spares reading a body that nobody will look at.
   const close = { connection: 'close' }
   if ((headers['content-encoding'] ?? 'identity') !== 'identity') {
     throw new HttpError('CONTENT_ENCODING_UNSUPPORTED', 'The body has a Content-Encoding.', { headers: close })
   }
-  if (!/^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i.test(headers['content-type'] ?? '')) {
-    throw new HttpError('CONTENT_TYPE_UNSUPPORTED', 'The body is not declared as application/json.', { headers: close })
+  if (!type.header.test(headers['content-type'] ?? '')) {
+    const message = `The body is not declared as ${type.name}.`
+    throw new HttpError('CONTENT_TYPE_UNSUPPORTED', message, { headers: close })
   }
   if (Number(headers['content-length'] ?? 0) > maxBytes) throw tooLarge(maxBytes)
 }
@@ -96,6 +128,34 @@ function parseBody(bytes: Buffer, maxBytes: number): JsonValue {
       cause,
     })
   }
+}
+
+function formValue(bytes: Buffer): unknown {
+  const text = bytes.toString('latin1')
+  // What is not ASCII is written with percent signs; these must be UTF-8.
+  if (!/^[\x20-\x7e]*$/.test(text)) throw malformedForm()
+  const members = text === '' ? [] : text.split('&')
+  if (members.length > MAX_FORM_MEMBERS) throw malformedForm()
+  const values = new Map<string, string | string[]>()
+  for (const member of members) {
+    const [name = '', ...rest] = member.split('=')
+    const [key, value] = [decodeFormText(name), decodeFormText(rest.join('='))]
+    const before = values.get(key)
+    values.set(key, before === undefined ? value : [before, value].flat())
+  }
+  return Object.fromEntries(values)
+}
+
+function decodeFormText(text: string): string {
+  try {
+    return decodeURIComponent(text.replaceAll('+', ' '))
+  } catch {
+    throw malformedForm()
+  }
+}
+
+function malformedForm(): HttpError {
+  return new HttpError('BODY_MALFORMED', 'The body is no form as it is read here.')
 }
 
 /** Plain objects, as zod reads them. Names such as `__proto__` become own members, and so are refused as unknown. */

@@ -29,6 +29,9 @@ export class Metrics {
   readonly #conflicts: Counter
   readonly #refusedTokens: Counter<'code'>
   readonly #webhooks: Counter<'endpoint' | 'result'>
+  readonly #exchanges: Counter<'issuer'>
+  readonly #refusedExchanges: Counter<'code'>
+  readonly #keyFetches: Counter<'issuer' | 'result'>
 
   constructor(version: string, sources: MetricSources) {
     const registers = [this.#registry]
@@ -69,6 +72,24 @@ export class Metrics {
       labelNames: ['endpoint', 'result'],
       registers,
     })
+    this.#exchanges = new Counter({
+      name: 'countersign_oidc_exchanges_total',
+      help: 'Tokens of issuers that were exchanged.',
+      labelNames: ['issuer'],
+      registers,
+    })
+    this.#refusedExchanges = new Counter({
+      name: 'countersign_oidc_refusals_total',
+      help: 'Tokens of issuers that were refused, by reason.',
+      labelNames: ['code'],
+      registers,
+    })
+    this.#keyFetches = new Counter({
+      name: 'countersign_oidc_key_fetches_total',
+      help: 'Questions to issuers for their keys.',
+      labelNames: ['issuer', 'result'],
+      registers,
+    })
     this.#registerSources(version, sources)
   }
 
@@ -93,6 +114,19 @@ export class Metrics {
 
   tokenRefused(code: 'TOKEN_MISSING' | 'TOKEN_INVALID'): void {
     this.#refusedTokens.inc({ code })
+  }
+
+  /** `issuer` is its name in the configuration. */
+  tokenExchanged(issuer: string): void {
+    this.#exchanges.inc({ issuer })
+  }
+
+  exchangeRefused(code: string): void {
+    this.#refusedExchanges.inc({ code })
+  }
+
+  issuerAsked(issuer: string, result: string): void {
+    this.#keyFetches.inc({ issuer, result })
   }
 
   imageEnded(kind: string, result: string): void {

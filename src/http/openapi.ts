@@ -107,7 +107,11 @@ function operation(route: Route, components: Map<string, unknown>): Operation {
     ...(route.body !== undefined && {
       requestBody: {
         required: !route.body.safeParse(undefined).success,
-        content: { 'application/json': { schema: schemaOf(route.body, 'input', components) } },
+        content: {
+          [route.bodyType === 'form' ? 'application/x-www-form-urlencoded' : 'application/json']: {
+            schema: schemaOf(route.body, 'input', components),
+          },
+        },
       },
     }),
     responses: { ...successes(route.replies, components), ...refusals(codesOf(route)) },

@@ -2,6 +2,7 @@
 // An error without a row is answered with 500 and nothing inside; the log has the cause.
 import { CodedError, type ErrorFacts, type TufErrorCode } from '@countersign/tuf'
 import type { DomainErrorCode } from '../domain/errors.ts'
+import type { OidcErrorCode } from '../domain/oidc-errors.ts'
 import type { KeyHolderErrorCode } from '../key-holder-protocol/errors.ts'
 import type { NetErrorCode } from '../net/errors.ts'
 import type { NotaryErrorCode } from '../notary/errors.ts'
@@ -13,6 +14,7 @@ import { HTTP_PROBLEMS } from './problems/http.ts'
 import { KEY_HOLDER_PROBLEMS } from './problems/key-holder.ts'
 import { NET_PROBLEMS } from './problems/net.ts'
 import { NOTARY_PROBLEMS } from './problems/notary.ts'
+import { OIDC_PROBLEMS } from './problems/oidc.ts'
 import { REGISTRY_PROBLEMS } from './problems/registry.ts'
 import type { ProblemRow } from './problems/row.ts'
 import { STORE_PROBLEMS } from './problems/store.ts'
@@ -22,6 +24,7 @@ import { TUF_PROBLEMS } from './problems/tuf.ts'
 export const PROBLEM_LAYERS = {
   'HTTP API': HTTP_PROBLEMS,
   'Requests, repositories and permissions': DOMAIN_PROBLEMS,
+  'Workload identity': OIDC_PROBLEMS,
   'Key holder': KEY_HOLDER_PROBLEMS,
   'Trust servers': NOTARY_PROBLEMS,
   Registries: REGISTRY_PROBLEMS,
@@ -33,6 +36,7 @@ export const PROBLEM_LAYERS = {
 export const PROBLEMS = {
   ...HTTP_PROBLEMS,
   ...DOMAIN_PROBLEMS,
+  ...OIDC_PROBLEMS,
   ...KEY_HOLDER_PROBLEMS,
   ...NOTARY_PROBLEMS,
   ...REGISTRY_PROBLEMS,
@@ -45,6 +49,7 @@ export const PROBLEMS = {
 export type PublicCode =
   | HttpErrorCode
   | DomainErrorCode
+  | OidcErrorCode
   | KeyHolderErrorCode
   | NotaryErrorCode
   | RegistryErrorCode

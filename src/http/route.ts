@@ -3,7 +3,7 @@
 import type { IncomingMessage } from 'node:http'
 import { z } from 'zod'
 import type { Principal } from '../domain/principal.ts'
-import { faultsOf, hasBody, readBody, refuseBody } from './body.ts'
+import { faultsOf, hasBody, readBody, readForm, refuseBody } from './body.ts'
 import { HttpError } from './errors.ts'
 import type { PublicCode } from './problem.ts'
 
@@ -60,6 +60,8 @@ interface RouteFacts {
   /** The codes that this operation refuses with, besides those that every operation may. */
   readonly codes: readonly PublicCode[]
   readonly takesIdempotencyKey?: true
+  /** How the body is written. Default: JSON. */
+  readonly bodyType?: 'form'
 }
 
 export interface Route extends RouteFacts {
@@ -108,7 +110,7 @@ function build<P, Q, B>(
     params: checked(params as z.ZodType<P>, raw.params, 'PARAMETER_INVALID'),
     query: checked(query as z.ZodType<Q>, queryObject(raw.query), 'QUERY_INVALID'),
     idempotencyKey: facts.takesIdempotencyKey === true ? idempotencyKey(raw.request) : undefined,
-    body: await bodyOf(raw, body),
+    body: await bodyOf(raw, body, facts.bodyType === 'form' ? readForm : readBody),
     raw,
   })
   return {
@@ -121,9 +123,9 @@ function build<P, Q, B>(
   }
 }
 
-async function bodyOf<B>(raw: RawCall, schema: z.ZodType<B> | undefined): Promise<B> {
+async function bodyOf<B>(raw: RawCall, schema: z.ZodType<B> | undefined, read: typeof readBody): Promise<B> {
   if (schema !== undefined && (hasBody(raw.request) || !schema.safeParse(undefined).success)) {
-    return readBody(raw.request, schema, raw.maxBodyBytes)
+    return read(raw.request, schema, raw.maxBodyBytes)
   }
   refuseBody(raw.request)
   return undefined as B

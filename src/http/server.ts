@@ -19,6 +19,7 @@ import { publishedMetadataRoutes } from './published-metadata.ts'
 import { repositoryRoutes } from './repositories.ts'
 import type { Route } from './route.ts'
 import { signingRequestRoutes } from './signing-requests.ts'
+import { tokenExchangeRoutes } from './token-exchange.ts'
 import { tokenRoutes } from './tokens.ts'
 import { rootChangeRoutes } from './root-changes.ts'
 import { upkeepRoutes } from './upkeep.ts'
@@ -26,7 +27,7 @@ import { verificationRoutes } from './verifications.ts'
 import { webhookRoutes } from './webhooks.ts'
 
 export interface HttpServerOptions {
-  readonly services: Pick<Services, 'requests' | 'repositories' | 'verifications' | 'tokens'> & {
+  readonly services: Pick<Services, 'requests' | 'repositories' | 'verifications' | 'tokens' | 'exchange'> & {
     readonly webhooks: WebhookService
   }
   readonly probes: HealthProbes
@@ -58,6 +59,7 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
       ...publishedMetadataRoutes(services.verifications),
       ...tokenRoutes(services.tokens),
       ...webhookRoutes(services.webhooks),
+      ...tokenExchangeRoutes(services.exchange),
       ...healthRoutes(o.probes),
       ...metricsRoutes(o.metrics, settings.metrics.open),
     ],

@@ -10,6 +10,7 @@ import { Repositories } from './repositories.ts'
 import { Requests } from './requests.ts'
 import type { Services } from './services.ts'
 import { SnapshotKeyCheck } from './snapshot-key.ts'
+import { TokenExchange } from './token-exchange.ts'
 import { Tokens } from './tokens.ts'
 import { Verifications } from './verify.ts'
 
@@ -33,6 +34,7 @@ export function createServices(given: ServiceDependencies): Services {
     repositories: new Repositories(dependencies, queue, snapshotKey),
     verifications: new Verifications(dependencies),
     tokens: new Tokens(dependencies),
+    exchange: new TokenExchange(dependencies),
     reconciler: new UnfinishedWork(dependencies, worker, requests),
   }
 }

@@ -12,6 +12,7 @@ import type {
   RepositoryStore,
   RequestStore,
   TokenStore,
+  TokenVerifier,
   TrustPublisher,
   TrustSource,
 } from '../domain/ports.ts'
@@ -44,6 +45,7 @@ export interface ServiceDependencies {
   readonly requests: RequestStore
   readonly repositories: RepositoryStore
   readonly tokens: TokenStore
+  readonly verifier: TokenVerifier
   readonly policies: PolicySource
   readonly clock: Clock
   readonly identifiers: IdentifierSource

@@ -12,6 +12,7 @@ export interface Services {
   readonly repositories: RepositoryService
   readonly verifications: VerificationService
   readonly tokens: TokenService
+  readonly exchange: ExchangeService
   readonly reconciler: Reconciler
 }
 
@@ -260,20 +261,43 @@ export interface VerificationService {
   published(principal: Principal, gun: Gun): Promise<PublishedMetadata>
 }
 
+export interface NewToken {
+  readonly name: string
+  readonly grants: readonly { readonly grant: string; readonly repositories: readonly string[] }[]
+  /** Names that policies know groups of identities by. */
+  readonly groups?: readonly string[]
+  readonly expiresAt?: Date
+}
+
 export interface TokenService {
   /** The identity behind a presented secret; undefined for unknown, revoked and expired ones alike. */
   authenticate(secret: string): Principal | undefined
-  /** The secret is returned here and nowhere else. @throws DomainError NOT_PERMITTED, GRANT_INVALID, GRANT_ESCALATION */
-  create(
-    principal: Principal,
-    request: { name: string; grants: readonly { grant: string; repositories: readonly string[] }[]; expiresAt?: Date },
-  ): Promise<{ readonly token: TokenRecord; readonly secret: string }>
+  /**
+   * The secret is returned here and nowhere else.
+   * @throws DomainError NOT_PERMITTED, GRANT_INVALID, GRANT_ESCALATION, TOKEN_NAME_INVALID
+   */
+  create(principal: Principal, request: NewToken): Promise<{ readonly token: TokenRecord; readonly secret: string }>
   /** All grants on all repositories, for the first start; undefined where any token exists already. */
   createFirst(name: string): Promise<{ readonly token: TokenRecord; readonly secret: string } | undefined>
-  /** Tokens whose grants lie within the principal's admin patterns. */
-  list(principal: Principal): readonly TokenRecord[]
+  /** Tokens whose grants lie within the principal's admin patterns: those that were made, or those that were exchanged. */
+  list(principal: Principal, kind?: 'made' | 'exchanged'): readonly TokenRecord[]
   /** @throws DomainError TOKEN_NOT_FOUND, GRANT_ESCALATION */
   revoke(principal: Principal, id: string): Promise<void>
+  /**
+   * Gives a token another secret; the one before is taken for `overlapMs` more. For whoever may hand out its grants, and for the token
+   * itself by its newest secret.
+   * @throws DomainError NOT_PERMITTED, TOKEN_NOT_FOUND, TOKEN_NOT_ROTATABLE, GRANT_ESCALATION
+   */
+  rotate(
+    principal: Principal,
+    id: string,
+    overlapMs: number,
+  ): Promise<{ readonly token: TokenRecord; readonly secret: string }>
+}
+
+export interface ExchangeService {
+  /** Once for each token of an issuer. The secret is returned here and nowhere else. @throws OidcError, KeyHolderError, StoreError */
+  exchange(token: string): Promise<{ readonly token: TokenRecord; readonly secret: string }>
 }
 
 export interface Reconciler {

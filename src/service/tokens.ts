@@ -1,10 +1,10 @@
 // API tokens: made, listed, revoked, and looked up when they are presented. A secret is shown once and never stored.
-import { createHash } from 'node:crypto'
 import { DomainError } from '../domain/errors.ts'
 import { parsePattern } from '../domain/pattern.ts'
 import {
   type Grant,
   GRANT_KINDS,
+  GROUP_NAME,
   type GrantKind,
   isGrantedAnywhere,
   mayHandOut,
@@ -12,66 +12,136 @@ import {
 } from '../domain/principal.ts'
 import type { TokenRecord } from '../domain/ports.ts'
 import type { ServiceDependencies } from './dependencies.ts'
-import type { TokenService } from './services.ts'
+import type { NewToken, TokenService } from './services.ts'
+import { hashSecret, isSecret, newSecret } from './token-secret.ts'
 
-type TokenDependencies = Pick<ServiceDependencies, 'tokens' | 'keyHolder' | 'clock' | 'identifiers' | 'random'>
+type TokenDependencies = Pick<
+  ServiceDependencies,
+  'tokens' | 'keyHolder' | 'clock' | 'identifiers' | 'random' | 'verifier'
+>
 
-/** Bytes of randomness in a secret: nobody guesses it, so a plain hash is enough to store it. */
-const SECRET_BYTES = 32
-const SECRET = /^cs_[A-Za-z0-9_-]{43}$/
+/** What `create` and `rotate` answer with. */
+interface WithSecret {
+  readonly token: TokenRecord
+  readonly secret: string
+}
+
+/** How exactly the last use of a token is kept: not every call is worth a write. */
+const TOUCH_EVERY_MS = 300_000
 const NAME = /^[\p{L}\p{N}][\p{L}\p{N} ._@/:-]{0,99}$/u
 const MAX_GRANTS = 50
+const MAX_GROUPS = 32
 
 export class Tokens implements TokenService {
   readonly #dependencies: TokenDependencies
+
+  /** Identities that came with a secret that was replaced already. */
+  readonly #byPrevious = new WeakSet<Principal>()
 
   constructor(dependencies: TokenDependencies) {
     this.#dependencies = dependencies
   }
 
   authenticate(secret: string): Principal | undefined {
-    if (!SECRET.test(secret)) return undefined
-    const token = this.#dependencies.tokens.findBySecret(hashSecret(secret))
-    if (token === undefined || !isValid(token, this.#dependencies.clock.now())) return undefined
-    return { id: token.id, name: token.name, grants: token.grants }
+    if (!isSecret(secret)) return undefined
+    const { tokens, clock } = this.#dependencies
+    const hash = hashSecret(secret)
+    const token = tokens.findBySecret(hash)
+    const now = clock.now()
+    if (token === undefined || !this.#isValid(token, hash, now)) return undefined
+    this.#touch(token, now)
+    const principal = principalOf(token)
+    if (token.secretSha256 !== hash) this.#byPrevious.add(principal)
+    return principal
   }
 
-  async create(
-    principal: Principal,
-    request: { name: string; grants: readonly { grant: string; repositories: readonly string[] }[]; expiresAt?: Date },
-  ): Promise<{ readonly token: TokenRecord; readonly secret: string }> {
+  async create(principal: Principal, request: NewToken): Promise<WithSecret> {
     requireAdmin(principal)
     const grants = parseGrants(request.grants)
-    if (!mayHandOut(principal, grants)) throw escalation()
-    return this.#store(principal.id, { ...request, grants })
+    const groups = parseGroups(request.groups ?? [])
+    requireReach(principal, { grants, groups })
+    return this.#store(principal.id, { ...request, grants, groups })
   }
 
-  async createFirst(name: string): Promise<{ readonly token: TokenRecord; readonly secret: string } | undefined> {
+  async createFirst(name: string): Promise<WithSecret | undefined> {
     if (this.#dependencies.tokens.list().length > 0) return undefined
-    const all = [parsePattern('*')]
-    return this.#store('first start', { name, grants: GRANT_KINDS.map((grant) => ({ grant, repositories: all })) })
+    return this.#store('first start', { name, grants: EVERYWHERE, groups: [] })
   }
 
-  list(principal: Principal): readonly TokenRecord[] {
+  list(principal: Principal, kind: 'made' | 'exchanged' = 'made'): readonly TokenRecord[] {
     requireAdmin(principal)
-    return this.#dependencies.tokens.list().filter(({ grants }) => mayHandOut(principal, grants))
+    const { tokens } = this.#dependencies
+    const all = kind === 'made' ? tokens.list() : tokens.listExchanged()
+    return all.filter(({ grants }) => mayHandOut(principal, grants))
   }
 
   async revoke(principal: Principal, id: string): Promise<void> {
     requireAdmin(principal)
-    const token = this.#dependencies.tokens.find(id)
-    if (token === undefined)
-      throw new DomainError('TOKEN_NOT_FOUND', 'There is no such token.', { token: id.slice(0, 64) })
+    const token = this.#find(id)
     if (!mayHandOut(principal, token.grants)) throw escalation()
     // Here the act comes first: a revocation must not wait for a log that cannot be written. The failure is still reported.
     this.#dependencies.tokens.revoke(id, this.#dependencies.clock.now())
-    await this.#dependencies.keyHolder.appendRecord('token-revoked', { token: id, name: token.name, by: principal.id })
+    const { name } = token
+    await this.#dependencies.keyHolder.appendRecord('token-revoked', { token: id, name, by: principal.id })
+  }
+
+  async rotate(principal: Principal, id: string, overlapMs: number): Promise<WithSecret> {
+    // A secret that was replaced must not bring about a third one: it may be the reason for the rotation.
+    const isOwn = principal.id === id && !this.#byPrevious.has(principal)
+    if (!isOwn) requireAdmin(principal)
+    const { tokens, keyHolder, clock, random } = this.#dependencies
+    const token = this.#find(id)
+    if (!isOwn) requireReach(principal, token)
+    const now = clock.now()
+    if (token.workload !== undefined || !this.#isValid(token, token.secretSha256, now)) {
+      throw new DomainError('TOKEN_NOT_ROTATABLE', 'The token was exchanged, revoked, or has expired.', { token: id })
+    }
+    const secret = newSecret(random)
+    const previous =
+      overlapMs === 0
+        ? undefined
+        : { secretSha256: token.secretSha256, validUntil: new Date(now.getTime() + overlapMs) }
+    await keyHolder.appendRecord('token-rotated', {
+      token: id,
+      name: token.name,
+      by: principal.id,
+      previousValidUntil: (previous?.validUntil ?? now).toISOString(),
+    })
+    tokens.rotate(id, token.secretSha256, hashSecret(secret), previous)
+    return { token: tokens.find(id) ?? token, secret }
+  }
+
+  #find(id: string): TokenRecord {
+    const token = this.#dependencies.tokens.find(id)
+    if (token !== undefined) return token
+    throw new DomainError('TOKEN_NOT_FOUND', 'There is no such token.', { token: id.slice(0, 64) })
+  }
+
+  #isValid(token: TokenRecord, hash: string, now: Date): boolean {
+    const { revokedAt, expiresAt, previous, workload } = token
+    if (revokedAt !== undefined || (expiresAt !== undefined && now >= expiresAt)) return false
+    if (workload !== undefined && !this.#dependencies.verifier.knows(workload.issuer)) return false
+    return token.secretSha256 === hash || (previous !== undefined && now < previous.validUntil)
+  }
+
+  #touch({ id, lastUsedAt }: TokenRecord, now: Date): void {
+    if (lastUsedAt !== undefined && Math.abs(now.getTime() - lastUsedAt.getTime()) < TOUCH_EVERY_MS) return
+    try {
+      this.#dependencies.tokens.touch(id, now)
+    } catch {
+      // A database that cannot be written refuses what changes anything; reading goes on.
+    }
   }
 
   async #store(
     createdBy: string,
-    { name, grants, expiresAt }: { name: string; grants: readonly Grant[]; expiresAt?: Date },
-  ): Promise<{ readonly token: TokenRecord; readonly secret: string }> {
+    {
+      name,
+      grants,
+      groups,
+      expiresAt,
+    }: { name: string; grants: readonly Grant[]; groups: readonly string[]; expiresAt?: Date },
+  ): Promise<WithSecret> {
     const { tokens, keyHolder, clock, identifiers, random } = this.#dependencies
     const now = clock.now()
     if (!NAME.test(name)) throw new DomainError('TOKEN_NAME_INVALID', 'Give the token a name of 1 to 100 characters.')
@@ -80,12 +150,13 @@ export class Tokens implements TokenService {
         expiresAt: expiresAt.toISOString(),
       })
     }
-    const secret = `cs_${Buffer.from(random.bytes(SECRET_BYTES)).toString('base64url')}`
+    const secret = newSecret(random)
     const token: TokenRecord = {
       id: identifiers.next('token'),
       name,
       secretSha256: hashSecret(secret),
       grants,
+      groups,
       createdAt: now,
       createdBy,
       ...(expiresAt === undefined ? {} : { expiresAt }),
@@ -96,10 +167,31 @@ export class Tokens implements TokenService {
       name,
       by: createdBy,
       grants: describeGrants(grants),
+      ...(groups.length > 0 && { groups: groups.join(', ') }),
     })
     tokens.create(token)
     return { token, secret }
   }
+}
+
+/** Every grant on every repository. */
+const EVERYWHERE: readonly Grant[] = GRANT_KINDS.map((grant) => ({ grant, repositories: [parsePattern('*')] }))
+
+function principalOf({ id, name, grants, groups, workload }: TokenRecord): Principal {
+  return {
+    id: workload?.id ?? id,
+    name,
+    grants,
+    ...(groups.length > 0 && { groups }),
+    ...(workload?.actor !== undefined && { actor: workload.actor }),
+    ...(workload !== undefined && { origin: workload.origin }),
+  }
+}
+
+/** @throws DomainError GRANT_INVALID */
+function parseGroups(groups: readonly string[]): readonly string[] {
+  if (groups.length <= MAX_GROUPS && groups.every((group) => GROUP_NAME.test(group))) return [...new Set(groups)]
+  throw new DomainError('GRANT_INVALID', `Give at most ${MAX_GROUPS} groups of a-z, 0-9, . _ and -.`)
 }
 
 /** @throws DomainError GRANT_INVALID */
@@ -124,25 +216,22 @@ function isGrantKind(text: string): text is GrantKind {
   return GRANT_KINDS.some((kind) => kind === text)
 }
 
-function isValid({ revokedAt, expiresAt }: TokenRecord, now: Date): boolean {
-  return revokedAt === undefined && (expiresAt === undefined || now < expiresAt)
-}
-
 function requireAdmin(principal: Principal): void {
   if (isGrantedAnywhere(principal, 'admin')) return
   throw new DomainError('NOT_PERMITTED', 'This identity has no grant "admin".', { grant: 'admin' })
+}
+
+/** A group counts in the policies of every repository, whatever the grants of its members. @throws DomainError GRANT_ESCALATION */
+function requireReach(principal: Principal, { grants, groups }: Pick<TokenRecord, 'grants' | 'groups'>): void {
+  if (!mayHandOut(principal, groups.length > 0 ? EVERYWHERE : grants)) throw escalation()
 }
 
 function escalation(): DomainError {
   return new DomainError('GRANT_ESCALATION', 'These grants reach beyond the repositories that you administer.')
 }
 
-function hashSecret(secret: string): string {
-  return createHash('sha256').update(secret).digest('hex')
-}
-
 /** At most what one fact of the audit log holds. */
-function describeGrants(grants: readonly Grant[]): string {
+export function describeGrants(grants: readonly Grant[]): string {
   return grants
     .map(({ grant, repositories }) => `${grant}: ${repositories.join(', ')}`)
     .join('; ')

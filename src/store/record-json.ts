@@ -11,6 +11,7 @@ import {
 } from '@countersign/tuf'
 import { z } from 'zod'
 import { parsePattern } from '../domain/pattern.ts'
+import type { TokenWorkload } from '../domain/ports.ts'
 import type { Grant } from '../domain/principal.ts'
 import { GRANT_KINDS } from '../domain/principal.ts'
 import type { Publication } from '../domain/publication.ts'
@@ -144,6 +145,15 @@ const grants = z.array(
   }),
 )
 
+const groups = z.array(z.string())
+
+const workload = z.strictObject({
+  id: z.string(),
+  issuer: z.string(),
+  actor: z.string().exactOptional(),
+  origin,
+})
+
 export function encodeRecord(value: object): string {
   return JSON.stringify(value)
 }
@@ -166,6 +176,14 @@ export function decodeSubmitter(text: string): Pick<Submitter, 'groups' | 'actor
 
 export function decodeGrants(text: string): readonly Grant[] {
   return decode(grants, text)
+}
+
+export function decodeGroups(text: string): readonly string[] {
+  return decode(groups, text)
+}
+
+export function decodeWorkload(text: string): TokenWorkload {
+  return decode(workload, text)
 }
 
 /** Reads JSON text by a schema. */

@@ -151,6 +151,24 @@ const MIGRATIONS: readonly string[] = [
     reason TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  // 5: groups, use and rotation of tokens; tokens that were exchanged for those of other issuers, and which of these are spent.
+  `
+  ALTER TABLE tokens ADD COLUMN group_names TEXT NOT NULL DEFAULT '[]';
+  ALTER TABLE tokens ADD COLUMN last_used_at TEXT;
+  ALTER TABLE tokens ADD COLUMN previous_sha256 TEXT;
+  ALTER TABLE tokens ADD COLUMN previous_until TEXT;
+  ALTER TABLE tokens ADD COLUMN workload TEXT;
+  CREATE UNIQUE INDEX tokens_by_previous_secret ON tokens (previous_sha256) WHERE previous_sha256 IS NOT NULL;
+  CREATE INDEX tokens_exchanged ON tokens (expires_at) WHERE workload IS NOT NULL;
+
+  CREATE TABLE spent_tokens (
+    issuer TEXT NOT NULL,
+    token_id_sha256 TEXT NOT NULL,
+    accepted_until TEXT NOT NULL,
+    PRIMARY KEY (issuer, token_id_sha256)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX spent_tokens_by_end ON spent_tokens (accepted_until);
+  `,
 ]
 
 export const SCHEMA: Schema = {

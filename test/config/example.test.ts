@@ -13,7 +13,8 @@ const text = readFileSync(join(resolve(import.meta.dirname, '../..'), 'config/co
 function usedPaths(value: unknown, path = ''): string[] {
   if (Array.isArray(value)) return [path, ...value.flatMap((element) => usedPaths(element, `${path}[]`))]
   if (typeof value !== 'object' || value === null) return [path]
-  return Object.entries(value).flatMap(([name, member]) => usedPaths(member, path === '' ? name : `${path}.${name}`))
+  const members = Object.entries(value)
+  return [path, ...members.flatMap(([name, member]) => usedPaths(member, path === '' ? name : `${path}.${name}`))]
 }
 
 /** Settings that stand in the example as a comment, since they exclude another. */

@@ -24,6 +24,7 @@ const TESTED = [
   'Shared `targets/releases` lets any signer overwrite others',
   'Targets-key fallback hides missing delegation',
   'Several delegations, different digests',
+  'Forged CI identity',
   'Confused deputy through webhook',
   'Audit cannot be written',
   'Audit edited',
@@ -38,7 +39,6 @@ const TESTED = [
 
 const NOT_OURS: Readonly<Record<string, string>> = {
   'PIN on the command line': 'there is no PIN: keys are sealed in the folder; passphrases come from a prompt or a file',
-  'Forged CI identity': 'identities are API tokens; workload identity is not built',
   'Approver = submitter, or admin grants himself': 'approvals are not built; grants cannot be widened by their holder',
   'Stale approval': 'approvals are not built',
   'DoS by one noisy pipeline':

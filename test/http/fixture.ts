@@ -158,9 +158,11 @@ const tokenRecord = {
   name: 'auditor',
   secretSha256: hex('secret'),
   grants: [{ grant: 'read' as const, repositories: [parsePattern('registry.example.com/*')] }],
+  groups: ['auditors'],
   createdAt: at,
   createdBy: 'tok_1',
   expiresAt: at,
+  lastUsedAt: at,
 }
 
 const webhookReport = {
@@ -300,6 +302,7 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
         calls.push('revoke')
         return Promise.resolve()
       },
+      rotate: () => Promise.resolve(note('rotateToken', { token: tokenRecord, secret: TOKEN })),
       ...overrides.tokens,
     },
     webhooks: {
@@ -315,6 +318,23 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
           }),
         ),
       ...overrides.webhooks,
+    },
+    exchange: {
+      exchange: () =>
+        Promise.resolve(
+          note('exchange', {
+            token: {
+              ...tokenRecord,
+              workload: {
+                id: 'github:repository:1',
+                issuer: 'github',
+                origin: { provider: 'github' as const, issuer: 'https://issuer.example.com' },
+              },
+            },
+            secret: TOKEN,
+          }),
+        ),
+      ...overrides.exchange,
     },
   }
 }

@@ -106,6 +106,124 @@ describe('tokens', () => {
     })
   })
 
+  it('are known by their groups, which only whoever administers everything gives out', async () => {
+    const { secret } = await world.services.tokens.create(everybody, { name: 'x', grants: SUBMIT, groups: ['a', 'a'] })
+    expect(world.services.tokens.authenticate(secret)?.groups).to.deep.equal(['a'])
+    await expectCodeAsync('GRANT_ESCALATION', () =>
+      world.services.tokens.create(teamAdmin, { name: 'x', grants: SUBMIT, groups: ['a'] }),
+    )
+    for (const groups of [['A'], ['a b'], [''], Array<string>(33).fill('a')]) {
+      await expectCodeAsync('GRANT_INVALID', () =>
+        world.services.tokens.create(everybody, { name: 'x', grants: SUBMIT, groups }),
+      )
+    }
+  })
+
+  describe('their last use', () => {
+    const touches = () => world.faults.calls.filter((call) => call === 'tokens.touch').length
+
+    it('is written every few minutes, not on every call', async () => {
+      const { token, secret } = await world.services.tokens.create(everybody, { name: 'x', grants: SUBMIT })
+      const used = () => world.services.tokens.list(everybody).find(({ id }) => id === token.id)?.lastUsedAt
+      expect(used()).to.equal(undefined)
+      const first = world.time.now()
+      for (let count = 0; count < 299; count++) {
+        world.services.tokens.authenticate(secret)
+        world.time.advance(1_000)
+      }
+      expect([touches(), used()]).to.deep.equal([1, first])
+      world.time.advance(1_000)
+      world.services.tokens.authenticate(secret)
+      expect([touches(), used()]).to.deep.equal([2, world.time.now()])
+    })
+
+    it('keeps nobody out where it cannot be written', async () => {
+      const { secret } = await world.services.tokens.create(everybody, { name: 'x', grants: SUBMIT })
+      world.faults.plan({ method: 'tokens.touch', call: 1, moment: 'before', error: () => new Error('disk full') })
+      expect(world.services.tokens.authenticate(secret)?.name).to.equal('x')
+    })
+  })
+
+  describe('rotation', () => {
+    const HOUR = 3_600_000
+    const authenticate = (secret: string) => world.services.tokens.authenticate(secret)
+
+    it('gives another secret under the same id, with both taken for a while', async () => {
+      const { token, secret } = await world.services.tokens.create(everybody, { name: 'x', grants: SUBMIT })
+      const rotated = await world.services.tokens.rotate(everybody, token.id, HOUR)
+      expect(rotated.token.id).to.equal(token.id)
+      world.time.advance(HOUR - 1)
+      expect([secret, rotated.secret].map((one) => authenticate(one)?.id)).to.deep.equal([token.id, token.id])
+      world.time.advance(1)
+      expect([secret, rotated.secret].map((one) => authenticate(one)?.id)).to.deep.equal([undefined, token.id])
+      expect(world.keyHolder.records.map(({ kind }) => kind)).to.deep.equal(['token-created', 'token-rotated'])
+      const stored = JSON.stringify([
+        world.database.sqlite.prepare('SELECT * FROM tokens').all(),
+        world.keyHolder.records,
+      ])
+      for (const one of [secret, rotated.secret]) expect(stored).not.to.include(one)
+    })
+
+    it('without an overlap ends the secret before at once, and a second one that of two before', async () => {
+      const { token, secret: first } = await world.services.tokens.create(everybody, { name: 'x', grants: SUBMIT })
+      const { secret: second } = await world.services.tokens.rotate(everybody, token.id, 0)
+      expect(authenticate(first)).to.equal(undefined)
+      const { secret: third } = await world.services.tokens.rotate(everybody, token.id, HOUR)
+      await world.services.tokens.rotate(everybody, token.id, HOUR)
+      expect([first, second, third].map((one) => authenticate(one) !== undefined)).to.deep.equal([false, false, true])
+    })
+
+    it('ends with the token: revoked or expired, neither secret is taken', async () => {
+      const expiresAt = new Date(world.time.now().getTime() + HOUR)
+      const { token, secret } = await world.services.tokens.create(everybody, { name: 'x', grants: SUBMIT, expiresAt })
+      const { secret: next } = await world.services.tokens.rotate(everybody, token.id, 24 * HOUR)
+      world.time.advance(HOUR)
+      expect([secret, next].map((one) => authenticate(one))).to.deep.equal([undefined, undefined])
+      await expectCodeAsync('TOKEN_NOT_ROTATABLE', () => world.services.tokens.rotate(everybody, token.id, 0))
+      const other = await world.services.tokens.create(everybody, { name: 'y', grants: SUBMIT })
+      await world.services.tokens.revoke(everybody, other.token.id)
+      await expectCodeAsync('TOKEN_NOT_ROTATABLE', () => world.services.tokens.rotate(everybody, other.token.id, 0))
+    })
+
+    it('is for the token itself, by its newest secret', async () => {
+      const { token, secret } = await world.services.tokens.create(everybody, { name: 'x', grants: SUBMIT })
+      const own = authenticate(secret) ?? everybody
+      const { secret: next } = await world.services.tokens.rotate(own, token.id, HOUR)
+      const byOld = authenticate(secret) ?? everybody
+      expect(byOld.id).to.equal(token.id)
+      await expectCodeAsync('NOT_PERMITTED', () => world.services.tokens.rotate(byOld, token.id, HOUR))
+      await world.services.tokens.rotate(authenticate(next) ?? everybody, token.id, HOUR)
+    })
+
+    it('is for nobody who could not make such a token', async () => {
+      const wide = await world.services.tokens.create(everybody, {
+        name: 'x',
+        grants: [{ grant: 'read', repositories: ['*'] }],
+      })
+      const grouped = await world.services.tokens.create(everybody, { name: 'y', grants: SUBMIT, groups: ['a'] })
+      const team = await world.services.tokens.create(everybody, { name: 'z', grants: SUBMIT })
+      for (const { token } of [wide, grouped]) {
+        await expectCodeAsync('GRANT_ESCALATION', () => world.services.tokens.rotate(teamAdmin, token.id, HOUR))
+      }
+      await world.services.tokens.rotate(teamAdmin, team.token.id, HOUR)
+      const neighbour = principal('neighbour', ['submit', '*'])
+      await expectCodeAsync('NOT_PERMITTED', () => world.services.tokens.rotate(neighbour, team.token.id, HOUR))
+      await expectCodeAsync('TOKEN_NOT_FOUND', () => world.services.tokens.rotate(everybody, 'token-9', HOUR))
+    })
+
+    it('is not done where the record cannot be written', async () => {
+      const { token, secret } = await world.services.tokens.create(everybody, { name: 'x', grants: SUBMIT })
+      world.faults.plan({
+        method: 'keyHolder.appendRecord',
+        call: 1,
+        moment: 'before',
+        error: () => new KeyHolderError('AUDIT_LOG_UNWRITABLE', 'full'),
+      })
+      await expectCodeAsync('AUDIT_LOG_UNWRITABLE', () => world.services.tokens.rotate(everybody, token.id, 0))
+      expect(authenticate(secret)?.id).to.equal(token.id)
+    })
+  })
+
   const malformed: readonly [
     string,
     string,

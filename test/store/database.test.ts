@@ -58,7 +58,8 @@ describe('the database', () => {
   it('keeps what was written', () => {
     const first = createDatabase(path)
     const at = new Date('2026-05-01T00:00:00.000Z')
-    const token = { id: 't', name: 'n', secretSha256: 'a'.repeat(64), grants: [], createdAt: at, createdBy: 'x' }
+    const secretSha256 = 'a'.repeat(64)
+    const token = { id: 't', name: 'n', secretSha256, grants: [], groups: ['g'], createdAt: at, createdBy: 'x' }
     new SqliteTokenStore(first).create(token)
     first.close()
     expect(new SqliteTokenStore(keep(openDatabase(path))).find('t')).to.deep.equal(token)

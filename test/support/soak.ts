@@ -11,6 +11,7 @@ import { isFinal, requestStatus, type SigningRequest } from '../../src/domain/si
 import { KeyHolderClient } from '../../src/holder/client.ts'
 import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { ANONYMOUS } from '../../src/net/credentials.ts'
+import { IdTokenVerifier } from '../../src/identity/verifier.ts'
 import { NotaryClient } from '../../src/notary/client.ts'
 import { RegistryError } from '../../src/registry/errors.ts'
 import { createServices } from '../../src/service/create-services.ts'
@@ -265,6 +266,7 @@ class Soak {
       requests: this.#struckBefore(new SqliteRequestStore(database)),
       repositories: new SqliteRepositoryStore(database),
       tokens: new SqliteTokenStore(database),
+      verifier: new IdTokenVerifier([], systemClock),
       policies: { current: () => grantsPolicy },
       clock: systemClock,
       identifiers: timeSortedIdentifiers(systemClock, systemRandom),
@@ -289,6 +291,8 @@ class Soak {
       requestChanged: () => undefined,
       publicationFinished: () => undefined,
       publicationConflict: () => undefined,
+      tokenExchanged: () => undefined,
+      exchangeRefused: () => undefined,
       repositoryTroubled: ({ gun, error }) => {
         if (!(error instanceof CodedError)) this.#faults.push(`${gun}: ${String(error)}`)
       },

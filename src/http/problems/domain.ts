@@ -98,6 +98,11 @@ export const DOMAIN_PROBLEMS = {
   GRANT_ESCALATION: refuse(403, 'Nobody can give what they do not have', 'Ask an administrator with wider patterns.'),
   TOKEN_NOT_FOUND: refuse(404, 'There is no such token', 'List the tokens; it may have been revoked already.'),
   TOKEN_NAME_INVALID: refuse(422, 'The name of the token is not valid', 'Use a short name of printable characters.'),
+  TOKEN_NOT_ROTATABLE: refuse(
+    409,
+    'The token can get no other secret',
+    'Make a new token; one that was exchanged is exchanged anew by its workload.',
+  ),
   DIGEST_MISMATCH: refuse(
     409,
     'The registry serves another digest under this tag',

@@ -35,15 +35,15 @@ export const HTTP_PROBLEMS = {
   CONTENT_TYPE_UNSUPPORTED: refuse(
     415,
     'The body has a type that is not read here',
-    'Send Content-Type: application/json.',
+    'Send the type that the detail names.',
   ),
   CONTENT_ENCODING_UNSUPPORTED: refuse(415, 'The body is encoded', 'Send the body without Content-Encoding.'),
   BODY_TOO_LARGE: refuse(413, 'The body is too large', 'Split the request; limits.bodyBytes is the limit.'),
   BODY_INCOMPLETE: retry(400, 'The body ended before it was complete', 'Send the request again.'),
   BODY_MALFORMED: refuse(
     400,
-    'The body is not JSON as it is read here',
-    'Send one JSON document in UTF-8 without repeated names, fractions or deep nesting.',
+    'The body is not JSON, or no form, as it is read here',
+    'Send one JSON document in UTF-8 without repeated names, fractions or deep nesting; a form where one is asked for.',
   ),
   BODY_INVALID: refuse(422, 'The body has not the right shape', 'Correct what `errors` names; see /v1/openapi.json.'),
   BODY_UNEXPECTED: refuse(400, 'This request takes no body', 'Send the request without a body.'),

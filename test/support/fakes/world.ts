@@ -6,6 +6,7 @@ import type { KeyHolder, Observer } from '../../../src/domain/ports.ts'
 import { GRANT_KINDS, type GrantKind, type Principal } from '../../../src/domain/principal.ts'
 import { sha256Of } from '../../../src/domain/signed-entry.ts'
 import type { SigningRequest } from '../../../src/domain/signing-request.ts'
+import { IdTokenVerifier } from '../../../src/identity/verifier.ts'
 import { createServices } from '../../../src/service/create-services.ts'
 import type { ServiceDependencies, ServiceSettings } from '../../../src/service/dependencies.ts'
 import type { Services } from '../../../src/service/services.ts'
@@ -28,6 +29,8 @@ export class RecordingObserver implements Observer {
   readonly publications: Parameters<Observer['publicationFinished']>[0][] = []
   readonly conflicts: Parameters<Observer['publicationConflict']>[0][] = []
   readonly troubles: unknown[] = []
+  readonly exchanges: Parameters<Observer['tokenExchanged']>[0][] = []
+  readonly refusals: Parameters<Observer['exchangeRefused']>[0][] = []
 
   requestChanged(event: Parameters<Observer['requestChanged']>[0]): void {
     this.changes.push(event)
@@ -40,6 +43,12 @@ export class RecordingObserver implements Observer {
   }
   repositoryTroubled({ error }: Parameters<Observer['repositoryTroubled']>[0]): void {
     this.troubles.push(error)
+  }
+  tokenExchanged(event: Parameters<Observer['tokenExchanged']>[0]): void {
+    this.exchanges.push(event)
+  }
+  exchangeRefused(event: Parameters<Observer['exchangeRefused']>[0]): void {
+    this.refusals.push(event)
   }
 }
 
@@ -67,11 +76,13 @@ export class World {
     settings: Partial<ServiceSettings> = {},
     policy: Policy = grantsPolicy,
     realKeyHolder?: KeyHolder,
-    remotes: (world: World) => Partial<Pick<ServiceDependencies, 'source' | 'publisher' | 'resolver'>> = () => ({}),
+    remotes: (
+      world: World,
+    ) => Partial<Pick<ServiceDependencies, 'source' | 'publisher' | 'resolver' | 'verifier'>> = () => ({}),
   ) {
     this.policy = policy
     const { faults, database } = this
-    const { source = this.server, publisher = this.server, resolver = this.registry } = remotes(this)
+    const { source = this.server, publisher = this.server, resolver = this.registry, verifier } = remotes(this)
     this.dependencies = {
       source: faults.wrap('source', source),
       publisher: faults.wrap('publisher', publisher),
@@ -80,6 +91,7 @@ export class World {
       requests: faults.wrap('requests', new SqliteRequestStore(database)),
       repositories: faults.wrap('repositories', new SqliteRepositoryStore(database)),
       tokens: faults.wrap('tokens', new SqliteTokenStore(database)),
+      verifier: verifier ?? new IdTokenVerifier([], this.time),
       policies: { current: () => this.policy },
       // An object of its own: a test may shift the daemon's clock and leave that of the servers right.
       clock: { now: () => this.time.now() },

@@ -1,0 +1,182 @@
+// A real OpenID provider (panva's oidc-provider) on loopback: it publishes discovery document and keys. Tokens of shapes that none of its
+// flows makes, those of GitHub and GitLab above all, are signed here with the provider's own keys.
+import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { CompactSign } from 'jose'
+import { Provider, type JWK } from 'oidc-provider'
+import type { Scope } from './scope.ts'
+
+export const AUDIENCE = 'https://countersign.example.com'
+
+export type SigningAlgorithm = 'RS256' | 'ES256' | 'EdDSA'
+
+export interface IssuerKey {
+  readonly id: string
+  readonly privateKey: KeyObject
+  readonly publicKey: KeyObject
+}
+
+export class OidcIssuer {
+  readonly url: string
+  readonly keys: Readonly<Record<SigningAlgorithm, IssuerKey>>
+  /** How often each path was asked for. */
+  readonly asked = new Map<string, number>()
+  /** It takes connections, and ends them. */
+  isDown = false
+
+  readonly #provider: Provider
+
+  private constructor(url: string, keys: OidcIssuer['keys'], provider: Provider) {
+    this.url = url
+    this.keys = keys
+    this.#provider = provider
+  }
+
+  /** Listens until the scope closes. */
+  static async start(scope: Scope): Promise<OidcIssuer> {
+    let handle: (request: IncomingMessage, response: ServerResponse) => void = () => undefined
+    const server = createServer((request, response) => {
+      handle(request, response)
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    scope.add(
+      () =>
+        new Promise<void>((resolve) => {
+          server.close(() => {
+            resolve()
+          })
+          server.closeAllConnections()
+        }),
+    )
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+    const keys = newKeys()
+    const provider = new Provider(url, {
+      jwks: { keys: Object.entries(keys).map(([alg, key]) => jwkOf(alg, key)) },
+      clients: [
+        { client_id: AUDIENCE, redirect_uris: ['https://countersign.example.com/back'], client_secret: 'unused' },
+      ],
+      features: { devInteractions: { enabled: false } },
+      ttl: { IdToken: 300 },
+      cookies: { keys: [randomUUID()] },
+    })
+    const callback = provider.callback()
+    const issuer = new OidcIssuer(url, keys, provider)
+    handle = (request, response) => {
+      const path = request.url ?? ''
+      issuer.asked.set(path, (issuer.asked.get(path) ?? 0) + 1)
+      if (issuer.isDown) request.socket.destroy()
+      else void callback(request, response)
+    }
+    return issuer
+  }
+
+  get keyFetches(): number {
+    return this.asked.get('/jwks') ?? 0
+  }
+
+  /** An ID token that the provider itself makes for its client, with further claims; by the clock of this machine. */
+  async issue(subject: string, more: Readonly<Record<string, unknown>> = {}): Promise<string> {
+    const client = await this.#provider.Client.find(AUDIENCE)
+    if (client === undefined) throw new Error('the provider has lost its client')
+    const token = new this.#provider.IdToken({ sub: subject }, { client })
+    for (const [name, value] of Object.entries({ sub: subject, jti: randomUUID(), ...more })) token.set(name, value)
+    return token.issue({ use: 'idtoken' })
+  }
+
+  /** A signed token. Members of the header replace the usual ones; undefined removes them. */
+  async sign(
+    claims: object | string,
+    o: {
+      readonly algorithm?: SigningAlgorithm
+      readonly key?: KeyObject | Uint8Array
+      readonly header?: Readonly<Record<string, unknown>>
+    } = {},
+  ): Promise<string> {
+    const algorithm = o.algorithm ?? 'RS256'
+    const key = this.keys[algorithm]
+    const header = { alg: algorithm, typ: 'JWT', kid: key.id, ...o.header }
+    const payload = Buffer.from(typeof claims === 'string' ? claims : JSON.stringify(claims))
+    return new CompactSign(payload).setProtectedHeader(header).sign(o.key ?? key.privateKey)
+  }
+}
+
+/** As the public documentation of GitHub shows them, for a push to the branch main. */
+export function githubClaims(issuer: string, now: Date, more: object = {}): Record<string, unknown> {
+  return {
+    ...common(issuer, now),
+    sub: 'repo:team/app:ref:refs/heads/main',
+    ref: 'refs/heads/main',
+    ref_type: 'branch',
+    ref_protected: 'true',
+    sha: 'a'.repeat(40),
+    repository: 'team/app',
+    repository_id: '1296269',
+    repository_owner: 'team',
+    repository_owner_id: '4711',
+    repository_visibility: 'private',
+    run_id: '9000000001',
+    run_number: '10',
+    run_attempt: '1',
+    runner_environment: 'github-hosted',
+    actor: 'octocat',
+    actor_id: '583231',
+    workflow: 'release',
+    head_ref: '',
+    base_ref: '',
+    event_name: 'push',
+    job_workflow_ref: 'team/ci/.github/workflows/sign.yml@refs/heads/main',
+    environment: 'production',
+    ...more,
+  }
+}
+
+/** Likewise of GitLab, for a pipeline of a tag. */
+export function gitlabClaims(issuer: string, now: Date, more: object = {}): Record<string, unknown> {
+  return {
+    ...common(issuer, now),
+    sub: 'project_path:team/app:ref_type:tag:ref:v1.4',
+    namespace_id: '72',
+    namespace_path: 'team',
+    project_id: '20',
+    project_path: 'team/app',
+    user_id: '1',
+    user_login: 'sidney',
+    user_email: 'sidney@example.com',
+    pipeline_id: '574',
+    pipeline_source: 'push',
+    job_id: '302',
+    ref: 'v1.4',
+    ref_type: 'tag',
+    ref_path: 'refs/tags/v1.4',
+    ref_protected: 'true',
+    runner_id: 1,
+    runner_environment: 'self-hosted',
+    sha: 'b'.repeat(40),
+    ci_config_ref_uri: 'gitlab.example.com/team/app//.gitlab-ci.yml@refs/tags/v1.4',
+    groups_direct: ['team'],
+    ...more,
+  }
+}
+
+function common(issuer: string, now: Date): Record<string, unknown> {
+  const seconds = Math.floor(now.getTime() / 1000)
+  return { iss: issuer, aud: AUDIENCE, jti: randomUUID(), iat: seconds, nbf: seconds, exp: seconds + 300 }
+}
+
+function newKeys(): OidcIssuer['keys'] {
+  const named = ({ privateKey, publicKey }: { privateKey: KeyObject; publicKey: KeyObject }): IssuerKey => ({
+    id: randomUUID(),
+    privateKey,
+    publicKey,
+  })
+  return {
+    RS256: named(generateKeyPairSync('rsa', { modulusLength: 2048 })),
+    ES256: named(generateKeyPairSync('ec', { namedCurve: 'P-256' })),
+    EdDSA: named(generateKeyPairSync('ed25519')),
+  }
+}
+
+function jwkOf(alg: string, { id, privateKey }: IssuerKey): JWK {
+  return { ...privateKey.export({ format: 'jwk' }), kid: id, use: 'sig', alg: alg === 'EdDSA' ? 'Ed25519' : alg }
+}
