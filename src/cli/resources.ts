@@ -188,9 +188,14 @@ export const tokenSchema = z.looseObject({
   id: text,
   name: text,
   grants: z.array(z.looseObject({ grant: text, repositories: z.array(text) })),
+  groups: z.array(text).optional(),
   createdAt: text,
   expiresAt: text.nullish(),
   revokedAt: text.nullish(),
+  lastUsedAt: text.nullish(),
+  previousValidUntil: text.nullish(),
+  /** Of an exchanged token. */
+  identity: text.nullish(),
 })
 export type TokenResource = z.infer<typeof tokenSchema>
 

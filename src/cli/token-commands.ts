@@ -1,4 +1,4 @@
-// `token create`, `list` and `revoke`: who may ask the server for what.
+// `token create`, `list`, `rotate` and `revoke`: who may ask the server for what.
 // A new secret is written to a file of mode 0600, or printed once; it is kept nowhere else.
 import { InvalidArgumentError, type Command } from 'commander'
 import { z } from 'zod'
@@ -7,6 +7,7 @@ import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { reserveNewFile } from './files.ts'
 import { newTokenSchema, tokenListSchema, type TokenResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
+import { addText } from './text-option.ts'
 
 interface Grant {
   readonly grant: string
@@ -15,7 +16,13 @@ interface Grant {
 
 interface CreateOptions {
   readonly grant: readonly Grant[]
+  readonly group?: readonly string[]
   readonly expires?: number
+  readonly out?: string
+}
+
+interface RotateOptions {
+  readonly overlap?: string
   readonly out?: string
 }
 
@@ -33,6 +40,7 @@ export function addTokenCommands(program: Command, perform: Perform): void {
       'GRANT:PATTERN[,PATTERN]: admin, operator, submit or read, on repositories; may be repeated',
       addGrant,
     )
+    .option('--group <name>', 'a group that policies know it by; may be repeated', addText)
     .option(
       '--expires <duration>',
       'how long it is valid, such as 90d; without it: until it is revoked',
@@ -54,7 +62,33 @@ Examples:
     .command('list')
     .description('Lists tokens and their grants; secrets are stored nowhere and cannot be shown.')
     .addHelpText('after', '\nExamples:\n  $ countersign token list\n  $ countersign token list --json')
-    .action((_options: object, command: Command) => perform(command, list))
+    .option('--exchanged', 'those that workloads exchanged for ID tokens, instead of those that were made')
+    .action((options: { readonly exchanged?: boolean }, command: Command) =>
+      perform(command, (session) => list(session, options.exchanged === true)),
+    )
+
+  group
+    .command('rotate')
+    .description(
+      'Gives a token another secret under the same ID. The one before is still taken for a while, so that it can be replaced everywhere.',
+    )
+    .argument('<id>', 'ID of the token, as `token list` shows it')
+    .option(
+      '--overlap <duration>',
+      'how long the secret before is still taken, at most 7d (default: 1h)',
+      overlapOption,
+    )
+    .option('--out <file>', 'write the secret to this new file')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  $ countersign token rotate tok-01j9 --out release-bot.token.new
+  $ countersign token rotate tok-01j9 --overlap 0s --out release-bot.token.new    # the old one has leaked`,
+    )
+    .action((id: string, options: RotateOptions, command: Command) =>
+      perform(command, (session) => rotate(session, id, options)),
+    )
 
   group
     .command('revoke')
@@ -77,6 +111,7 @@ async function create(session: Session, name: string, options: CreateOptions): P
       body: {
         name,
         grants: options.grant,
+        ...(options.group !== undefined && { groups: options.group }),
         ...(options.expires !== undefined && {
           expiresAt: new Date(now().getTime() + options.expires).toISOString(),
         }),
@@ -84,11 +119,8 @@ async function create(session: Session, name: string, options: CreateOptions): P
       answer: newTokenSchema,
     })
     await file?.write(`${secret}\n`)
-    output.document(options.out === undefined ? { ...token, token: secret } : { ...token, tokenFile: options.out })
     output.progress(`Token ${token.id} for ${token.name}: ${describeGrants(token)}`)
-    if (options.out !== undefined) output.line(options.out)
-    else output.line(secret)
-    return EXIT.done
+    return showSecret(session, token, secret, options.out)
   } catch (error) {
     await file?.discard()
     if (error instanceof CliError) output.progress('A token may have been created: countersign token list shows it.')
@@ -96,18 +128,61 @@ async function create(session: Session, name: string, options: CreateOptions): P
   }
 }
 
-async function list(session: Session): Promise<ExitStatus> {
+/** In a document, or alone; where it is in a file, the file's name. */
+function showSecret({ output }: Session, token: object, secret: string, file: string | undefined): ExitStatus {
+  output.document(file === undefined ? { ...token, token: secret } : { ...token, tokenFile: file })
+  output.line(file ?? secret)
+  return EXIT.done
+}
+
+async function rotate(session: Session, id: string, options: RotateOptions): Promise<ExitStatus> {
+  requireId(id)
   const api = await session.api()
-  const answer = await api.call({ method: 'GET', path: 'v1/tokens', answer: tokenListSchema })
+  const file = options.out === undefined ? undefined : await reserveNewFile(options.out, 0o600)
+  try {
+    const { token: secret, ...token } = await api.call({
+      method: 'POST',
+      path: `v1/tokens/${encodeURIComponent(id)}/rotate`,
+      body: { ...(options.overlap !== undefined && { overlap: options.overlap }) },
+      answer: newTokenSchema,
+    })
+    await file?.write(`${secret}\n`)
+    session.output.progress(
+      typeof token.previousValidUntil === 'string'
+        ? `The secret before is taken until ${token.previousValidUntil}.`
+        : 'The secret before is taken no longer.',
+    )
+    return showSecret(session, token, secret, options.out)
+  } catch (error) {
+    await file?.discard()
+    if (error instanceof CliError) {
+      session.output.progress(
+        'The token may have another secret now: if the one before ends, rotate once more as an administrator.',
+      )
+    }
+    throw error
+  }
+}
+
+async function list(session: Session, isExchanged: boolean): Promise<ExitStatus> {
+  const api = await session.api()
+  const answer = await api.call({
+    method: 'GET',
+    path: 'v1/tokens',
+    ...(isExchanged && { query: { kind: 'exchanged' } }),
+    answer: tokenListSchema,
+  })
   session.output.document(answer)
   session.output.table(
-    ['ID', 'NAME', 'STATE', 'CREATED', 'EXPIRES', 'GRANTS'],
+    ['ID', 'NAME', 'STATE', 'CREATED', 'EXPIRES', 'LAST USED', 'GROUPS', 'GRANTS'],
     answer.tokens.map((token) => [
       token.id,
-      token.name,
+      token.identity ?? token.name,
       stateOf(token, session.terminal.now()),
       token.createdAt,
       token.expiresAt ?? 'never',
+      token.lastUsedAt ?? 'never',
+      token.groups?.join(',') ?? '',
       describeGrants(token),
     ]),
   )
@@ -115,16 +190,26 @@ async function list(session: Session): Promise<ExitStatus> {
 }
 
 async function revoke(session: Session, id: string): Promise<ExitStatus> {
-  if (!/^[a-z0-9_-]{1,64}$/.test(id) || id.startsWith('cs_')) {
-    throw new CliError('USAGE_INVALID', 'That is not the ID of a token.', {
-      next: 'IDs are shown by: countersign token list. Never put a secret on a command line.',
-    })
-  }
+  requireId(id)
   const api = await session.api()
   await api.call({ method: 'DELETE', path: `v1/tokens/${encodeURIComponent(id)}`, answer: z.unknown() })
   session.output.document({ id, revoked: true })
   session.output.line(`${id} is revoked.`)
   return EXIT.done
+}
+
+/** @throws CliError USAGE_INVALID */
+function requireId(id: string): void {
+  if (/^[a-z0-9_-]{1,64}$/.test(id) && !id.startsWith('cs_')) return
+  throw new CliError('USAGE_INVALID', 'That is not the ID of a token.', {
+    next: 'IDs are shown by: countersign token list. Never put a secret on a command line.',
+  })
+}
+
+/** Checked here, and sent as it was written. @throws CliError DURATION_INVALID */
+function overlapOption(text: string): string {
+  durationOption(text)
+  return text
 }
 
 function stateOf({ revokedAt, expiresAt }: TokenResource, now: Date): string {

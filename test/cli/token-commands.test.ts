@@ -96,6 +96,59 @@ describe('cli token', () => {
     ])
   })
 
+  it('list shows groups and the last use; --exchanged asks for the tokens of workloads, by their identity', async () => {
+    const used = { lastUsedAt: '2026-11-24T11:00:00.000Z', groups: ['releases', 'security'] }
+    const ran = await token(['list', '--exchanged'], () => ({
+      body: { tokens: [{ ...RECORD, ...used, identity: 'github:repository:1' }] },
+    }))
+    expect(api.requests[0]?.query.get('kind')).to.equal('exchanged')
+    for (const text of ['github:repository:1', used.lastUsedAt, 'releases,security'])
+      expect(ran.stdout).to.include(text)
+    await place.run(['token', 'list'])
+    expect(api.requests[1]?.query.has('kind')).to.equal(false)
+  })
+
+  it('create sends groups', async () => {
+    await token([...CREATE, '--group', 'releases', '--group', 'security'])
+    expect((api.requests[0]?.body as { groups: unknown }).groups).to.deep.equal(['releases', 'security'])
+  })
+
+  it('rotate writes the new secret to a new file, and says how long the one before is taken', async () => {
+    const previousValidUntil = '2026-11-24T12:00:00.000Z'
+    const ran = await token(['rotate', 'tok-01j9', '--overlap', '2h', '--out', 'OUT', '--json'], () => ({
+      body: { ...RECORD, previousValidUntil, token: SECRET },
+    }))
+    expect(ran.exit).to.equal(0)
+    expect(api.requests[0]).to.deep.include({
+      method: 'POST',
+      path: '/v1/tokens/tok-01j9/rotate',
+      body: { overlap: '2h' },
+    })
+    expect(ran.json()).to.deep.equal({ ...RECORD, previousValidUntil, tokenFile: place.path('out') })
+    expect(ran.stdout + ran.stderr).not.to.include(SECRET)
+    expect(readFileSync(place.path('out'), 'utf8')).to.equal(`${SECRET}\n`)
+    expect(statSync(place.path('out')).mode & 0o777).to.equal(0o600)
+  })
+
+  it('rotate prints the secret once without --out, and leaves no file where the server refuses', async () => {
+    const ran = await token(['rotate', 'tok-01j9'], () => ({ body: { ...RECORD, token: SECRET } }))
+    expect([ran.stdout, api.requests[0]?.body]).to.deep.equal([`${SECRET}\n`, {}])
+    await api.stop()
+    place.remove()
+    const refused = await token(['rotate', 'tok-01j9', '--out', 'OUT'], () => problem(403, 'GRANT_ESCALATION'))
+    expect(refused.exit).to.equal(3)
+    expect(existsSync(place.path('out'))).to.equal(false)
+  })
+
+  it('rotate takes neither a secret for an id nor a time without a unit', async () => {
+    const ran = await token(['rotate', SECRET])
+    expect([ran.exit, ran.stderr.includes(SECRET)]).to.deep.equal([2, false])
+    expect((await place.run(['token', 'rotate', 'tok-01j9', '--overlap', '60'])).codes()).to.deep.equal([
+      'DURATION_INVALID',
+    ])
+    expect(api.requests).to.deep.equal([])
+  })
+
   it('revoke names the token; a secret is no name, and is not sent', async () => {
     const ran = await token(['revoke', 'tok-01j9', '--json'], () => ({ status: 204 }))
     expect(ran.exit).to.equal(0)
