@@ -2,7 +2,7 @@
 // Turns an answer into a checked value, a problem document into ApiProblem, and a failed connection into a CliError that says which kind.
 import type { Agent, Dispatcher } from 'undici'
 import { z } from 'zod'
-import type { ServerAccess } from './client-config.ts'
+import type { Secret } from '../config/secret.ts'
 import { ApiProblem, CliError } from './errors.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -19,6 +19,8 @@ export interface ApiCall<T> {
   readonly path: string
   readonly query?: Readonly<Record<string, string | undefined>>
   readonly body?: unknown
+  /** In place of `body`: sent as a form. */
+  readonly form?: Readonly<Record<string, string>>
   /** Checks the answer; members that it does not name are kept where it is loose. */
   readonly answer: z.ZodType<T>
   /** Asks the server to hold its answer back for up to this many milliseconds. */
@@ -41,12 +43,21 @@ const problemSchema = z.looseObject({
     .optional(),
 })
 
+/** Where the calls go, and as whom. */
+export interface ApiAccess {
+  readonly server: URL
+  /** PEM of the only certificate authorities to trust, or undefined for the usual ones. */
+  readonly ca: string | undefined
+  /** Absent: nobody. */
+  readonly token?: () => Promise<Secret>
+}
+
 export class ApiClient {
-  readonly #access: ServerAccess
+  readonly #access: ApiAccess
   readonly #interrupted: AbortSignal
   #agent: Agent | undefined
 
-  constructor(access: ServerAccess, interrupted: AbortSignal) {
+  constructor(access: ApiAccess, interrupted: AbortSignal) {
     this.#access = access
     this.#interrupted = interrupted
   }
@@ -79,6 +90,13 @@ export class ApiClient {
       ...(call.waitMs !== undefined && { wait: `${Math.ceil(call.waitMs / 1000)}s` }),
     }
     for (const [name, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(name, value)
+    const token = await this.#access.token?.()
+    const content =
+      call.form !== undefined
+        ? { type: 'application/x-www-form-urlencoded', text: new URLSearchParams(call.form).toString() }
+        : call.body !== undefined
+          ? { type: 'application/json', text: JSON.stringify(call.body) }
+          : undefined
     // Loaded only by commands that call a server: the processes of the service start from this program too.
     const { Agent, request } = await import('undici')
     this.#agent ??= new Agent({
@@ -93,13 +111,13 @@ export class ApiClient {
         headersTimeout: (call.method === 'GET' ? READ_TIMEOUT_MS : CHANGE_TIMEOUT_MS) + (call.waitMs ?? 0),
         signal: this.#interrupted,
         headers: {
-          authorization: `Bearer ${this.#access.token.reveal()}`,
+          ...(token !== undefined && { authorization: `Bearer ${token.reveal()}` }),
           accept: 'application/json, application/problem+json',
           'user-agent': 'countersign-cli',
-          ...(call.body !== undefined && { 'content-type': 'application/json' }),
+          ...(content !== undefined && { 'content-type': content.type }),
           ...(call.idempotencyKey !== undefined && { 'idempotency-key': call.idempotencyKey }),
         },
-        ...(call.body !== undefined && { body: JSON.stringify(call.body) }),
+        ...(content !== undefined && { body: content.text }),
       })
     } catch (cause) {
       throw this.#connectionError(cause)

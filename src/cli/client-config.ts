@@ -9,6 +9,7 @@ import { readStrictYaml } from '../strict-yaml.ts'
 import { CliError } from './errors.ts'
 import { readFileIfPresent, readPublicFile } from './files.ts'
 import type { Terminal } from './terminal.ts'
+import { DEFAULT_VARIABLE, OIDC_PROVIDERS, type OidcProvider, type WorkloadLogin } from './workload-login.ts'
 
 /** The largest client configuration file and CA file, in bytes. */
 const MAX_BYTES = 64 * 1024
@@ -22,18 +23,26 @@ export const CLIENT_VARIABLES = [
   'COUNTERSIGN_CA_FILE',
   'COUNTERSIGN_CLIENT_CONFIG',
   'COUNTERSIGN_OPERATOR_SOCKET',
+  'COUNTERSIGN_OIDC',
+  'COUNTERSIGN_OIDC_AUDIENCE',
+  'COUNTERSIGN_OIDC_VARIABLE',
+  'COUNTERSIGN_ID_TOKEN',
 ] as const
 
 const clientConfigSchema = z.strictObject({
   server: z.string().optional(),
   tokenFile: z.string().min(1).optional(),
   caFile: z.string().min(1).optional(),
+  oidc: z.enum(OIDC_PROVIDERS).optional(),
+  oidcAudience: z.string().min(1).max(255).optional(),
 })
 
 /** The options that every command takes. */
 export interface GlobalOptions {
   readonly server?: string
   readonly tokenFile?: string
+  readonly oidc?: string
+  readonly oidcAudience?: string
   readonly caFile?: string
   readonly json?: boolean
 }
@@ -41,7 +50,8 @@ export interface GlobalOptions {
 /** Everything needed to call the API. */
 export interface ServerAccess {
   readonly server: URL
-  readonly token: Secret
+  /** A token, or how a pipeline gets one. */
+  readonly login: Secret | WorkloadLogin
   /** PEM of the only certificate authorities to trust, or undefined for the usual ones. */
   readonly ca: string | undefined
 }
@@ -57,7 +67,7 @@ export async function resolveServerAccess(options: GlobalOptions, terminal: Term
   const fromFile: ClientConfig = fileIsForThisServer ? file : { path: file.path }
   return {
     server,
-    token: findToken(options, env, fromFile.tokenFile, server),
+    login: findLogin(options, env, fromFile, server),
     ca: await readAuthorities(options, terminal, fromFile.caFile),
   }
 }
@@ -76,6 +86,40 @@ export async function readAuthorities(
   return file === undefined ? undefined : (await readPublicFile(file, MAX_CA_BYTES)).toString('utf8')
 }
 
+/** The option wins over the environment, and the environment over the file; in each, a pipeline's own token over one that is kept. */
+function findLogin(
+  options: GlobalOptions,
+  env: Terminal['env'],
+  file: ClientConfig,
+  server: URL,
+): Secret | WorkloadLogin {
+  const isNamed = options.tokenFile !== undefined
+  if (isNamed && options.oidc !== undefined) {
+    throw new CliError('USAGE_INVALID', '--token-file and --oidc exclude each other.')
+  }
+  const isKept =
+    isNamed || ['COUNTERSIGN_TOKEN', 'COUNTERSIGN_TOKEN_FILE'].some((name) => setting(env[name]) !== undefined)
+  const provider =
+    setting(options.oidc) ??
+    (isNamed ? undefined : setting(env['COUNTERSIGN_OIDC'])) ??
+    (isKept ? undefined : file.oidc)
+  if (provider === undefined) return findToken(options, env, file.tokenFile, server)
+  return {
+    provider: oidcProvider(provider),
+    audience:
+      setting(options.oidcAudience) ?? setting(env['COUNTERSIGN_OIDC_AUDIENCE']) ?? file.oidcAudience ?? server.origin,
+    variable: setting(env['COUNTERSIGN_OIDC_VARIABLE']) ?? DEFAULT_VARIABLE,
+  }
+}
+
+function oidcProvider(text: string): OidcProvider {
+  const provider = OIDC_PROVIDERS.find((known) => known === text)
+  if (provider !== undefined) return provider
+  throw new CliError('USAGE_INVALID', `"${text.slice(0, 40)}" is no CI system that is known here.`, {
+    next: `--oidc and COUNTERSIGN_OIDC take ${OIDC_PROVIDERS.join(' or ')}.`,
+  })
+}
+
 function findToken(options: GlobalOptions, env: Terminal['env'], configured: string | undefined, server: URL): Secret {
   const fromEnvironment = setting(env['COUNTERSIGN_TOKEN'])
   if (options.tokenFile === undefined && fromEnvironment !== undefined)
@@ -83,7 +127,7 @@ function findToken(options: GlobalOptions, env: Terminal['env'], configured: str
   const path = setting(options.tokenFile) ?? setting(env['COUNTERSIGN_TOKEN_FILE']) ?? configured
   if (path === undefined) {
     throw new CliError('TOKEN_NOT_CONFIGURED', `No API token is configured for ${server.origin}.`, {
-      next: 'Give --token-file FILE, or set COUNTERSIGN_TOKEN_FILE or COUNTERSIGN_TOKEN, or tokenFile in the client configuration file.',
+      next: 'Give --token-file FILE, or set COUNTERSIGN_TOKEN_FILE or COUNTERSIGN_TOKEN, or tokenFile in the client configuration file. In a pipeline: --oidc.',
     })
   }
   return checkToken(readSecretFile(path), path)
@@ -135,6 +179,8 @@ interface ClientConfig {
   readonly server?: string
   readonly tokenFile?: string
   readonly caFile?: string
+  readonly oidc?: OidcProvider
+  readonly oidcAudience?: string
 }
 
 /** The client configuration file, or an empty one where there is none; relative paths are relative to it. */
@@ -153,13 +199,15 @@ export function parseClientConfig(text: string, path: string): ClientConfig {
     const faults = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the document'}: ${issue.message}`)
     throw invalidConfig(path, faults.join('; '))
   }
-  const { server, tokenFile, caFile } = parsed.data
+  const { server, tokenFile, caFile, oidc, oidcAudience } = parsed.data
   const absolute = (file: string) => resolve(dirname(path), file)
   return {
     path,
     ...(server !== undefined && { server }),
     ...(tokenFile !== undefined && { tokenFile: absolute(tokenFile) }),
     ...(caFile !== undefined && { caFile: absolute(caFile) }),
+    ...(oidc !== undefined && { oidc }),
+    ...(oidcAudience !== undefined && { oidcAudience }),
   }
 }
 
@@ -172,7 +220,7 @@ function parseDocument(text: string, path: string): unknown {
 function invalidConfig(path: string, what: string, cause?: unknown): CliError {
   return new CliError('CLIENT_CONFIG_INVALID', `The client configuration file ${path} is not valid: ${what}.`, {
     facts: { file: path },
-    next: 'It may hold server, tokenFile and caFile, and nothing else.',
+    next: 'It may hold server, tokenFile, caFile, oidc and oidcAudience, and nothing else.',
     cause,
   })
 }

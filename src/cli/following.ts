@@ -1,25 +1,15 @@
 // Submits a signing request once, whatever happens to the connection, and follows it to its end.
 // Decides nothing about the outcome: see outcome.ts.
-import { ApiProblem, CliError } from './errors.ts'
+import { CliError } from './errors.ts'
 import { type ImageResource, signingRequestSchema, type SigningRequestResource } from './resources.ts'
 import type { Session } from './session.ts'
+import { isTransient, PAUSES_MS, rest } from './transient.ts'
 
 /** How long the server is asked to hold an answer back: short while things happen, so that progress shows, then longer. */
 const FIRST_WAIT_MS = 2000
 const LONGEST_WAIT_MS = 30_000
-/** Pauses before further attempts, in milliseconds; the last one repeats while following. */
-const PAUSES_MS = [500, 1000, 2000, 4000, 8000] as const
 /** Submissions whose answer was lost are repeated this often; the idempotency key makes that harmless. */
 const MAX_SUBMISSIONS = 4
-/** Failures of the connection or of the moment, after which the same call may succeed. */
-const TRANSIENT_CODES: ReadonlySet<string> = new Set([
-  'SERVER_UNREACHABLE',
-  'SERVER_TIMEOUT',
-  'SERVER_NAME_UNKNOWN',
-  'SERVER_ANSWER_MALFORMED',
-])
-const TRANSIENT_STATUSES: ReadonlySet<number> = new Set([429, 502, 503, 504])
-
 export interface Submission {
   readonly kind: 'sign' | 'unsign'
   readonly images: readonly string[]
@@ -45,7 +35,7 @@ export async function submitRequest(
       })
     } catch (error) {
       if (!isTransient(error) || attempt >= MAX_SUBMISSIONS) throw error
-      await rest(session, attempt, error)
+      await rest(session.terminal, attempt, error)
       if (session.isInterrupted()) throw new CliError('INTERRUPTED', 'Interrupted before the server answered.')
     }
   }
@@ -87,7 +77,7 @@ export async function followRequest(
       if (!isTransient(error)) throw error
       failures += 1
       if (failures === 1) session.output.progress(`${request.id}: no answer (${error.code}), asking again`)
-      await rest(session, failures, error, leftMs)
+      await rest(session.terminal, failures, error, leftMs)
     }
   }
 }
@@ -135,17 +125,4 @@ function keyOf(image: { readonly gun: string; readonly tag?: string | undefined 
 function stateOf({ status, waiting }: ImageResource): string {
   if (waiting === undefined) return status
   return `${status}, waiting (${waiting.code}): ${waiting.detail ?? ''} It goes on by itself when this has passed.`
-}
-
-function isTransient(error: unknown): error is ApiProblem | CliError {
-  if (error instanceof ApiProblem) return error.mayRetry || TRANSIENT_STATUSES.has(error.status)
-  if (!(error instanceof CliError) || !TRANSIENT_CODES.has(error.code)) return false
-  const { status } = error.facts
-  return typeof status !== 'number' || TRANSIENT_STATUSES.has(status)
-}
-
-async function rest(session: Session, attempt: number, error: ApiProblem | CliError, atMostMs = 60_000): Promise<void> {
-  const usual = PAUSES_MS[Math.min(attempt, PAUSES_MS.length) - 1] ?? PAUSES_MS[0]
-  const asked = error instanceof ApiProblem ? (error.retryAfter ?? 0) * 1000 : 0
-  await session.terminal.pause(Math.min(Math.max(usual, asked), atMostMs), session.terminal.interrupted)
 }

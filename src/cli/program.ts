@@ -63,6 +63,11 @@ export function buildProgram(terminal: Terminal, perform: Perform): Command {
     .version(programVersion(), '--version', 'print the version')
     .option('--server <url>', 'address of the Countersign server (COUNTERSIGN_SERVER)')
     .option('--token-file <file>', 'file with the API token, mode 0600 (COUNTERSIGN_TOKEN_FILE, COUNTERSIGN_TOKEN)')
+    .option('--oidc <system>', 'in a pipeline, sign in with its own ID token: github or gitlab (COUNTERSIGN_OIDC)')
+    .option(
+      '--oidc-audience <text>',
+      'audience of that token; default: the address of the server (COUNTERSIGN_OIDC_AUDIENCE)',
+    )
     .option(
       '--ca-file <file>',
       'certificate authorities to trust, PEM, instead of the usual ones (COUNTERSIGN_CA_FILE)',

@@ -1,15 +1,18 @@
 // What one command has at hand: its terminal, its output, its options, and the API client once it is asked for.
 import type { Command } from 'commander'
 import { ApiClient } from './api-client.ts'
-import { resolveServerAccess, type GlobalOptions } from './client-config.ts'
+import { resolveServerAccess, type GlobalOptions, type ServerAccess } from './client-config.ts'
+import { Secret } from '../config/secret.ts'
 import type { ExitStatus } from './errors.ts'
 import { Output } from './output.ts'
 import type { Terminal } from './terminal.ts'
+import { WorkloadToken } from './workload-login.ts'
 
 export class Session {
   readonly terminal: Terminal
   readonly output: Output
   readonly options: GlobalOptions
+  readonly #clients: ApiClient[] = []
   #api: Promise<ApiClient> | undefined
 
   constructor(terminal: Terminal, options: GlobalOptions) {
@@ -20,10 +23,21 @@ export class Session {
 
   /** The client of the configured server. Commands check their arguments before they ask for it. @throws CliError */
   api(): Promise<ApiClient> {
-    this.#api ??= resolveServerAccess(this.options, this.terminal).then(
-      (access) => new ApiClient(access, this.terminal.interrupted),
-    )
+    this.#api ??= resolveServerAccess(this.options, this.terminal).then((access) => this.#connect(access))
     return this.#api
+  }
+
+  #connect({ server, ca, login }: ServerAccess): ApiClient {
+    const client = (token?: () => Promise<Secret>): ApiClient => {
+      const made = new ApiClient({ server, ca, ...(token !== undefined && { token }) }, this.terminal.interrupted)
+      this.#clients.push(made)
+      return made
+    }
+    if (login instanceof Secret) return client(() => Promise.resolve(login))
+    const workload = new WorkloadToken(client(), login, this.terminal, (identity) => {
+      this.output.progress(`Signed in to ${server.origin} as ${identity}`)
+    })
+    return client(() => workload.current())
   }
 
   /** Whether Ctrl-C was pressed. A method, because the answer changes while one looks. */
@@ -32,8 +46,8 @@ export class Session {
   }
 
   async close(): Promise<void> {
-    const api = await this.#api?.catch(() => undefined)
-    await api?.close()
+    await this.#api?.catch(() => undefined)
+    await Promise.all(this.#clients.map((client) => client.close()))
   }
 }
 

@@ -26,6 +26,10 @@ export const DAEMON_NAMES: EnvironmentNames = {
     'COUNTERSIGN_CA_FILE',
     'COUNTERSIGN_CLIENT_CONFIG',
     'COUNTERSIGN_OPERATOR_SOCKET',
+    'COUNTERSIGN_OIDC',
+    'COUNTERSIGN_OIDC_AUDIENCE',
+    'COUNTERSIGN_OIDC_VARIABLE',
+    'COUNTERSIGN_ID_TOKEN',
     'COUNTERSIGN_CONFIG',
   ]),
   // What Kubernetes puts into every pod when a Service is called `countersign`.

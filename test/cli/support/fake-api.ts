@@ -9,6 +9,7 @@ export interface Received {
   readonly path: string
   readonly query: URLSearchParams
   readonly headers: IncomingMessage['headers']
+  /** Of a form: its members. */
   readonly body: unknown
 }
 
@@ -60,7 +61,7 @@ export class FakeApi {
       path: url.pathname,
       query: url.searchParams,
       headers: request.headers,
-      body: text === '' ? undefined : JSON.parse(text),
+      body: readBody(request.headers['content-type'] ?? '', text),
     }
     this.requests.push(received)
     const answer = this.#script(received, this.requests.length)
@@ -76,6 +77,11 @@ export class FakeApi {
     response.writeHead(status, { 'content-type': type, ...answer.headers })
     response.end(body)
   }
+}
+
+function readBody(type: string, text: string): unknown {
+  if (text === '') return undefined
+  return type.includes('form') ? Object.fromEntries(new URLSearchParams(text)) : (JSON.parse(text) as unknown)
 }
 
 /** A problem document as the server writes it. */
