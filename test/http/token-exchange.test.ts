@@ -1,15 +1,11 @@
 // A workload from its issuer's token to a signed image, over HTTP; and what the exchange refuses before it looks at any token.
 import { expect } from 'chai'
-import { parseConfig } from '../../src/config/parse.ts'
-import { Metrics } from '../../src/http/metrics.ts'
-import { observe } from '../../src/app/observation.ts'
-import { HttpServer } from '../../src/http/server.ts'
+import type { Metrics } from '../../src/http/metrics.ts'
 import { createLog } from '../../src/log.ts'
-import { createServices } from '../../src/service/create-services.ts'
 import { app } from '../support/fakes/world.ts'
 import { githubClaims } from '../support/oidc-issuer.ts'
 import { Scope } from '../support/scope.ts'
-import { startWorkloads, type Workloads } from '../support/workloads.ts'
+import { serveOverHttp, startWorkloads, type Workloads } from '../support/workloads.ts'
 import { type Ask, expectProblem, type Fixture, startFixture } from './fixture.ts'
 
 const GRANT = 'urn:ietf:params:oauth:grant-type:token-exchange'
@@ -25,31 +21,15 @@ describe('POST /v1/token-exchange', () => {
   describe('end to end', () => {
     const scope = new Scope()
     const lines: string[] = []
-    const metrics = new Metrics('0.0.0', {
-      unfinishedImages: () => new Map(),
-      oldestUnfinishedSeconds: () => 0,
-      isKeyHolderUp: () => Promise.resolve(true),
-      daysToNextExpiry: () => undefined,
-    })
+    let metrics: Metrics
     let o: Workloads
     let url: string
 
     before(async () => {
       o = await startWorkloads(scope)
       await o.world.initialize(app)
-      const config = parseConfig('http: { listen: "127.0.0.1:0" }')
-      if (!config.ok) throw new Error('no configuration')
       const log = createLog('debug', { write: (line) => lines.push(line) })
-      const server = new HttpServer({
-        services: createServices({ ...o.world.dependencies, observer: observe(log, metrics) }),
-        probes: { keyHolder: () => Promise.resolve('ok'), database: () => 'ok', start: () => 'ok' },
-        metrics,
-        log,
-        settings: config.config,
-        version: '0.0.0',
-      })
-      url = (await server.start()).url
-      scope.add(() => server.stop())
+      ;({ url, metrics } = await serveOverHttp(scope, o.world, log))
     })
     after(() => scope.close())
 

@@ -1,9 +1,14 @@
 // The services with three issuers, each a real provider on loopback: one that makes tokens as GitHub does, one as GitLab, and another.
+import { observe } from '../../src/app/observation.ts'
 import { parseConfig } from '../../src/config/parse.ts'
 import { workloadIssuer } from '../../src/config/identity-settings.ts'
+import { Metrics } from '../../src/http/metrics.ts'
+import { HttpServer } from '../../src/http/server.ts'
 import { discoveredKeys } from '../../src/identity/key-loaders.ts'
 import { IdTokenVerifier } from '../../src/identity/verifier.ts'
+import { type Log, silentLog } from '../../src/log.ts'
 import { HttpClient } from '../../src/net/http-client.ts'
+import { createServices } from '../../src/service/create-services.ts'
 import { World } from './fakes/world.ts'
 import { AUDIENCE, OidcIssuer } from './oidc-issuer.ts'
 import type { Scope } from './scope.ts'
@@ -41,6 +46,33 @@ export async function startWorkloads(scope: Scope): Promise<Workloads> {
     world.close()
   })
   return { world, github, gitlab, other }
+}
+
+/** The HTTP API over the services of the world, until the scope closes. */
+export async function serveOverHttp(
+  scope: Scope,
+  world: World,
+  log: Log = silentLog,
+): Promise<{ readonly url: string; readonly metrics: Metrics }> {
+  const config = parseConfig('http: { listen: "127.0.0.1:0" }')
+  if (!config.ok) throw new Error('no configuration')
+  const metrics = new Metrics('0.0.0', {
+    unfinishedImages: () => new Map(),
+    oldestUnfinishedSeconds: () => 0,
+    isKeyHolderUp: () => Promise.resolve(true),
+    daysToNextExpiry: () => undefined,
+  })
+  const server = new HttpServer({
+    services: createServices({ ...world.dependencies, observer: observe(log, metrics) }),
+    probes: { keyHolder: () => Promise.resolve('ok'), database: () => 'ok', start: () => 'ok' },
+    metrics,
+    log,
+    settings: config.config,
+    version: '0.0.0',
+  })
+  const { url } = await server.start()
+  scope.add(() => server.stop())
+  return { url, metrics }
 }
 
 /** The repository 1296269 signs from main and, in its own way, from a pull request into main; project 20 from protected tags. */
