@@ -1,7 +1,8 @@
 // The whole service with an issuer that is down when it starts: the exchange says so, works when the issuer is back, and its tokens live
 // on through a restart.
 import { expect } from 'chai'
-import { AUDIENCE, OidcIssuer } from '../support/oidc-issuer.ts'
+import { OidcIssuer } from '../support/oidc-issuer.ts'
+import { AUDIENCE } from '../support/workload-claims.ts'
 import { Scope } from '../support/scope.ts'
 import { ELSEWHERE, HTTP, Serving } from '../support/serving.ts'
 

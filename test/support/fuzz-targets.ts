@@ -53,6 +53,7 @@ import { TokenCache } from '../../src/net/token-auth.ts'
 import { parseServerError } from '../../src/notary/server-error.ts'
 import { MANIFEST_TYPES, readManifest } from '../../src/registry/manifest.ts'
 import { initialization } from './key-holder.ts'
+import { IDENTITY_TARGETS } from './fuzz-targets-of-identity.ts'
 import { TRUST_SERVER_TARGETS } from './fuzz-targets-of-trust-server.ts'
 
 export interface FuzzTarget {
@@ -363,6 +364,7 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
       parseServerAddress(server, path)
     },
   },
+  ...IDENTITY_TARGETS,
   ...TRUST_SERVER_TARGETS,
 ]
 

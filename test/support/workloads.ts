@@ -10,8 +10,9 @@ import { type Log, silentLog } from '../../src/log.ts'
 import { HttpClient } from '../../src/net/http-client.ts'
 import { createServices } from '../../src/service/create-services.ts'
 import { World } from './fakes/world.ts'
-import { AUDIENCE, OidcIssuer } from './oidc-issuer.ts'
+import { OidcIssuer } from './oidc-issuer.ts'
 import type { Scope } from './scope.ts'
+import { identityConfig } from './workload-claims.ts'
 
 const TIMEOUTS = { connectMs: 2_000, headersMs: 2_000, totalMs: 5_000 }
 
@@ -73,65 +74,4 @@ export async function serveOverHttp(
   const { url } = await server.start()
   scope.add(() => server.stop())
   return { url, metrics }
-}
-
-/** The repository 1296269 signs from main and, in its own way, from a pull request into main; project 20 from protected tags. */
-export function identityConfig(issuers: {
-  readonly github: string
-  readonly gitlab: string
-  readonly other: string
-}): string {
-  return JSON.stringify({
-    identity: {
-      issuers: [
-        {
-          name: 'github',
-          issuer: issuers.github,
-          audience: AUDIENCE,
-          provider: 'github',
-          exchangesPerMinute: 20,
-          identities: [
-            {
-              match: { repository_id: '1296269', ref: ['refs/heads/main', 'refs/tags/v*'] },
-              groups: ['releases'],
-              grants: [{ grant: 'submit', repositories: ['registry.example.com/team/*'] }],
-            },
-            {
-              match: { repository_owner_id: '4711', event_name: ['pull_request', 'merge_group'], base_ref: 'main' },
-              id: { claim: 'repository_owner_id' },
-              grants: [{ grant: 'read', repositories: ['registry.example.com/team/*'] }],
-            },
-          ],
-        },
-        {
-          name: 'gitlab',
-          issuer: issuers.gitlab,
-          audience: AUDIENCE,
-          provider: 'gitlab',
-          identities: [
-            {
-              match: { project_id: '20', ref_protected: 'true', runner_id: '1' },
-              grants: [{ grant: 'submit', repositories: ['registry.example.com/team/app'] }],
-            },
-          ],
-        },
-        {
-          name: 'people',
-          issuer: issuers.other,
-          audience: AUDIENCE,
-          provider: 'other',
-          algorithms: ['RS256', 'EdDSA'],
-          actorClaim: 'sub',
-          identities: [
-            {
-              match: { email_verified: 'true', sub: '*', team: 'signers' },
-              id: { claim: 'sub', kind: 'user' },
-              groups: ['approvers'],
-              grants: [{ grant: 'read', repositories: ['*'] }],
-            },
-          ],
-        },
-      ],
-    },
-  })
 }
