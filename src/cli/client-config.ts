@@ -56,20 +56,32 @@ export interface ServerAccess {
   readonly ca: string | undefined
 }
 
+/** The server alone, for calls that need no token. @throws CliError SERVER_*, CLIENT_CONFIG_INVALID */
+export async function resolveServer(
+  options: GlobalOptions,
+  terminal: Terminal,
+): Promise<Pick<ServerAccess, 'server' | 'ca'>> {
+  const { server, ca } = await readServer(options, terminal)
+  return { server, ca }
+}
+
 /** @throws CliError SERVER_*, TOKEN_NOT_CONFIGURED, SECRET_FILE_* (ConfigError), TOKEN_MALFORMED, CLIENT_CONFIG_INVALID */
 export async function resolveServerAccess(options: GlobalOptions, terminal: Terminal): Promise<ServerAccess> {
-  const { env } = terminal
-  const file: ClientConfig = await readClientConfig(terminal)
-  const named = setting(options.server) ?? setting(env['COUNTERSIGN_SERVER'])
-  const server = parseServerAddress(named ?? file.server, file.path)
-  const fileIsForThisServer =
-    file.server === undefined || parseServerAddress(file.server, file.path).href === server.href
-  const fromFile: ClientConfig = fileIsForThisServer ? file : { path: file.path }
-  return {
-    server,
-    login: findLogin(options, env, fromFile, server),
-    ca: await readAuthorities(options, terminal, fromFile.caFile),
-  }
+  const { server, ca, file } = await readServer(options, terminal)
+  return { server, login: findLogin(options, terminal.env, file, server), ca }
+}
+
+/** `file`: what of the client configuration file counts for this server. */
+async function readServer(
+  options: GlobalOptions,
+  terminal: Terminal,
+): Promise<Pick<ServerAccess, 'server' | 'ca'> & { readonly file: ClientConfig }> {
+  const all: ClientConfig = await readClientConfig(terminal)
+  const named = setting(options.server) ?? setting(terminal.env['COUNTERSIGN_SERVER'])
+  const server = parseServerAddress(named ?? all.server, all.path)
+  const isForThisServer = all.server === undefined || parseServerAddress(all.server, all.path).href === server.href
+  const file: ClientConfig = isForThisServer ? all : { path: all.path }
+  return { server, file, ca: await readAuthorities(options, terminal, file.caFile) }
 }
 
 /**

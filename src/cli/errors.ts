@@ -21,6 +21,7 @@ export const CLI_ERROR_CODES = [
   // files: exit status 1
   'TOKEN_MALFORMED',
   'ID_TOKEN_UNAVAILABLE',
+  'LOGIN_FAILED',
   'FILE_UNREADABLE',
   'FILE_EXISTS',
   'FILE_UNWRITABLE',

@@ -4,6 +4,7 @@ import { constants, existsSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, open, rename, rm, type FileHandle } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
 import { CodedError } from '@countersign/tuf'
+import { readSecretFile } from '../config/secret-file.ts'
 import { CliError } from './errors.ts'
 
 /** The bytes of a regular file that is not a secret. @throws CliError FILE_UNREADABLE */
@@ -38,6 +39,23 @@ export async function readFileIfPresent(path: string, maxBytes: number): Promise
 export async function writeNewFile(path: string, content: string | Uint8Array, mode: FileMode): Promise<void> {
   const file = await reserveNewFile(path, mode)
   await file.write(content)
+}
+
+/**
+ * Prepares to write a token file: a new one, or in the place of one that holds a token already and nothing else. Until it is written the old
+ * one stands.
+ * @throws CliError FILE_EXISTS, FILE_UNWRITABLE; ConfigError SECRET_FILE_*
+ */
+export async function replaceTokenFile(path: string): Promise<(content: string) => Promise<void>> {
+  if (existsSync(path) && !/^cs_[\w-]{1,512}$/.test(readSecretFile(path).reveal())) throw exists(path)
+  const temporary = `${path}.new`
+  await rm(temporary, { force: true })
+  return async (content) => {
+    await writeNewFile(temporary, content, 0o600)
+    await rename(temporary, path).catch((cause: unknown) => {
+      throw unwritable(path, cause)
+    })
+  }
 }
 
 /** Modes of new files: for the owner only, or readable by everybody. */

@@ -10,6 +10,7 @@ import { pluginMetadata, withoutPluginName } from './docker-plugin.ts'
 import { EXIT, exitStatusOf, type ExitStatus } from './errors.ts'
 import { addExportCommand } from './export-command.ts'
 import { addKeyCommands } from './key-commands.ts'
+import { addLoginCommand } from './login-command.ts'
 import { addOperatorCommands } from './operator-commands.ts'
 import { Output } from './output.ts'
 import { addPolicyCommands } from './policy-commands.ts'
@@ -105,6 +106,7 @@ export function buildProgram(terminal: Terminal, perform: Perform): Command {
   addKeyCommands(program, perform)
   addRootCommands(program, perform)
   addTokenCommands(program, perform)
+  addLoginCommand(program, perform)
   addPolicyCommands(program, perform)
   addApproverCommands(program, perform)
   addWebhookCommands(program, perform)

@@ -1,7 +1,7 @@
 // What one command has at hand: its terminal, its output, its options, and the API client once it is asked for.
 import type { Command } from 'commander'
-import { ApiClient } from './api-client.ts'
-import { resolveServerAccess, type GlobalOptions, type ServerAccess } from './client-config.ts'
+import { type ApiAccess, ApiClient } from './api-client.ts'
+import { resolveServer, resolveServerAccess, type GlobalOptions, type ServerAccess } from './client-config.ts'
 import { Secret } from '../config/secret.ts'
 import type { ExitStatus } from './errors.ts'
 import { Output } from './output.ts'
@@ -27,12 +27,20 @@ export class Session {
     return this.#api
   }
 
+  /** Likewise for calls that need no token. @throws CliError */
+  async anonymousApi(): Promise<ApiClient> {
+    return this.#client(await resolveServer(this.options, this.terminal))
+  }
+
+  #client(access: ApiAccess): ApiClient {
+    const client = new ApiClient(access, this.terminal.interrupted)
+    this.#clients.push(client)
+    return client
+  }
+
   #connect({ server, ca, login }: ServerAccess): ApiClient {
-    const client = (token?: () => Promise<Secret>): ApiClient => {
-      const made = new ApiClient({ server, ca, ...(token !== undefined && { token }) }, this.terminal.interrupted)
-      this.#clients.push(made)
-      return made
-    }
+    const client = (token?: () => Promise<Secret>) =>
+      this.#client({ server, ca, ...(token !== undefined && { token }) })
     if (login instanceof Secret) return client(() => Promise.resolve(login))
     const workload = new WorkloadToken(client(), login, this.terminal, (identity) => {
       this.output.progress(`Signed in to ${server.origin} as ${identity}`)

@@ -1,9 +1,9 @@
 // In a pipeline: the ID token that its CI system gives is exchanged for one of the server's, which is kept in memory only.
 import { z } from 'zod'
-import { isLoopback } from '../config/fields.ts'
 import { Secret } from '../config/secret.ts'
 import type { ApiClient } from './api-client.ts'
 import { CliError } from './errors.ts'
+import { foreignUrl, requestJson, type ForeignAnswer } from './foreign-request.ts'
 import type { Terminal } from './terminal.ts'
 import { isTransient, rest } from './transient.ts'
 
@@ -21,8 +21,6 @@ export interface WorkloadLogin {
   readonly variable: string
 }
 
-const MAX_ANSWER_BYTES = 64 * 1024
-const TIMEOUT_MS = 30_000
 const MAX_ATTEMPTS = 4
 /** A new token is asked for when the last one has less than this left. */
 const SLACK_MS = 60_000
@@ -32,8 +30,34 @@ const exchangeAnswer = z.looseObject({
   access_token: z.string().regex(/^[\x21-\x7e]{16,512}$/),
   token_type: z.literal('Bearer'),
   expires_in: z.number().int().min(0),
-  identity: z.string().max(1000).optional(),
+  identity: z.string().max(1000).default('unknown'),
 })
+
+/** What an ID token was exchanged for. */
+export interface Exchanged {
+  readonly token: Secret
+  readonly identity: string
+  readonly expiresInMs: number
+}
+
+/** @param api calls without a token @throws ApiProblem, CliError SERVER_* */
+export async function exchangeIdToken(api: ApiClient, idToken: Secret): Promise<Exchanged> {
+  const answer = await api.call({
+    method: 'POST',
+    path: 'v1/token-exchange',
+    form: {
+      grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
+      subject_token: idToken.reveal(),
+      subject_token_type: 'urn:ietf:params:oauth:token-type:id_token',
+    },
+    answer: exchangeAnswer,
+  })
+  return {
+    token: new Secret(answer.access_token),
+    identity: answer.identity,
+    expiresInMs: answer.expires_in * 1000,
+  }
+}
 
 /** The token of one run. Where GitHub can be asked again, it is renewed before it ends; GitLab's can be exchanged only once. */
 export class WorkloadToken {
@@ -73,19 +97,9 @@ export class WorkloadToken {
     for (let attempt = 1; ; attempt++) {
       try {
         const subject = await readIdToken(this.#login, this.#terminal)
-        const answer = await this.#api.call({
-          method: 'POST',
-          path: 'v1/token-exchange',
-          form: {
-            grant_type: 'urn:ietf:params:oauth:grant-type:token-exchange',
-            subject_token: subject.reveal(),
-            subject_token_type: 'urn:ietf:params:oauth:token-type:id_token',
-          },
-          answer: exchangeAnswer,
-        })
-        const token = new Secret(answer.access_token)
-        if (this.#kept === undefined) this.#tell(answer.identity ?? 'unknown')
-        this.#kept = { token, until: this.#terminal.now().getTime() + answer.expires_in * 1000 }
+        const { token, identity, expiresInMs } = await exchangeIdToken(this.#api, subject)
+        if (this.#kept === undefined) this.#tell(identity)
+        this.#kept = { token, until: this.#terminal.now().getTime() + expiresInMs }
         return token
       } catch (error) {
         if (!isTransient(error) || attempt >= MAX_ATTEMPTS || this.#terminal.interrupted.aborted) throw error
@@ -107,48 +121,24 @@ async function readIdToken(login: WorkloadLogin, terminal: Terminal): Promise<Se
 
 async function askGithub(audience: string, { env, interrupted }: Terminal): Promise<Secret> {
   const [address, token] = [env['ACTIONS_ID_TOKEN_REQUEST_URL'] ?? '', env['ACTIONS_ID_TOKEN_REQUEST_TOKEN'] ?? '']
-  const url = URL.parse(address)
-  if (url === null || !/^[\x21-\x7e]{1,32768}$/.test(token)) {
+  const url = foreignUrl(address)
+  if (url === undefined || !/^[\x21-\x7e]{1,32768}$/.test(token)) {
     throw new CliError('ID_TOKEN_NOT_CONFIGURED', 'This is no job of GitHub Actions that may ask for an ID token.', {
       next: 'Give the job permissions: { id-token: write }. A pull request of a fork never has it.',
     })
   }
-  if (url.protocol !== 'https:' && !(url.protocol === 'http:' && isLoopback(url.hostname))) {
-    throw new CliError('ID_TOKEN_NOT_CONFIGURED', 'ACTIONS_ID_TOKEN_REQUEST_URL is no https:// address.')
-  }
   url.searchParams.set('audience', audience)
-  const { request } = await import('undici')
+  let answer: ForeignAnswer
   try {
-    const answer = await request(url, {
-      headers: { authorization: `Bearer ${token}`, accept: 'application/json', 'user-agent': 'countersign-cli' },
-      headersTimeout: TIMEOUT_MS,
-      bodyTimeout: TIMEOUT_MS,
-      signal: AbortSignal.any([interrupted, AbortSignal.timeout(TIMEOUT_MS)]),
-    })
-    const chunks: Buffer[] = []
-    let length = 0
-    for await (const chunk of answer.body as AsyncIterable<Buffer>) {
-      length += chunk.byteLength
-      if (length > MAX_ANSWER_BYTES) throw unavailable('its answer is too large')
-      chunks.push(chunk)
-    }
-    if (answer.statusCode !== 200) throw unavailable(`HTTP ${answer.statusCode}`)
-    const parsed = githubAnswer.safeParse(parseJsonText(Buffer.concat(chunks)))
-    if (!parsed.success) throw unavailable('its answer holds no token')
-    return new Secret(parsed.data.value)
+    answer = await requestJson(url, { interrupted, headers: { authorization: `Bearer ${token}` } })
   } catch (cause) {
-    if (cause instanceof CliError) throw cause
     if (interrupted.aborted) throw new CliError('INTERRUPTED', 'Interrupted before GitHub answered.', { cause })
-    throw unavailable('no connection', cause)
+    throw unavailable('it does not answer', cause)
   }
-}
-
-function parseJsonText(bytes: Buffer): unknown {
-  try {
-    return JSON.parse(bytes.toString('utf8'))
-  } catch {
-    return undefined
-  }
+  const parsed = githubAnswer.safeParse(answer.json)
+  if (answer.status !== 200) throw unavailable(`HTTP ${answer.status}`)
+  if (!parsed.success) throw unavailable('its answer holds no token')
+  return new Secret(parsed.data.value)
 }
 
 function unavailable(what: string, cause?: unknown): CliError {

@@ -106,6 +106,21 @@ const issuer = z
     actorClaim: claimName
       .optional()
       .meta({ description: 'For provider other: the claim that names the person behind a workload.' }),
+    login: z
+      .strictObject({
+        clientId: z
+          .string()
+          .regex(/^[\x21-\x7e]{1,255}$/, 'must be 1 to 255 visible characters')
+          .meta({ description: 'The client at the provider: public, with the device flow. It must be the audience.' }),
+        scopes: z
+          .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,100}$/, 'must be a scope'))
+          .min(1)
+          .max(16)
+          .default(['openid'])
+          .meta({ description: 'What is asked for.' }),
+      })
+      .optional()
+      .meta({ description: 'For provider other, and one issuer alone: people sign in here (countersign login).' }),
     identities: z
       .array(rule)
       .min(1)
@@ -128,6 +143,13 @@ export const identitySettings = z.strictObject({
           context.addIssue({ code: 'custom', path: [index, member], message: 'stands in the list twice' })
         })
       }
+    })
+    .superRefine((issuers, context) => {
+      const first = issuers.findIndex(({ login }) => login !== undefined)
+      issuers.forEach(({ login }, index) => {
+        if (login === undefined || index === first) return
+        context.addIssue({ code: 'custom', path: [index, 'login'], message: 'stands at another issuer already' })
+      })
     })
     .meta({ description: 'Whose tokens are exchanged for ours (POST /v1/token-exchange).' }),
 })
@@ -176,6 +198,12 @@ function faultsOf(o: IssuerConfig): Fault[] {
       : []),
     ...(o.jwksUrl !== undefined && o.jwksFile !== undefined
       ? [{ at: ['jwksFile'], message: 'excludes jwksUrl: name one of them' }]
+      : []),
+    ...(o.login !== undefined && o.provider !== 'other'
+      ? [{ at: ['login'], message: 'is for provider other: this one has pipelines, no people' }]
+      : []),
+    ...(o.login !== undefined && o.login.clientId !== o.audience
+      ? [{ at: ['login', 'clientId'], message: 'must be the audience: ID tokens are made for their client' }]
       : []),
     ...(isActorKnown ? [] : [{ at: ['actorClaim'], message: 'is for provider other: this one has its own' }]),
     ...o.identities.flatMap((one, index) =>

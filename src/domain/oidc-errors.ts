@@ -25,6 +25,8 @@ export const OIDC_ERROR_CODES = [
   // its exchange
   'OIDC_TOKEN_SPENT',
   'OIDC_RATE_EXCEEDED',
+  // people
+  'OIDC_LOGIN_NOT_CONFIGURED',
 ] as const
 
 export type OidcErrorCode = (typeof OIDC_ERROR_CODES)[number]

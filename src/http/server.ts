@@ -11,6 +11,7 @@ import { answerBrokenRequest } from './broken-request.ts'
 import { MAX_HEADERS } from './guard.ts'
 import { type HealthProbes, healthRoutes } from './health.ts'
 import { inspectionRoutes } from './inspections.ts'
+import { loginProviderRoutes } from './login-provider.ts'
 import type { Metrics } from './metrics.ts'
 import { metricsRoutes } from './metrics-route.ts'
 import { withOpenApi } from './openapi-route.ts'
@@ -33,7 +34,7 @@ export interface HttpServerOptions {
   readonly probes: HealthProbes
   readonly metrics: Metrics
   readonly log: Log
-  readonly settings: Pick<Config, 'http' | 'limits' | 'metrics' | 'requests'>
+  readonly settings: Pick<Config, 'http' | 'limits' | 'metrics' | 'requests' | 'identity'>
   /** Certificate chain and private key, PEM, where settings.http.tls is given. */
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
   readonly version: string
@@ -60,6 +61,7 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
       ...tokenRoutes(services.tokens),
       ...webhookRoutes(services.webhooks),
       ...tokenExchangeRoutes(services.exchange),
+      ...loginProviderRoutes(settings.identity),
       ...healthRoutes(o.probes),
       ...metricsRoutes(o.metrics, settings.metrics.open),
     ],

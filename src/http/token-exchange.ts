@@ -42,7 +42,7 @@ export function tokenExchangeRoutes(exchange: ExchangeService): Route[] {
         body: exchangeRequest,
         bodyType: 'form',
         replies: { 200: { description: 'The token.', schema: exchangeAnswer } },
-        codes: OIDC_ERROR_CODES,
+        codes: OIDC_ERROR_CODES.filter((code) => code !== 'OIDC_LOGIN_NOT_CONFIGURED'),
       },
       async ({ body }) => {
         const { token, secret } = await exchange.exchange(body.subject_token)

@@ -129,6 +129,13 @@ describe('identity.issuers', () => {
     ],
     'a clock that is an hour off': [`${AT}.clockSkew`, { ...OTHER, clockSkew: '1h' }],
     'our token for a week': [`${AT}.tokenLifetime`, { ...OTHER, tokenLifetime: '7d' }],
+    'people of GitHub': [`${AT}.login`, { ...GITHUB, login: { clientId: GITHUB.audience } }],
+    'people whose tokens are for another client': [`${AT}.login.clientId`, { ...OTHER, login: { clientId: 'x' } }],
+    'people of two providers': [
+      'identity.issuers[1].login',
+      { ...OTHER, login: { clientId: OTHER.audience } },
+      { ...OTHER, name: 'b', issuer: 'https://b.example.com', login: { clientId: OTHER.audience } },
+    ],
     'a name with a colon': [`${AT}.name`, { ...OTHER, name: 'a:b' }],
     'a name twice': ['identity.issuers[1].name', OTHER, { ...OTHER, issuer: 'https://b.example.com' }],
     'an issuer twice': ['identity.issuers[1].issuer', OTHER, { ...OTHER, name: 'b' }],

@@ -2,6 +2,23 @@ import { expect } from 'chai'
 import type { Route } from '../../src/http/route.ts'
 import { type Answer, type Ask, type Fixture, gun, startFixture, TOKEN } from './fixture.ts'
 
+/** With a provider where people sign in. */
+const LOGIN = JSON.stringify({
+  http: { listen: '127.0.0.1:0' },
+  identity: {
+    issuers: [
+      {
+        name: 'people',
+        issuer: 'https://login.example.com',
+        audience: 'countersign',
+        provider: 'other',
+        login: { clientId: 'countersign' },
+        identities: [{ match: { hd: 'example.com' }, grants: [{ grant: 'read', repositories: ['*'] }] }],
+      },
+    ],
+  },
+})
+
 const encodedGun = encodeURIComponent(gun)
 
 /** One good call for every operation, and the service call that it must lead to. */
@@ -143,6 +160,7 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
     status: 200,
     call: 'exchange',
   },
+  readLoginProvider: { path: '/v1/login-provider', token: null, status: 200 },
   isAlive: { path: '/livez', token: null, status: 200 },
   isReady: { path: '/readyz', token: null, status: 200 },
   readMetrics: { path: '/metrics', token: null, status: 200 },
@@ -153,7 +171,7 @@ describe('the answers of the API', () => {
   let fixture: Fixture
 
   before(async () => {
-    fixture = await startFixture()
+    fixture = await startFixture({ config: LOGIN })
   })
   after(async () => {
     await fixture.stop()

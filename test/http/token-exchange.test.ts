@@ -151,6 +151,10 @@ describe('POST /v1/token-exchange', () => {
       })
     }
 
+    it('and nobody is told of a provider for people where there is none', async () => {
+      expectProblem(await fixture.ask({ path: '/v1/login-provider', token: null }), 404, 'OIDC_LOGIN_NOT_CONFIGURED')
+    })
+
     it('takes a plus sign for a space, and names a token that was announced as a JWT', async () => {
       const body = form({ subject_token_type: 'urn:ietf:params:oauth:token-type:jwt' }).replace('a.b.c', 'a+b%20c')
       expect((await fixture.ask(ask(body))).status).to.equal(200)

@@ -1,5 +1,6 @@
 // A real OpenID provider (panva's oidc-provider) on loopback: it publishes discovery document and keys. Tokens of shapes that none of its
 // flows makes, those of GitHub and GitLab above all, are signed here with the provider's own keys.
+import type { EventEmitter } from 'node:events'
 import { generateKeyPairSync, type KeyObject, randomUUID } from 'node:crypto'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -21,6 +22,8 @@ export class OidcIssuer {
   readonly keys: Readonly<Record<SigningAlgorithm, IssuerKey>>
   /** How often each path was asked for. */
   readonly asked = new Map<string, number>()
+  /** The code that the last device was given. */
+  lastUserCode = ''
   /** It takes connections, and ends them. */
   isDown = false
 
@@ -53,11 +56,28 @@ export class OidcIssuer {
     const provider = new Provider(url, {
       jwks: { keys: Object.entries(keys).map(([alg, key]) => jwkOf(alg, key)) },
       clients: [
-        { client_id: AUDIENCE, redirect_uris: ['https://countersign.example.com/back'], client_secret: 'unused' },
+        {
+          client_id: AUDIENCE,
+          redirect_uris: [],
+          response_types: [],
+          grant_types: ['urn:ietf:params:oauth:grant-type:device_code'],
+          token_endpoint_auth_method: 'none',
+        },
       ],
-      features: { devInteractions: { enabled: false } },
-      ttl: { IdToken: 300 },
+      features: { devInteractions: { enabled: false }, deviceFlow: { enabled: true } },
+      conformIdTokenClaims: false,
+      claims: { openid: ['sub', 'jti', 'team', 'email_verified'] },
+      findAccount: (_, accountId) => ({
+        accountId,
+        claims: () => ({ sub: accountId, jti: randomUUID(), team: 'signers', email_verified: true }),
+      }),
+      ttl: { IdToken: 300, AccessToken: 300, DeviceCode: 600, Grant: 600 },
       cookies: { keys: [randomUUID()] },
+    })
+    // The types do not know this event.
+    const events: EventEmitter = provider
+    events.on('device_authorization.success', (_: unknown, body: { readonly user_code: string }) => {
+      issuer.lastUserCode = body.user_code
     })
     const callback = provider.callback()
     const issuer = new OidcIssuer(url, keys, provider)
@@ -68,6 +88,16 @@ export class OidcIssuer {
       else void callback(request, response)
     }
     return issuer
+  }
+
+  /** What a person does in a browser: enters the code, signs in and agrees. */
+  async approveDevice(userCode: string, accountId: string): Promise<void> {
+    const code = await this.#provider.DeviceCode.findByUserCode(userCode.replaceAll('-', ''))
+    if (code === undefined) throw new Error('the provider knows no such code')
+    const grant = new this.#provider.Grant({ accountId, clientId: AUDIENCE })
+    grant.addOIDCScope('openid')
+    Object.assign(code, { accountId, scope: 'openid', grantId: await grant.save(), claims: {} })
+    await code.save()
   }
 
   get keyFetches(): number {

@@ -9,10 +9,11 @@ import { IdTokenVerifier } from '../../src/identity/verifier.ts'
 import { type Log, silentLog } from '../../src/log.ts'
 import { HttpClient } from '../../src/net/http-client.ts'
 import { createServices } from '../../src/service/create-services.ts'
+import { fakeServices } from '../http/fixture.ts'
 import { World } from './fakes/world.ts'
 import { OidcIssuer } from './oidc-issuer.ts'
 import type { Scope } from './scope.ts'
-import { identityConfig } from './workload-claims.ts'
+import { AUDIENCE, identityConfig } from './workload-claims.ts'
 
 const TIMEOUTS = { connectMs: 2_000, headersMs: 2_000, totalMs: 5_000 }
 
@@ -49,13 +50,20 @@ export async function startWorkloads(scope: Scope): Promise<Workloads> {
   return { world, github, gitlab, other }
 }
 
-/** The HTTP API over the services of the world, until the scope closes. */
+/** The HTTP API over the services of the world, until the scope closes. `people`: where they sign in. */
 export async function serveOverHttp(
   scope: Scope,
   world: World,
   log: Log = silentLog,
+  people?: OidcIssuer,
 ): Promise<{ readonly url: string; readonly metrics: Metrics }> {
-  const config = parseConfig('http: { listen: "127.0.0.1:0" }')
+  const rule = { match: { team: 'signers' }, grants: [{ grant: 'read', repositories: ['*'] }] }
+  const login = { clientId: AUDIENCE }
+  const issuers =
+    people === undefined
+      ? []
+      : [{ name: 'people', issuer: people.url, audience: AUDIENCE, provider: 'other', login, identities: [rule] }]
+  const config = parseConfig(JSON.stringify({ http: { listen: '127.0.0.1:0' }, identity: { issuers } }))
   if (!config.ok) throw new Error('no configuration')
   const metrics = new Metrics('0.0.0', {
     unfinishedImages: () => new Map(),
@@ -64,7 +72,10 @@ export async function serveOverHttp(
     daysToNextExpiry: () => undefined,
   })
   const server = new HttpServer({
-    services: createServices({ ...world.dependencies, observer: observe(log, metrics) }),
+    services: {
+      ...createServices({ ...world.dependencies, observer: observe(log, metrics) }),
+      webhooks: fakeServices([]).webhooks,
+    },
     probes: { keyHolder: () => Promise.resolve('ok'), database: () => 'ok', start: () => 'ok' },
     metrics,
     log,

@@ -57,4 +57,9 @@ export const OIDC_PROBLEMS = {
     'Each token is exchanged once: keep what came of it, or have the issuer make a new one.',
   ),
   OIDC_RATE_EXCEEDED: retry(429, 'Too many tokens of this issuer are exchanged', 'Wait, then send the request again.'),
+  OIDC_LOGIN_NOT_CONFIGURED: refuse(
+    404,
+    'People cannot sign in here',
+    'Use a token that an administrator made; or an operator names a provider in identity.issuers[].login.',
+  ),
 } as const satisfies Record<OidcErrorCode, ProblemRow>
