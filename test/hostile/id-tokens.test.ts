@@ -10,6 +10,7 @@ import { IdTokenVerifier } from '../../src/identity/verifier.ts'
 import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { createServices } from '../../src/service/create-services.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
+import { Crash } from '../support/fakes/faults.ts'
 import { everybody } from '../support/fakes/world.ts'
 import type { OidcIssuer } from '../support/oidc-issuer.ts'
 import { AUDIENCE, githubClaims, gitlabClaims } from '../support/workload-claims.ts'
@@ -443,6 +444,37 @@ describe('a token that was exchanged', () => {
     await expectCodeAsync('AUDIT_LOG_UNWRITABLE', () => o.world.services.exchange.exchange(token))
     expect(list()).to.have.length(before)
     await o.world.services.exchange.exchange(token)
+  })
+
+  it('whose record is written before a crash is not there after it; the token of the issuer is good for another try', async () => {
+    const token = await good(o.github, o)
+    const made = () => list().filter(({ createdAt }) => createdAt.getTime() === o.world.time.now().getTime()).length
+    const error = () => new Crash('after the record')
+    o.world.faults.plan({ method: 'keyHolder.appendRecord', call: 1, moment: 'after', error })
+    await o.world.services.exchange.exchange(token).then(
+      () => expect.fail('the crash did not come'),
+      (thrown: unknown) => expect(thrown).to.be.instanceOf(Crash),
+    )
+    await o.world.restart()
+    expect(made()).to.equal(0)
+    await o.world.services.exchange.exchange(token)
+    expect(made()).to.equal(1)
+    const records = o.world.keyHolder.records.filter(({ kind }) => kind === 'token-exchanged')
+    expect(new Set(records.slice(-2).map(({ facts }) => facts['subjectSha256'])).size, 'both are in the log').to.equal(
+      1,
+    )
+  })
+
+  it('whose store fails is not there, and nothing is spent', async () => {
+    const token = await good(o.github, o)
+    o.world.faults.plan({ method: 'tokens.exchange', call: 1, moment: 'before', error: () => new Error('disk full') })
+    await o.world.services.exchange.exchange(token).then(
+      () => expect.fail('it was stored'),
+      (thrown: unknown) => expect(thrown).to.be.instanceOf(Error),
+    )
+    o.world.faults.plan(undefined)
+    await o.world.services.exchange.exchange(token)
+    await expectCodeAsync('OIDC_TOKEN_SPENT', () => o.world.services.exchange.exchange(token))
   })
 })
 
