@@ -1,11 +1,16 @@
 // Two people say yes before anything is signed: by the real program, from policy files, with keys of their own that the key holder checks;
 // judged by unmodified docker clients.
 import { generateKeyPairSync } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as delay } from 'node:timers/promises'
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { printApproverKey } from '../../src/approval-statement.ts'
 import { Countersign, type SigningRequestJson } from '../support/countersign.ts'
+import { OidcIssuer } from '../support/oidc-issuer.ts'
+import { AUDIENCE, githubClaims } from '../support/workload-claims.ts'
 import { DockerClient } from '../support/peers/docker-client.ts'
 import { startDockerEngine } from '../support/peers/docker-engine.ts'
 import { type DockerRegistry, startDockerRegistry } from '../support/peers/docker-registry.ts'
@@ -25,6 +30,9 @@ interface Token {
   readonly file: string
 }
 
+/** Seconds that the ID token of a run lives: less than people take to approve. */
+const ID_TOKEN_SECONDS = 8
+
 describe('a release that two people approve', function () {
   this.timeout(120_000)
   const scope = new Scope()
@@ -37,6 +45,9 @@ describe('a release that two people approve', function () {
   let docker: DockerClient
   let countersign: Countersign
   let gun: string
+  let issuer: OidcIssuer
+  /** Where a run of GitHub asks for its ID token. */
+  let runUrl: string
 
   before(async function () {
     requirePeers(this, 'notary-server', 'registry', 'docker', 'docker-engine')
@@ -47,13 +58,15 @@ describe('a release that two people approve', function () {
     const engine = await startDockerEngine(scope, { ca })
     docker = new DockerClient(scope, { notary, engine, program: trustingDockerClients()[0]!.path })
     gun = `${registry.host}/${NAME}`
+    issuer = await OidcIssuer.start(scope)
+    runUrl = await startRun()
     folder = scope.folder('policies')
     chmodSync(folder, 0o755)
     writePolicies(['nobody-yet'])
     countersign = await Countersign.start(scope, {
       notary,
       registry,
-      config: { policies: { folder } },
+      config: { policies: { folder }, identity: { issuers: [githubIssuer()] } },
       limits: {
         repositories: [
           {
@@ -87,6 +100,44 @@ describe('a release that two people approve', function () {
   const passphraseFile = (): string => join(countersign.folder, 'cli/people/passphrase')
   const tokenFile = (name: string): string => tokens.get(name)?.file ?? ''
 
+  /** The endpoint of a run that gives out its ID token; everything that a pipeline has. */
+  async function startRun(): Promise<string> {
+    const server = createServer((_request, response) => {
+      const claims = githubClaims(issuer.url, new Date(), { repository_id: '74', actor_id: '2', ...runClaims })
+      const exp = Math.floor(Date.now() / 1000) + ID_TOKEN_SECONDS
+      void issuer.sign({ ...claims, exp }).then((value) => response.end(JSON.stringify({ value })))
+    })
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    scope.add(() => {
+      server.close()
+      server.closeAllConnections()
+    })
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}/token?run=1`
+  }
+  let runClaims: Readonly<Record<string, unknown>> = {}
+
+  const githubIssuer = () => ({
+    name: 'github',
+    issuer: issuer.url,
+    audience: AUDIENCE,
+    provider: 'github',
+    identities: [
+      { match: { repository_id: '74' }, grants: [{ grant: 'submit', repositories: [`${registry.host}/*`] }] },
+    ],
+  })
+
+  /** `countersign ARGS` in a pipeline: with nothing but what the run gives it. */
+  const inPipeline = (args: readonly string[]) =>
+    countersign.run(args, {
+      env: {
+        COUNTERSIGN_TOKEN_FILE: undefined,
+        COUNTERSIGN_OIDC: 'github',
+        COUNTERSIGN_OIDC_AUDIENCE: AUDIENCE,
+        ACTIONS_ID_TOKEN_REQUEST_URL: runUrl,
+        ACTIONS_ID_TOKEN_REQUEST_TOKEN: 'token-of-the-run',
+      },
+    })
+
   async function token(name: string, grant: string): Promise<void> {
     const file = join(countersign.folder, `cli/people/${name}.token`)
     const { stdout } = await countersign.must([
@@ -105,7 +156,8 @@ describe('a release that two people approve', function () {
   function writePolicies(bots: readonly string[], more = ''): void {
     const person = (name: string): string => {
       const key = name in keys ? `approvalKey: "${publicKey(name)}", ` : ''
-      return `  ${name}: { ${key}identities: [${tokens.get(name)?.id ?? `nobody-${name}`}] }`
+      const github = { ann: 1, bob: 2, cat: 3 }[name] ?? 0
+      return `  ${name}: { ${key}identities: [${tokens.get(name)?.id ?? `nobody-${name}`}, "github:user:${github}"] }`
     }
     const people = ['people:', ...['ann', 'bob', 'cat'].map(person), 'groups: { managers: [ann, bob, cat] }', '']
     const project = `
@@ -117,6 +169,15 @@ policies:
     submitters: [${[...bots.map((id) => `"identity:${id}"`), 'person:ann'].join(', ')}]
     tags: ["v*"]
     approvals: { required: 2, signed: true, from: [group:managers] }
+  pipeline:
+    submitters: ["identity:github:repository:74"]
+    tags: ["*"]
+    origin:
+      issuers: ["${issuer.url}"]
+      repositoryIds: ["74"]
+      refs: [refs/heads/main]
+      events: [push]
+    approvals: { required: 2, from: [group:managers] }
 ${more}`
     for (const [name, text] of [
       ['people.yaml', people.join('\n')],
@@ -200,6 +261,50 @@ ${more}`
     const { exit, images: results } = await outcome(request)
     expect([exit, results[0]?.error?.code]).to.deep.equal([1, 'DIGEST_MISMATCH'])
     expect((await docker.trustedPull(moved.reference)).status).to.not.equal(0)
+  })
+
+  describe('asked for by a pipeline with nothing but an OIDC token', () => {
+    it('is published after two approvals that come when its token has expired', async () => {
+      const pushed = await Promise.all(['ci-1', 'ci-1-debug', 'ci-1-arm'].map((tag) => images.pushManifest(NAME, tag)))
+      const named = pushed.map(({ reference, sha256 }) => `${reference}@sha256:${sha256}`)
+      const submitted = await inPipeline(['sign', ...named, '--policy', 'pipeline', '--no-wait', '--json'])
+      expect(submitted.status, submitted.text).to.equal(4)
+      const request = JSON.parse(submitted.stdout) as SigningRequestJson & {
+        submitter: { id: string; actors: string[]; origin: { commit: string; repositoryId: string } }
+      }
+      expect(request.submitter).to.deep.include({ id: 'github:repository:74', actors: ['github:user:2'] })
+      expect(request.submitter.origin).to.include({ repositoryId: '74', commit: 'a'.repeat(40) })
+      await delay((ID_TOKEN_SECONDS + 1) * 1000)
+      const behind = await approve('bob', request)
+      expect(behind.status, behind.text).to.equal(3)
+      expect(behind.text).to.contain('APPROVER_IS_SUBMITTER')
+      for (const name of ['ann', 'cat']) expect((await approve(name, request)).status).to.equal(0)
+      expect((await outcome(request)).status, countersign.logs()).to.equal('published')
+      for (const { reference } of pushed) expect((await docker.trustedPull(reference)).status).to.equal(0)
+    })
+
+    for (const [what, claims] of [
+      ['from another branch', { ref: 'refs/heads/attack' }],
+      ['that is a repetition', { run_attempt: '2' }],
+      ['from an unprotected ref', { ref_protected: 'false' }],
+    ] as const) {
+      it(`is denied for a run ${what}`, async () => {
+        runClaims = claims
+        const { reference, sha256 } = await images.pushManifest(NAME, 'ci-2')
+        const refused = await inPipeline(['sign', `${reference}@sha256:${sha256}`, '--policy', 'pipeline'])
+        runClaims = {}
+        expect(refused.status, refused.text).to.equal(3)
+        expect(refused.text).to.contain('ORIGIN_')
+      })
+    }
+
+    it('is refused for another repository of the same name', async () => {
+      runClaims = { repository_id: '75' }
+      const refused = await inPipeline(['sign', `${gun}:ci-1`, '--policy', 'pipeline'])
+      runClaims = {}
+      expect(refused.status, refused.text).to.not.equal(0)
+      expect(refused.text).to.contain('OIDC_IDENTITY_UNKNOWN')
+    })
   })
 
   it('never moves a tag that is signed', async () => {

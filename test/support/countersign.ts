@@ -134,9 +134,12 @@ export class Countersign {
   }
 
   /** Runs `countersign ARGS` as an administrator, or with the token of a file. */
-  run(args: readonly string[], o: { tokenFile?: string; timeoutMs?: number } = {}): Promise<CommandResult> {
+  run(
+    args: readonly string[],
+    o: { tokenFile?: string; timeoutMs?: number; env?: Readonly<Record<string, string | undefined>> } = {},
+  ): Promise<CommandResult> {
     return runCommand(process.execPath, [this.program, ...args], {
-      env: this.#commandEnvironment(o.tokenFile),
+      env: { ...this.#commandEnvironment(o.tokenFile), ...o.env },
       ...(o.timeoutMs === undefined ? {} : { timeoutMs: o.timeoutMs }),
     })
   }
