@@ -69,7 +69,12 @@ const FIRST_TOKEN_EVERY_MS = 500
 export async function startApp(o: AppOptions): Promise<RunningApp> {
   const { config, log, database } = o
   const stopping = new AbortController()
-  const keyHolder = new KeyHolderClient(config.keyHolder.serviceSocket, { timeoutMs: config.keyHolder.timeout })
+  const keyHolder = new KeyHolderClient(config.keyHolder.serviceSocket, {
+    timeoutMs: config.keyHolder.timeout,
+    onFailure: (code) => {
+      metrics.keyHolderFailed(code)
+    },
+  })
   const trustServers = connectTrustServers(config.trustServers)
   const registries = connectRegistries(config.registries)
   const identifiers = timeSortedIdentifiers(systemClock, systemRandom)

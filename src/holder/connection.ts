@@ -19,6 +19,8 @@ export interface KeyHolderConnectionOptions {
   readonly timeoutMs?: number
   /** Largest answer in bytes. */
   readonly maxFrameBytes?: number
+  /** Hears the code of every call that failed, for metrics. */
+  readonly onFailure?: (code: KeyHolderErrorCode) => void
 }
 
 export interface KeyHolderAnswer<N extends OperationName> {
@@ -59,6 +61,7 @@ class SocketConnection implements KeyHolderConnection {
   readonly #path: string
   readonly #timeoutMs: number
   readonly #maxFrameBytes: number
+  readonly #onFailure: (code: KeyHolderErrorCode) => void
   readonly #pending = new Map<number, Pending>()
   readonly #waiting: (() => void)[] = []
   #socket: Socket | undefined
@@ -70,6 +73,7 @@ class SocketConnection implements KeyHolderConnection {
     this.#path = path
     this.#timeoutMs = options.timeoutMs ?? DEFAULT_TIMEOUT_MS
     this.#maxFrameBytes = options.maxFrameBytes ?? MAX_FRAME_BYTES
+    this.#onFailure = options.onFailure ?? (() => undefined)
   }
 
   async call<N extends OperationName>(
@@ -83,6 +87,9 @@ class SocketConnection implements KeyHolderConnection {
     try {
       if (this.#isClosed) throw unreachable(this.#path, 'the connection was closed')
       return readAnswer(operation, await this.#exchange(id, frame))
+    } catch (error) {
+      if (error instanceof KeyHolderError) this.#onFailure(error.code)
+      throw error
     } finally {
       this.#inFlight--
       this.#waiting.shift()?.()

@@ -27,6 +27,7 @@ export class Metrics {
   readonly #images: Counter<'kind' | 'result'>
   readonly #publications: Histogram<'result'>
   readonly #conflicts: Counter
+  readonly #keyHolderFailures: Counter<'code'>
   readonly #refusedTokens: Counter<'code'>
   readonly #webhooks: Counter<'endpoint' | 'result'>
   readonly #exchanges: Counter<'issuer'>
@@ -58,6 +59,12 @@ export class Metrics {
     this.#conflicts = new Counter({
       name: 'countersign_publication_conflicts_total',
       help: 'Publications that lost a race against somebody else.',
+      registers,
+    })
+    this.#keyHolderFailures = new Counter({
+      name: 'countersign_key_holder_failures_total',
+      help: 'Calls of the key holder that failed, by code: foreign versions, a log that cannot be written, limits, keys.',
+      labelNames: ['code'],
       registers,
     })
     this.#refusedTokens = new Counter({
@@ -127,6 +134,11 @@ export class Metrics {
 
   issuerAsked(issuer: string, result: string): void {
     this.#keyFetches.inc({ issuer, result })
+  }
+
+  /** The codes are a closed list of the key holder. */
+  keyHolderFailed(code: string): void {
+    this.#keyHolderFailures.inc({ code })
   }
 
   imageEnded(kind: string, result: string): void {

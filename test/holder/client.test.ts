@@ -167,7 +167,10 @@ describe('the client of the key holder', () => {
         socket.end(answerWith({ response: {}, attachments: none })(frame).subarray(0, 20))
         return undefined
       })
-      await expectCodeAsync('KEY_HOLDER_UNREACHABLE', () => new KeyHolderClient(path).status())
+      const failures: string[] = []
+      const told = new KeyHolderClient(path, { onFailure: (code) => failures.push(code) })
+      await expectCodeAsync('KEY_HOLDER_UNREACHABLE', () => told.status())
+      expect(failures).to.deep.equal(['KEY_HOLDER_UNREACHABLE'])
     })
 
     it('gives up on answers that are larger than allowed', async () => {
