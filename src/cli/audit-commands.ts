@@ -1,11 +1,13 @@
 // `audit`: for the auditor, who has the log's folder or a copy, its public key, and need not trust the daemon, the key holder or this
-// machine's owner. No server is asked.
+// machine's owner. Only `public-key` asks a server.
 import { InvalidArgumentError, type Command } from 'commander'
 import { exportLog } from './audit-export.ts'
 import { listLog } from './audit-list.ts'
+import { printPublicKey } from './audit-public-key.ts'
 import { audited, checkpointOption, keyOption } from './audit-options.ts'
 import { verifyLog, type VerifyOptions } from './audit-verify.ts'
 import { repositoryArgument } from './image-list.ts'
+import type { SocketOptions } from './operator-socket.ts'
 import type { Perform } from './session.ts'
 
 const STATUS = 'Exit status: 0 whole; 1 the log is damaged, and only then; 2 usage; 4 nothing was found out.'
@@ -27,7 +29,25 @@ export function addAuditCommands(program: Command, perform: Perform): void {
   const group = program
     .command('audit')
     .summary('read and check the audit log')
-    .description("The key holder's audit log, from its folder or a copy alone. Needs no server.")
+    .description("The key holder's audit log, from its folder or a copy alone. Only public-key asks a server.")
+
+  group
+    .command('public-key')
+    .description("Prints the log's public key, as the other commands and signed-note verifiers take it.")
+    .option('--operator-socket <path>', 'ask the key holder at its operator socket instead of the server')
+    .addHelpText(
+      'after',
+      `
+Keep it where whoever could change the log cannot change it. From the server it is the daemon's word: compare it with what the
+operator has from the key holder.
+
+Examples:
+  $ countersign audit public-key > audit.key
+  # countersign audit public-key --operator-socket /run/countersign/operator.sock`,
+    )
+    .action((options: SocketOptions, command: Command) =>
+      perform(command, (session) => printPublicKey(session, options)),
+    )
 
   group
     .command('verify')

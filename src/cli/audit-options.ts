@@ -34,11 +34,17 @@ export function checkpointOption(): Option {
  * @throws CliError AUDIT_KEY_UNUSABLE, FILE_UNREADABLE
  */
 export async function readVerifierKey(folder: string, keyOrFile: string): Promise<string> {
-  if (isVerifierKey(keyOrFile)) return keyOrFile
-  const text = (await readPublicFile(keyOrFile, MAX_BYTES)).toString('utf8').trim()
-  if (isBelow(folder, keyOrFile)) {
+  const key = await readLogKey(keyOrFile)
+  if (key !== keyOrFile && isBelow(folder, keyOrFile)) {
     throw unusableKey(`${keyOrFile} lies in the log's own folder, where whoever changes the log can change it, too.`)
   }
+  return key
+}
+
+/** The same wherever it lies. @throws CliError AUDIT_KEY_UNUSABLE, FILE_UNREADABLE */
+export async function readLogKey(keyOrFile: string): Promise<string> {
+  if (isVerifierKey(keyOrFile)) return keyOrFile
+  const text = (await readPublicFile(keyOrFile, MAX_BYTES)).toString('utf8').trim()
   if (!isVerifierKey(text)) throw unusableKey(`${keyOrFile} does not hold the public key of an audit log.`)
   return text
 }

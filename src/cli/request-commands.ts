@@ -1,10 +1,11 @@
-// `request list` and `request show`: what was asked, and what became of it.
+// `request list`, `request show` and `request receipt`: what was asked, and what became of it.
 import { InvalidArgumentError, type Command } from 'commander'
 import { timeoutOption } from './duration.ts'
 import { EXIT, type ExitStatus } from './errors.ts'
 import { showRequest } from './following.ts'
 import { repositoryArgument } from './image-list.ts'
 import { colourOfStatus, printImages } from './outcome.ts'
+import { addReceiptCommand } from './receipt-commands.ts'
 import { printReview } from './request-review.ts'
 import { signingRequestPageSchema, type SigningRequestResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
@@ -58,6 +59,8 @@ Examples:
     .action((id: string, options: ShowOptions, command: Command) =>
       perform(command, (session) => show(session, id, options)),
     )
+
+  addReceiptCommand(group, perform)
 }
 
 async function listRequests(session: Session, options: ListOptions): Promise<ExitStatus> {

@@ -3,10 +3,12 @@ import { randomUUID } from 'node:crypto'
 import { InvalidArgumentError, type Command } from 'commander'
 import { requireTag } from '../domain/image-reference.ts'
 import { timeoutOption } from './duration.ts'
-import { CliError, type ExitStatus } from './errors.ts'
+import { CliError, EXIT, type ExitStatus } from './errors.ts'
+import { refuseExisting } from './files.ts'
 import { followRequest, submitRequest, type Submission } from './following.ts'
 import { listImages } from './image-list.ts'
 import { reportRequest, type Expected } from './outcome.ts'
+import { receiptFiles, writeReceipts } from './receipt-commands.ts'
 import type { SigningRequestResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
 
@@ -15,6 +17,7 @@ interface SubmitOptions {
   readonly policy?: string
   readonly description?: string
   readonly idempotencyKey?: string
+  readonly receipt?: string
   readonly wait: boolean
   readonly timeout: number
 }
@@ -29,6 +32,7 @@ export function addSignCommands(program: Command, perform: Perform): void {
 Examples:
   $ countersign sign registry.example.com/team/app:1.4@sha256:DIGEST
   $ countersign sign --from images.txt --description "release 1.4" --timeout 15m
+  $ countersign sign registry.example.com/team/app:1.4 --receipt app-1.4.receipt.json
   $ ID=$(countersign sign --no-wait registry.example.com/team/app:1.4) || [ $? -eq 4 ]
 
 Exit status: 0 every image is signed and published; 1 failed or partial; 2 usage; 3 denied; 4 not finished, the ID is printed.`,
@@ -62,6 +66,10 @@ function submitting(command: Command, images: string): Command {
     .option('--description <text>', 'why; shown to approvers and kept in the record')
     .option('--no-wait', 'do not wait for the end: print the ID of the request and exit with 4')
     .addOption(timeoutOption())
+    .option(
+      '--receipt <file>',
+      'write what proves it to others to a new file; a number goes in for each of several images',
+    )
     .option('--idempotency-key <key>', 'name this submission, so that a repeated run does not submit twice', keyOption)
 }
 
@@ -83,9 +91,15 @@ async function submitAndFollow(
     ...(options.policy !== undefined && { policy: options.policy }),
     ...(options.description !== undefined && { description: options.description }),
   }
+  const files = options.receipt === undefined ? [] : receiptFiles(options.receipt, references.length)
+  if (files.length > 0 && !options.wait) {
+    throw new CliError('USAGE_INVALID', 'Before the end there is no receipt: --receipt does not go with --no-wait.')
+  }
+  files.forEach(refuseExisting)
   const request = await submit(session, submission, options.idempotencyKey ?? randomUUID())
   if (!options.wait) return reportRequest(session, request, 'not waited for', expected)
-  return reportFollowed(session, request, options.timeout, expected)
+  const status = await reportFollowed(session, request, options.timeout, expected)
+  return status === EXIT.done ? writeReceipts(session, request, files) : status
 }
 
 /** After Ctrl-C or a lost answer the request may have arrived: the idempotency key finds it, so it is told. */

@@ -3,8 +3,15 @@ import type { Command } from 'commander'
 import { parseImageReference } from '../domain/image-reference.ts'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { listImages } from './image-list.ts'
+import { verifyReceipt } from './receipt-commands.ts'
 import { inspectionSchema, verificationsSchema, type InspectionResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
+
+interface VerifyOptions {
+  readonly from?: string
+  readonly receipt?: string
+  readonly logKey?: string
+}
 
 export function addVerifyCommands(program: Command, perform: Perform): void {
   program
@@ -15,17 +22,30 @@ export function addVerifyCommands(program: Command, perform: Perform): void {
     )
     .argument('[images...]', 'IMAGE[:TAG][@DIGEST] to verify')
     .option('--from <file>', 'read images from a list, one per line; - reads standard input')
+    .option('--receipt <file>', 'verify a receipt instead, of this image if one is named; no server is asked')
+    .option('--log-key <key>', "with --receipt: the audit log's public key, or a file that holds it")
     .addHelpText(
       'after',
       `
+A receipt proves that a change of a tag was recorded before it was signed: what, when, for whom, by which decision.
+
 Examples:
   $ countersign verify registry.example.com/team/app:1.4
   $ countersign verify --from images.txt --json
+  $ countersign verify registry.example.com/team/app:1.4 --receipt app-1.4.receipt.json --log-key audit.key
 
-Exit status: 0 every image is signed; 1 at least one is not, or it could not be found out; 2 usage; 3 not permitted.`,
+Exit status: 0 every image is signed, or the receipt is proven; 1 at least one is not, or it could not be found out;
+2 usage; 3 not permitted.`,
     )
-    .action((images: string[], options: { from?: string }, command: Command) =>
-      perform(command, (session) => verify(session, images, options.from)),
+    .action((images: string[], options: VerifyOptions, command: Command) =>
+      perform(command, (session) => {
+        const { from, receipt, logKey } = options
+        if (receipt === undefined && logKey === undefined) return verify(session, images, from)
+        if (receipt === undefined || from !== undefined) {
+          throw new CliError('USAGE_INVALID', '--log-key goes with --receipt, and --from does not.')
+        }
+        return verifyReceipt(session, images, { receipt, logKey })
+      }),
     )
 
   program

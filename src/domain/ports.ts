@@ -3,6 +3,7 @@ import type { ErrorFacts, Gun, JsonValue, PublicKey, RoleName } from '@countersi
 import type { ImageReference } from './image-reference.ts'
 import type { OidcErrorCode } from './oidc-errors.ts'
 import type { DeclaredChange, Evidence, SignedRole } from './publication.ts'
+import type { ProvenRecord } from './receipt.ts'
 import type { KeyType } from './repository.ts'
 import type { RequestKind, RequestStatus } from './signing-request.ts'
 
@@ -164,6 +165,8 @@ export interface KeyHolder {
     base: ReadonlyMap<string, Uint8Array>
   }): Promise<readonly SignedRole[]>
   observeRepository(gun: Gun, files: ReadonlyMap<string, Uint8Array>): Promise<void>
+  /** The record in which a publication put or dropped this tag. */
+  proveInclusion(o: { gun: Gun; publication: string; tag: string }): Promise<ProvenRecord>
   appendRecord(kind: string, facts: Readonly<Record<string, string | number | boolean>>): Promise<number>
 }
 

@@ -1,5 +1,6 @@
 // The daemon's side of the key holder's service socket: the KeyHolder port in the words of the protocol. It decides nothing.
 import {
+  decodeBase64,
   parseJson,
   parsePublicKey,
   parseRoleName,
@@ -16,6 +17,7 @@ import type {
   RepositoryCustody,
   SignedRole,
 } from '../domain/ports.ts'
+import type { ProvenRecord } from '../domain/receipt.ts'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationInput, OperationResponse } from '../key-holder-protocol/operations.ts'
 import { connectKeyHolder, type KeyHolderConnection, type KeyHolderConnectionOptions } from './connection.ts'
@@ -112,6 +114,18 @@ export class KeyHolderClient implements KeyHolder {
 
   async observeRepository(gun: Gun, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
     await this.#connection.call('observe-repository', { gun, files: [...files.keys()] }, files)
+  }
+
+  async proveInclusion(o: Parameters<KeyHolder['proveInclusion']>[0]): Promise<ProvenRecord> {
+    const { response } = await this.#connection.call('prove-inclusion', o)
+    return {
+      index: response.index,
+      bytes: decodeBase64(response.record),
+      leafHash: decodeBase64(response.leafHash),
+      proof: response.proof.map(decodeBase64),
+      checkpoint: response.checkpoint,
+      logKey: response.publicKey,
+    }
   }
 
   async appendRecord(kind: string, facts: Readonly<Record<string, string | number | boolean>>): Promise<number> {

@@ -7,6 +7,7 @@ import type { Services } from '../service/services.ts'
 import type { WebhookService } from '../service/webhooks.ts'
 import { buildApplication } from './application.ts'
 import { approvalRoutes } from './approvals.ts'
+import { auditRoutes } from './audit.ts'
 import { answerBrokenRequest } from './broken-request.ts'
 import { MAX_HEADERS } from './guard.ts'
 import { type HealthProbes, healthRoutes } from './health.ts'
@@ -28,7 +29,7 @@ import { verificationRoutes } from './verifications.ts'
 import { webhookRoutes } from './webhooks.ts'
 
 export interface HttpServerOptions {
-  readonly services: Pick<Services, 'requests' | 'repositories' | 'verifications' | 'tokens' | 'exchange'> & {
+  readonly services: Pick<Services, 'requests' | 'repositories' | 'verifications' | 'tokens' | 'exchange' | 'audit'> & {
     readonly webhooks: WebhookService
   }
   readonly probes: HealthProbes
@@ -58,6 +59,7 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
       ...verificationRoutes(services.verifications, maxImages),
       ...inspectionRoutes(services.verifications),
       ...publishedMetadataRoutes(services.verifications),
+      ...auditRoutes(services.audit),
       ...tokenRoutes(services.tokens),
       ...webhookRoutes(services.webhooks),
       ...tokenExchangeRoutes(services.exchange),

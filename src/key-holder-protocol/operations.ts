@@ -2,11 +2,15 @@
 // There is no operation that signs bytes chosen by a caller; adding one here is a change of the security design.
 import { z } from 'zod'
 import {
+  base64,
   dropTag,
   evidence,
   files,
   gun,
+  HASH_BASE64,
   hex64,
+  MAX_PROOF_HASHES,
+  MAX_RECORD_BASE64,
   publicKey,
   putTag,
   repositoryState,
@@ -15,6 +19,7 @@ import {
   servedPair,
   serverRole,
   signedRole,
+  tag,
   text,
   unlockFile,
   version,
@@ -175,6 +180,24 @@ export const OPERATIONS = {
       facts: z.record(z.string().max(64), z.union([z.string().max(4096), z.number(), z.boolean()])),
     }),
     response: z.strictObject({ index: z.number().int() }),
+  },
+  /**
+   * The record of the audit log in which a publication of `change-targets` put or dropped this tag, and the proof that the newest
+   * checkpoint has it. Reads only. Nothing else of the log can be read through this socket, and nothing before the publication was signed.
+   */
+  'prove-inclusion': {
+    sockets: ['service'],
+    request: z.strictObject({ gun, publication: text(64), tag }),
+    response: z.strictObject({
+      index: z.number().int().min(0),
+      /** The bytes that were logged. */
+      record: base64(MAX_RECORD_BASE64),
+      leafHash: base64(HASH_BASE64),
+      /** RFC 6962, leaf side first. */
+      proof: z.array(base64(HASH_BASE64)).max(MAX_PROOF_HASHES),
+      checkpoint: text(4096),
+      publicKey: text(256),
+    }),
   },
   /**
    * Pins the root of a repository that exists already, by certificate key IDs that the operator knows, and creates a delegation

@@ -5,8 +5,15 @@ import { APPROVER_SIGNATURE } from '../approval-statement.ts'
 export const text = (max: number) => z.string().min(1).max(max)
 export const gun = text(255)
 export const role = text(255)
-const tag = z.string().regex(/^\w[\w.-]{0,127}$/)
+export const tag = z.string().regex(/^\w[\w.-]{0,127}$/)
 export const hex64 = z.string().regex(/^[0-9a-f]{64}$/)
+export const base64 = (max: number) => z.base64().min(1).max(max)
+/** Characters of a SHA-256 in base64. */
+export const HASH_BASE64 = 44
+/** Characters of the largest entry of the log (65,535 bytes) in base64. */
+export const MAX_RECORD_BASE64 = 87_380
+/** Hashes in the inclusion proof of the largest log that a checkpoint can speak of. */
+export const MAX_PROOF_HASHES = 53
 export const version = z.number().int().min(1).max(2_147_483_647)
 
 /** Who asked and why; recorded in the audit log beside every signature. Opaque to the key holder except for its size. */

@@ -8,7 +8,7 @@ import { errorCodeOf, unreadable } from './audit-faults.ts'
 import { encodeVerifierKey, signCheckpoint, verifyCheckpoint, type Checkpoint } from './checkpoint.ts'
 import type { StateDatabase } from './database.ts'
 import { prepareFiles, syncFolderLater, writeContentDurably, writeDurably } from './durable-file.ts'
-import { leafHash, perfectRoot, rootHash, TILE_WIDTH, type Nodes } from './merkle.ts'
+import { inclusionProof, leafHash, perfectRoot, rootHash, rootOfInclusion, TILE_WIDTH, type Nodes } from './merkle.ts'
 import { encodeBundle, MAX_ENTRY_BYTES, partialFolder, tilePath, tilesOf } from './tiles.ts'
 
 /** How long entries that no signature waits for may stand in the database alone, in milliseconds. */
@@ -23,6 +23,14 @@ interface SignedCheckpoint {
   readonly checkpoint: Checkpoint
   readonly note: string
   readonly bytes: Buffer
+}
+
+/** An inclusion proof, and the checkpoint that it leads to. */
+export interface LogProof {
+  readonly leafHash: Uint8Array
+  /** RFC 6962, leaf side first. */
+  readonly hashes: readonly Uint8Array[]
+  readonly note: string
 }
 
 export class AuditLog {
@@ -83,6 +91,35 @@ export class AuditLog {
       if (last === undefined) return
       from = last.position + 1
     }
+  }
+
+  /** Entries whose member `publication` is this one and that hold this text, oldest first. */
+  ofPublication(publication: string, text: string): { readonly position: number; readonly entry: Buffer }[] {
+    return this.#database.all(
+      // The first two conditions are those of the index.
+      `SELECT position, entry FROM log_entries
+       WHERE instr(CAST(entry AS TEXT), '"publication":"') > 0 AND CAST(entry AS TEXT) ->> '$.publication' = ?
+         AND instr(CAST(entry AS TEXT), ?) > 0 ORDER BY position`,
+      publication,
+      text,
+    )
+  }
+
+  /**
+   * What proves that an entry is in the log of the newest checkpoint; undefined where it came later.
+   * @throws KeyHolderError AUDIT_LOG_DAMAGED where the database does not lead to that checkpoint
+   */
+  prove(position: number, entry: Uint8Array): LogProof | undefined {
+    const { note } = this.checkpoint
+    const published = this.#published
+    if (published === undefined || position >= published.size) return undefined
+    const leaf = leafHash(entry)
+    const hashes = inclusionProof(position, published.size, this.#tileNodes())
+    const root = rootOfInclusion(leaf, position, published.size, hashes)
+    if (root === undefined || Buffer.compare(root, published.rootHash) !== 0) {
+      throw damaged('the database does not lead to the checkpoint', position)
+    }
+    return { leafHash: leaf, hashes, note }
   }
 
   /** The newest signed checkpoint on disk. */
@@ -294,6 +331,20 @@ export class AuditLog {
     return (level, index) => {
       const tile = tiles.find((one) => one.level === level)
       return tile?.hashes[index - tile.first] ?? this.#nodes(level, index)
+    }
+  }
+
+  /** As `#nodes`, with each tile read at once and kept: a path goes through a few of them. */
+  #tileNodes(): Nodes {
+    const tiles = new Map<string, readonly Buffer[]>()
+    return (level, index) => {
+      const first = index - (index % TILE_WIDTH)
+      const name = `${level} ${first}`
+      const tile = tiles.get(name) ?? this.#hashes(level, first, TILE_WIDTH)
+      tiles.set(name, tile)
+      const hash = tile[index - first]
+      if (hash === undefined) throw damaged('a node is missing', index)
+      return hash
     }
   }
 

@@ -14,6 +14,7 @@ import type { Answer, Call, Holder } from './holder.ts'
 import { initializeRepository } from './initialize-repository.ts'
 import { createDelegationKey, exportPublicKey } from './key-creation.ts'
 import { observeRepository, pinRepository } from './observe-repository.ts'
+import { proveInclusion } from './prove-inclusion.ts'
 import type { Refusals } from './refusals.ts'
 import { renewRoles } from './renew-roles.ts'
 import { replaceKeys } from './replace-keys.ts'
@@ -43,6 +44,7 @@ const HANDLERS: { readonly [N in OperationName]: Handler<N> } = {
   'change-root': changeRoot,
   'observe-repository': observeRepository,
   'append-record': appendRecord,
+  'prove-inclusion': proveInclusion,
   'pin-repository': pinRepository,
   'stage-key': stageKey,
   'retire-key': retireKey,
@@ -68,6 +70,9 @@ const SERVING: ReadonlySet<OperationName> = new Set<OperationName>([
   'serve-delete',
   'permit-recreation',
 ])
+
+/** Operations that touch no repository: they wait for nothing, and nothing waits for them. */
+const BESIDE: ReadonlySet<OperationName> = new Set<OperationName>(['append-record', 'prove-inclusion'])
 
 export class Dispatcher {
   readonly #holder: Holder
@@ -134,7 +139,7 @@ export class Dispatcher {
     checkAttachments(parsed.data, attachments)
     const handler = HANDLERS[name] as Handler<OperationName>
     const call = { socket, request: parsed.data, attachments } as Call<OperationName>
-    if (name === 'append-record') return this.#queue.beside(() => handler(this.#holder, call))
+    if (BESIDE.has(name)) return this.#queue.beside(() => handler(this.#holder, call))
     // Two at a time would each rewrap what the other has replaced; no other operation has to wait for it.
     if (name === 'rewrap-keys') return this.#queue.run('unlock key', () => handler(this.#holder, call))
     const lane = `${SERVING.has(name) ? 'served ' : ''}${gunIn(parsed.data) ?? ''}`

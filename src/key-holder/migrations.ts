@@ -180,4 +180,10 @@ export const MIGRATIONS: readonly string[] = [
     SELECT max(intended_at) FROM signed_payloads, json_each(signing_keys) AS listed
     WHERE signed_payloads.gun = keys.gun AND file_sha256 IS NOT NULL AND listed.value ->> 0 = keys.canonical_key_id);
   `,
+  `
+  -- Records that name a publication, for proofs. An index, so that it cannot say anything else than the log. Inside of texts quotation
+  -- marks are escaped, so the condition holds for members only.
+  CREATE INDEX log_entries_by_publication ON log_entries (CAST(entry AS TEXT) ->> '$.publication')
+    WHERE instr(CAST(entry AS TEXT), '"publication":"') > 0;
+  `,
 ]

@@ -107,6 +107,16 @@ export class PayloadTable {
       .map(toPayload)
   }
 
+  /** Whether every role of a publication has been signed. */
+  isSigned(gun: Gun, publication: string): boolean {
+    const [counted] = this.#database.all<{ recorded: number; signed: number }>(
+      'SELECT count(*) AS recorded, count(file_sha256) AS signed FROM signed_payloads WHERE gun = ? AND publication = ?',
+      gun,
+      publication,
+    )
+    return counted !== undefined && counted.recorded > 0 && counted.recorded === counted.signed
+  }
+
   /** What an earlier call with this idempotency key asked for. */
   publication(id: string): { readonly gun: string; readonly requestDigest: string } | undefined {
     const row = this.#database.all<{ gun: string; request_digest: string }>(

@@ -1,6 +1,7 @@
 // Puts the services together over one queue, one worker and one stream of events.
 import { FileCache } from '@countersign/tuf'
 import { GunWorker } from './advance-gun.ts'
+import { Audit } from './audit.ts'
 import { ContentCache } from './content-cache.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import { GunQueue } from './gun-queue.ts'
@@ -35,6 +36,7 @@ export function createServices(given: ServiceDependencies): Services {
     verifications: new Verifications(dependencies),
     tokens: new Tokens(dependencies),
     exchange: new TokenExchange(dependencies),
+    audit: new Audit(dependencies.keyHolder, requests),
     reconciler: new UnfinishedWork(dependencies, worker, requests),
   }
 }

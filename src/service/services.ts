@@ -2,6 +2,7 @@
 import type { Gun, RoleName } from '@countersign/tuf'
 import type { KeyType } from '../domain/ports.ts'
 import type { Grant, Principal } from '../domain/principal.ts'
+import type { Receipt } from '../domain/receipt.ts'
 import type { Repository, RepositoryWarning, RoleReport } from '../domain/repository.ts'
 import type { Decision } from '../domain/decision.ts'
 import type { ImageKind, ImageSubject, RequestStatus, SigningRequest } from '../domain/signing-request.ts'
@@ -13,6 +14,7 @@ export interface Services {
   readonly verifications: VerificationService
   readonly tokens: TokenService
   readonly exchange: ExchangeService
+  readonly audit: AuditService
   readonly reconciler: Reconciler
 }
 
@@ -298,6 +300,23 @@ export interface TokenService {
 export interface ExchangeService {
   /** Once for each token of an issuer. The secret is returned here and nowhere else. @throws OidcError, KeyHolderError, StoreError */
   exchange(token: string): Promise<{ readonly token: TokenRecord; readonly secret: string }>
+}
+
+/** The key that every checkpoint of the audit log is signed with. */
+export interface AuditLogKey {
+  readonly origin: string
+  /** As verifiers take it: `origin+hash+base64`. */
+  readonly publicKey: string
+}
+
+export interface AuditService {
+  /**
+   * What proves to others that the audit log has the record of an image that was published. For whoever may see the request.
+   * @throws DomainError REQUEST_NOT_FOUND, RECEIPT_NOT_AVAILABLE; KeyHolderError
+   */
+  receipt(principal: Principal, id: string, position: number): Promise<Receipt>
+  /** Public: any identity may ask. @throws KeyHolderError */
+  publicKey(principal: Principal): Promise<AuditLogKey>
 }
 
 export interface Reconciler {

@@ -79,8 +79,8 @@ describe('cli program', () => {
   it('takes no secret as an argument', () => {
     const options = [...program.options, ...commands.flatMap(([, command]) => command.options)]
     const names = options.map(({ long }) => long ?? '').filter((long) => /token|pass|secret|key$/.test(long))
-    // `audit --key` takes a public key.
-    const open = ['--idempotency-key', '--key']
+    // Both of the log's take a public key.
+    const open = ['--idempotency-key', '--key', '--log-key']
     expect([...new Set(names)].filter((long) => !long.endsWith('-file') && !open.includes(long))).to.deep.equal([])
   })
 

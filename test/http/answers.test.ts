@@ -117,6 +117,8 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
   },
   inspectImage: { path: `/v1/inspections?image=${encodedGun}%3A1.4`, status: 200, call: 'inspect' },
   readPublishedMetadata: { path: `/v1/repositories/${encodedGun}/metadata`, status: 200, call: 'published' },
+  readReceipt: { path: '/v1/signing-requests/req-1/receipts/0', status: 200, call: 'receipt' },
+  readAuditPublicKey: { path: '/v1/audit/public-key', status: 200, call: 'publicKey' },
   listTokens: { path: '/v1/tokens', status: 200, call: 'listTokens' },
   createToken: {
     method: 'POST',

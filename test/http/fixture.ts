@@ -7,6 +7,7 @@ import { Agent, request } from 'undici'
 import { parseConfig } from '../../src/config/parse.ts'
 import type { Principal } from '../../src/domain/principal.ts'
 import { parsePattern } from '../../src/domain/pattern.ts'
+import { makeReceipt } from '../../src/domain/receipt.ts'
 import type { Repository } from '../../src/domain/repository.ts'
 import type { SigningRequest } from '../../src/domain/signing-request.ts'
 import type { HealthProbes } from '../../src/http/health.ts'
@@ -198,6 +199,15 @@ const delivery = {
   lastCode: 'WEBHOOK_REDIRECTED',
 }
 
+const receipt = makeReceipt('sign', subject, {
+  index: 7,
+  bytes: Buffer.from('{}'),
+  leafHash: Buffer.alloc(32),
+  proof: [Buffer.alloc(32, 1)],
+  checkpoint: 'a note',
+  logKey: `test+00000000+${'A'.repeat(44)}`,
+})
+
 type Fakes = HttpServerOptions['services']
 
 /** Services that answer with the examples above and note the name of every call. */
@@ -335,6 +345,10 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
           }),
         ),
       ...overrides.exchange,
+    audit: {
+      receipt: () => Promise.resolve(note('receipt', receipt)),
+      publicKey: () => Promise.resolve(note('publicKey', { origin: 'test', publicKey: receipt.logKey })),
+      ...overrides.audit,
     },
   }
 }

@@ -86,7 +86,7 @@ export class KillablePair {
   }
 
   async call(method: 'GET' | 'POST', path: string, body?: unknown, idempotencyKey?: string): Promise<Answer> {
-    const answer = await httpRequest(`http://127.0.0.1:${this.#port}/v1/${path}`, {
+    const answer = await httpRequest(`${this.url}/v1/${path}`, {
       method,
       headers: {
         authorization: `Bearer ${this.#token()}`,
@@ -135,6 +135,11 @@ export class KillablePair {
     this.registry.pushManifest(gun, tag, tag)
     const { status, body } = await this.call('POST', 'signing-requests', { images: [`${gun}:${tag}`] }, `key-of-${tag}`)
     return status < 300 ? undefined : (body as { code: string }).code
+  }
+
+  /** Where the API listens. */
+  get url(): string {
+    return `http://127.0.0.1:${this.#port}`
   }
 
   get operatorSocket(): string {

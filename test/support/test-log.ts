@@ -2,7 +2,7 @@
 import { generateKeyPairSync, type KeyPairKeyObjectResult } from 'node:crypto'
 import { cpSync } from 'node:fs'
 import { join } from 'node:path'
-import { AuditLog } from '../../src/key-holder/audit-log.ts'
+import { AuditLog, type LogProof } from '../../src/key-holder/audit-log.ts'
 import { StateDatabase } from '../../src/key-holder/database.ts'
 import type { Scope } from './scope.ts'
 
@@ -64,6 +64,11 @@ export class TestLog {
   add(records: readonly TestRecord[]): this {
     const first = this.size
     return this.append(records.length, (index) => records[index - first] ?? {})
+  }
+
+  /** As the key holder proves it; undefined where the checkpoint is older. */
+  prove(position: number, entry: Uint8Array): LogProof | undefined {
+    return this.#log.prove(position, entry)
   }
 
   /** The folder as it is now, elsewhere. */

@@ -23,6 +23,11 @@ export const DOMAIN_PROBLEMS = {
     'There is no such signing request',
     'Check the id; list the requests that you may see.',
   ),
+  RECEIPT_NOT_AVAILABLE: refuse(
+    409,
+    'There is no receipt of this image',
+    'Wait until the image is published; where nothing was signed, ask the request that signed it first.',
+  ),
   CURSOR_INVALID: refuse(400, 'The cursor is not valid', 'Start the list again without a cursor.'),
   IDEMPOTENCY_KEY_REUSED: refuse(
     422,

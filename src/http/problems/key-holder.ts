@@ -160,5 +160,10 @@ export const KEY_HOLDER_PROBLEMS = {
     'A file of the audit log cannot be read, so nothing is signed',
     'Check its mode, its owner and the disk.',
   ),
+  RECORD_NOT_FOUND: refuse(
+    409,
+    'The audit log has no such record',
+    'If the key holder was restored from a backup, the record may be in the copy of the log that was kept elsewhere.',
+  ),
   STATE_UNWRITABLE: refuse(503, 'The state of the key holder cannot be written, so nothing is signed', OPERATOR),
 } as const satisfies Record<KeyHolderErrorCode, ProblemRow>

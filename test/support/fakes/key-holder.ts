@@ -33,6 +33,7 @@ import type {
   RepositoryCustody,
   SignedRole,
 } from '../../../src/domain/ports.ts'
+import type { ProvenRecord } from '../../../src/domain/receipt.ts'
 import { KeyHolderError } from '../../../src/key-holder-protocol/errors.ts'
 import { newRootKey, newSigningKey, signFile, type SigningKey } from './signing-key.ts'
 
@@ -173,6 +174,10 @@ export class FakeKeyHolder implements KeyHolder {
         managed.seen.set(role, { version: received.metadata.version, sha256: received.sha256 })
       }
     })
+  }
+
+  proveInclusion(): Promise<ProvenRecord> {
+    throw new KeyHolderError('RECORD_NOT_FOUND', 'There is no log here; the tests of receipts use the real key holder.')
   }
 
   appendRecord(kind: string, facts: Readonly<Record<string, string | number | boolean>>): Promise<number> {
