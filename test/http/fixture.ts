@@ -382,6 +382,8 @@ export interface Fixture {
 export interface FixtureOptions {
   readonly config?: string
   readonly services?: Parameters<typeof fakeServices>[1]
+  /** In the place of the fakes. */
+  readonly realServices?: Fakes
   readonly probes?: Partial<HealthProbes>
   readonly log?: Log
   readonly tls?: NonNullable<HttpServerOptions['tls']>
@@ -398,7 +400,7 @@ export async function startFixture(o: FixtureOptions = {}): Promise<Fixture> {
     daysToNextExpiry: () => 30,
   })
   const options: HttpServerOptions = {
-    services: fakeServices(calls, o.services),
+    services: o.realServices ?? fakeServices(calls, o.services),
     probes: { keyHolder: () => Promise.resolve('ok'), database: () => 'ok', start: () => 'ok', ...o.probes },
     metrics,
     log: o.log ?? silentLog,
