@@ -46,8 +46,18 @@ export async function listen(
   settings: ListenerSettings,
   onBroken: (error: Error & { readonly code?: string }, socket: Duplex) => void,
 ): Promise<Listener> {
-  const server = createServer(settings, handle)
+  const answer: RequestListener = (request, response) => {
+    const isComplete = request.headers.host !== undefined || request.httpVersion !== '1.1'
+    if (isComplete) handle(request, response)
+    else onBroken(new Error('The request has no Host.'), request.socket)
+  }
+  const server = createServer(settings, answer)
   server.on('clientError', onBroken)
+  // What Node would answer itself, in a form of its own. An expectation that nobody knows may be ignored (RFC 9110, 10.1.1).
+  server.on('checkExpectation', answer)
+  server.on('connect', (_request, socket) => {
+    onBroken(new Error('This is no proxy.'), socket)
+  })
   const colon = settings.listen.lastIndexOf(':')
   const host = settings.listen.slice(0, colon).replace(/^\[|\]$/g, '')
   await new Promise<void>((resolve, reject) => {
@@ -74,7 +84,8 @@ function createServer(settings: ListenerSettings, handle: RequestListener): Serv
     connectionsCheckingInterval: CHECK_INTERVAL_MS,
     keepAliveTimeout: KEEP_ALIVE_MS,
     insecureHTTPParser: false,
-    requireHostHeader: true,
+    // Required above, where the answer is ours.
+    requireHostHeader: false,
   }
   const server =
     tls === undefined

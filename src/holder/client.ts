@@ -175,7 +175,12 @@ function toCustody(gun: Gun, response: OperationResponse<'repository-status'>): 
     ...(frozenBecause !== undefined && { frozenBecause }),
     ...(pinnedRoot !== undefined && { pinnedRoot }),
     keys: response.keys.map(({ role, lastUsedAt, replaces, ...key }) => ({
-      ...key,
+      keyType: key.keyType,
+      tufKeyId: key.tufKeyId,
+      canonicalKeyId: key.canonicalKeyId,
+      custody: key.custody,
+      createdAt: key.createdAt,
+      state: key.state,
       role: parseRoleName(role),
       ...(lastUsedAt !== undefined && { lastUsedAt }),
       ...(replaces !== undefined && { replaces }),

@@ -95,7 +95,8 @@ function routeHandler(route: Route, o: ApplicationOptions): Handler {
     const reply = await route.handle({
       request: ctx.req,
       params: (ctx as unknown as { readonly params: Readonly<Record<string, string>> }).params,
-      query: ctx.URL.searchParams,
+      // Not of Koa's URL, which stands on the Host header: there is none where a client sends nonsense.
+      query: new URLSearchParams(ctx.querystring),
       identify: () => {
         const principal = authenticate(ctx.req.headers.authorization, o.tokens)
         ctx.state.principal = principal.id

@@ -4,7 +4,7 @@ import { APPROVER_SIGNATURE } from '../approval-statement.ts'
 import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
-import { hex64, requestIdParams, text } from './shapes.ts'
+import { hex64, requestIdParams, text, REGISTRY_CODES } from './shapes.ts'
 import { signingRequestShape, signingRequestView } from './signing-request-view.ts'
 
 const replies = { 200: { description: 'The request as it is now.', schema: signingRequestShape } }
@@ -109,7 +109,14 @@ export function approvalRoutes(requests: RequestService): Route[] {
           description: text(MAX_DESCRIPTION).optional(),
         }),
         replies: { 201: { description: 'The new request. Location names it.', schema: signingRequestShape } },
-        codes: ['REQUEST_NOT_FOUND', 'RESUBMISSION_NOT_POSSIBLE', 'NOT_PERMITTED', 'DIGEST_MISMATCH'],
+        codes: [
+          'REQUEST_NOT_FOUND',
+          'RESUBMISSION_NOT_POSSIBLE',
+          'NOT_PERMITTED',
+          'REPOSITORY_NOT_READY',
+          'DIGEST_MISMATCH',
+          ...REGISTRY_CODES,
+        ],
       },
       async ({ principal, params, body }) => {
         const { policy, description } = body

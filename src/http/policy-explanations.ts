@@ -4,7 +4,7 @@ import { GRANT_KINDS, type Principal } from '../domain/principal.ts'
 import type { Explanation, RequestService } from '../service/services.ts'
 import { parseGrants } from '../service/tokens.ts'
 import { type Route, tokenRoute } from './route.ts'
-import { digestText, printDigest, text } from './shapes.ts'
+import { digestText, printDigest, text, REGISTRY_CODES } from './shapes.ts'
 import { decisionShape, decisionView, originShape } from './signing-request-view.ts'
 
 const identity = z
@@ -57,6 +57,8 @@ export function policyExplanationRoutes(requests: RequestService, maxImages: num
           'IMAGE_TAG_MISSING',
           'IMAGE_DIGEST_UNSUPPORTED',
           'REQUEST_IMAGE_REPEATED',
+          'REQUEST_TOO_LARGE',
+          ...REGISTRY_CODES,
           'GRANT_INVALID',
           'NOT_PERMITTED',
           'REPOSITORY_NOT_READY',

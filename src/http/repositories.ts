@@ -73,6 +73,7 @@ export function repositoryRoutes(repositories: RepositoryService): Route[] {
           'REPOSITORY_ALREADY_REGISTERED',
           'GUN_ALREADY_PUBLISHED',
           'GUN_ALREADY_MANAGED',
+          'LIMIT_GUN',
           'LIMIT_INITIALIZE',
           'ROOT_CERTIFICATE_INVALID',
           'CERTIFICATE_PEM',
@@ -104,7 +105,7 @@ export function repositoryRoutes(repositories: RepositoryService): Route[] {
         summary: 'See custody, versions, expiry dates and warnings of a repository',
         params: gunParams,
         replies: { 200: { description: 'The state of the repository.', schema: repositoryReportShape } },
-        codes: ['GUN_INVALID', 'NOT_PERMITTED', 'KEY_HOLDER_UNREACHABLE'],
+        codes: ['GUN_INVALID', 'NOT_PERMITTED', 'GUN_NOT_MANAGED', 'KEY_HOLDER_UNREACHABLE'],
       },
       async ({ principal, params }) => ({
         status: 200,

@@ -1,6 +1,7 @@
 // Shapes that several resources share: names in requests, values in answers, lists and waiting.
 import { z } from 'zod'
 import { parseDuration } from '../config/units.ts'
+import { REGISTRY_ERROR_CODES } from '../registry/errors.ts'
 
 export const text = (max: number) => z.string().min(1).max(max)
 
@@ -23,6 +24,9 @@ export const digestText = z
   .meta({ description: 'sha256: and 64 hexadecimal digits.' })
 
 export const hex64 = z.string().regex(/^[0-9a-f]{64}$/)
+
+/** What may become of a call that looks an image up in its registry. */
+export const REGISTRY_CODES = REGISTRY_ERROR_CODES
 
 /** A failure that is told inside an answer. */
 export const failure = z.strictObject({ code: z.string(), detail: z.string() })

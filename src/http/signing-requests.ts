@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
-import { gunText, nextCursorText, requestIdParams, text, waitQuery } from './shapes.ts'
+import { gunText, nextCursorText, REGISTRY_CODES, requestIdParams, text, waitQuery } from './shapes.ts'
 import { requestStatusShape, signingRequestShape, signingRequestView } from './signing-request-view.ts'
 
 export interface SigningRequestOptions {
@@ -61,6 +61,7 @@ export function signingRequestRoutes({ requests, maxWaitMs, maxImages }: Signing
         'NOT_PERMITTED',
         'REPOSITORY_NOT_READY',
         'DIGEST_MISMATCH',
+        ...REGISTRY_CODES,
       ],
     },
     async ({ principal, query, body, idempotencyKey, raw }) => {

@@ -34,7 +34,7 @@ export function verificationRoutes(verifications: VerificationService, maxImages
             schema: z.strictObject({ images: z.array(verificationShape) }),
           },
         },
-        codes: ['IMAGE_REFERENCE_INVALID', 'IMAGE_DIGEST_UNSUPPORTED', 'NOT_PERMITTED'],
+        codes: ['IMAGE_REFERENCE_INVALID', 'IMAGE_TAG_MISSING', 'IMAGE_DIGEST_UNSUPPORTED', 'NOT_PERMITTED'],
       },
       async ({ principal, body }) => {
         const verdicts = await verifications.verify(principal, body.images)

@@ -67,7 +67,7 @@ export async function submitRootChange(
   { next, signatures }: RootChangeRequest,
 ): Promise<Submitted> {
   requireReady(dependencies.repositories, principal, 'operator', gun)
-  const file = attachSignatures({ message: next }, signatures.map(signatureEntry))
+  const file = signedFile(gun, next, signatures)
   const running = underWay(dependencies, gun, 'root')
   if (running !== undefined) {
     const [asked] = running.images.map(({ record }) => nextRootOf(record))
@@ -99,6 +99,21 @@ async function stagedTargets(
   const listed = signingRole(trusted, TARGETS)?.keys ?? []
   const { key } = await keyHolder.exportPublicKey(gun, TARGETS, next.to)
   return listed.map((former) => (former.canonicalKeyId === next.from ? key : former))
+}
+
+/** @throws DomainError ROOT_CHANGE_INVALID where it cannot be a file of metadata, whatever it says */
+function signedFile(gun: Gun, next: Uint8Array, signatures: RootChangeRequest['signatures']): Uint8Array {
+  const entries = signatures.map(signatureEntry)
+  try {
+    return attachSignatures({ message: next }, entries)
+  } catch (cause) {
+    throw new DomainError(
+      'ROOT_CHANGE_INVALID',
+      'These bytes and signatures are no file of metadata.',
+      { gun },
+      { cause },
+    )
+  }
 }
 
 function signatureEntry({ keyId, method, signature }: RootChangeRequest['signatures'][number]): SignatureEntry {

@@ -239,6 +239,8 @@ describe('what the HTTP layer refuses', () => {
       'two different lengths',
       'POST /v1/tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nContent-Length: 5\r\n\r\n{}{}',
     ],
+    ['what names no host', 'GET /livez HTTP/1.1\r\n\r\n'],
+    ['what takes it for a proxy', 'CONNECT elsewhere.example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n'],
     ['a bare line feed in a header', 'GET /livez HTTP/1.1\nHost: x\r\nX: a\rb\r\n\r\n'],
   ] as const) {
     it(`answers ${name} on the socket and closes it`, async () => {
@@ -247,6 +249,14 @@ describe('what the HTTP layer refuses', () => {
       expect(text).to.include('application/problem+json')
       expect(text).to.include('"code":"REQUEST_MALFORMED"')
       expect(fixture.calls).to.deep.equal([])
+    })
+  }
+
+  for (const header of ['Host: >x', 'Host: a b', 'Host: x\r\nExpect: the impossible']) {
+    it(`answers in spite of ${JSON.stringify(header)}`, async () => {
+      const text = await raw(fixture.url, `GET /livez?x=1 HTTP/1.1\r\n${header}\r\nConnection: close\r\n\r\n`)
+      expect(text).to.match(/^HTTP\/1\.1 400 /)
+      expect(text).to.include('"code":"QUERY_INVALID"')
     })
   }
 

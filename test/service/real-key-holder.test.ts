@@ -71,6 +71,7 @@ describe('the services over the real key holder', () => {
     await world.sign(`${app}:1.0`)
     const report = await world.services.repositories.report(everybody, app)
     expect(report).to.not.have.property('trouble')
+    expect(report.custody.keys.every((key) => !('gun' in key))).to.equal(true)
     expect(report.warnings.map(({ code }) => code)).to.include('ROOT_KEY_ONLINE')
     const signer = parseRoleName('targets/countersign')
     expect(report.roles.find(({ role }) => role === signer)).to.deep.include({

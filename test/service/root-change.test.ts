@@ -139,6 +139,15 @@ describe('a change of root, as a request', () => {
       await expectCodeAsync('ROOT_CHANGE_INVALID', () => plan({ rootCertificates: [pemOf(foreign)] }))
     })
 
+    it('ROOT_CHANGE_INVALID: bytes and words that cannot be metadata', async () => {
+      const { next } = await plan({ rootCertificates: [pemOf(successor)] })
+      const [signature] = signatures(next, [rootKey])
+      await expectCodeAsync('ROOT_CHANGE_INVALID', () => change({ next: Buffer.of(0xff), signatures: [signature!] }))
+      await expectCodeAsync('ROOT_CHANGE_INVALID', () =>
+        change({ next, signatures: [{ ...signature!, method: 'ecdsa\u0001' }] }),
+      )
+    })
+
     it('ROOT_CHANGE_INVALID: signatures that are missing, or of others', async () => {
       const { next } = await plan({ rootCertificates: [pemOf(successor)] })
       for (const keys of [[rootKey], [successor], [rootKey, testCertificateKey('thief', { commonName: app })]]) {
