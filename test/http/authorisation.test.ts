@@ -3,6 +3,7 @@
 import { parseGun } from '@countersign/tuf'
 import { expect } from 'chai'
 import { GRANT_KINDS, type GrantKind } from '../../src/domain/principal.ts'
+import { webhooksOf } from '../support/fakes/webhooks.ts'
 import { everybody, World } from '../support/fakes/world.ts'
 import { expectProblem, startFixture, type Answer, type Ask, type Fixture } from './fixture.ts'
 
@@ -38,6 +39,11 @@ verifyImages           | NP                  | NP NP                | 200 NP    
 inspectImage           | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
 readPublishedMetadata  | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
 readAuditPublicKey     | 200                 | 200 200              | 200 200                | 200 200                     | 200 200
+listWebhooks           | NP                  | NP NP                | NP NP                  | NP NP                       | NP NP
+listWebhookDeliveries  | NP                  | NP NP                | NP NP                  | NP NP                       | NP NP
+redeliverWebhook       | NP                  | NP NP                | NP NP                  | NP NP                       | NP NP
+enableWebhook          | NP                  | NP NP                | NP NP                  | NP NP                       | NP NP
+testWebhook            | NP                  | NP NP                | NP NP                  | NP NP                       | NP NP
 listTokens             | NP                  | seen none            | NP NP                  | NP NP                       | NP NP
 createToken            | NP                  | 201 GRANT_ESCALATION | NP NP                  | NP NP                       | NP NP
 revokeToken            | NP                  | 204 GRANT_ESCALATION | NP NP                  | NP NP                       | NP NP
@@ -115,6 +121,11 @@ const ASKS: Readonly<Record<string, (o: Place) => Ask & { readonly has?: (answer
   inspectImage: (o) => ({ path: `/v1/inspections?image=${encoded(`${o.gun}:1.0`)}` }),
   readPublishedMetadata: (o) => ({ path: ofRepository(o, '/metadata') }),
   readAuditPublicKey: () => ({ path: '/v1/audit/public-key' }),
+  listWebhooks: () => ({ path: '/v1/webhooks' }),
+  listWebhookDeliveries: () => ({ path: '/v1/webhooks/chat/deliveries' }),
+  redeliverWebhook: () => ({ method: 'POST', path: '/v1/webhooks/chat/deliveries/event-1/redeliver' }),
+  enableWebhook: () => ({ method: 'POST', path: '/v1/webhooks/chat/enable' }),
+  testWebhook: () => ({ method: 'POST', path: '/v1/webhooks/chat/test' }),
   listTokens: (o) => ({ path: '/v1/tokens', has: (answer) => answer.text.includes(`"${o.token}"`) }),
   createToken: (o) => ({
     method: 'POST',
@@ -146,7 +157,12 @@ class Office {
     const world = new World()
     const here = await Office.#furnish(world, 'registry.example.com/team')
     const elsewhere = await Office.#furnish(world, 'registry.example.com/other')
-    return new Office(world, await startFixture({ realServices: world.services }), here, elsewhere)
+    return new Office(
+      world,
+      await startFixture({ realServices: { ...world.services, webhooks: webhooksOf(world) } }),
+      here,
+      elsewhere,
+    )
   }
 
   static async #furnish(world: World, folder: string): Promise<Place> {
@@ -292,6 +308,24 @@ describe('authorisation', function () {
       }
     })
   }
+
+  it('webhooks: for who may do everything as an operator', async () => {
+    const outcomes: Readonly<Record<string, number>> = {
+      listWebhooks: 200,
+      listWebhookDeliveries: 200,
+      redeliverWebhook: 404,
+      enableWebhook: 200,
+      testWebhook: 200,
+    }
+    for (const grant of GRANT_KINDS) {
+      const grants = [{ grant, repositories: ['*'] }]
+      const { secret } = await office.world.services.tokens.create(everybody, { name: grant, grants })
+      for (const [operation, status] of Object.entries(outcomes)) {
+        const answer = await office.fixture.ask({ ...ASKS[operation]!(office.here), token: secret })
+        expect(answer.status, `${grant} ${operation}`).to.equal(grant === 'operator' ? status : 403)
+      }
+    }
+  })
 
   it('readMetrics: from elsewhere for every grant, not without one', async () => {
     const ask = { path: '/metrics', headers: { 'x-forwarded-for': '192.0.2.1' } }

@@ -5,6 +5,7 @@ import { GRANT_KINDS } from '../../src/domain/principal.ts'
 import { startFixture } from '../http/fixture.ts'
 import type { ApiDocument, FuzzTarget } from './api-fuzz.ts'
 import { startHeldWorld } from './fakes/held-world.ts'
+import { webhooksOf } from './fakes/webhooks.ts'
 import { app, everybody, type World } from './fakes/world.ts'
 import type { Scope } from './scope.ts'
 
@@ -21,7 +22,7 @@ export async function openFuzzedOffice(scope: Scope): Promise<FuzzedOffice> {
   const { world } = await startHeldWorld(scope)
   const failures: unknown[] = []
   const log: Log = { ...silentLog, error: (facts: unknown) => failures.push(facts) }
-  const fixture = await startFixture({ realServices: world.services, log })
+  const fixture = await startFixture({ realServices: { ...world.services, webhooks: webhooksOf(world) }, log })
   scope.add(() => fixture.stop())
   await world.initialize(app)
   for (const tag of ['1.0', '1.1', '1.2']) world.registry.push(app, tag, 'a')
@@ -61,6 +62,7 @@ export async function openFuzzedOffice(scope: Scope): Promise<FuzzedOffice> {
           `${app}@${digest}`,
           'alpine:3',
         ],
+        name: ['chat', 'none'],
         image: [app, `${app}:1.0`, `${app}:9`, `${OTHER}:1`, 'alpine'],
         position: ['0', '1', '2'],
         wait: ['0s', '1ms', '10m', '999999m'],
