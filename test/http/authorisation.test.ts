@@ -46,11 +46,12 @@ enableWebhook          | NP                  | NP NP                | NP NP     
 testWebhook            | NP                  | NP NP                | NP NP                  | NP NP                       | NP NP
 listTokens             | NP                  | seen none            | NP NP                  | NP NP                       | NP NP
 createToken            | NP                  | 201 GRANT_ESCALATION | NP NP                  | NP NP                       | NP NP
+rotateToken            | NP                  | 200 GRANT_ESCALATION | NP NP                  | NP NP                       | NP NP
 revokeToken            | NP                  | 204 GRANT_ESCALATION | NP NP                  | NP NP                       | NP NP
 `
 
 /** Operations that anybody may call, without a token. */
-const OPEN = ['isAlive', 'isReady', 'readMetrics', 'readOpenApi']
+const OPEN = ['isAlive', 'isReady', 'readMetrics', 'readOpenApi', 'exchangeToken', 'readLoginProvider']
 
 /** The codes of refusals for want of a grant, with their status. */
 const REFUSALS: Readonly<Record<string, readonly [status: number, code: string]>> = {
@@ -132,7 +133,15 @@ const ASKS: Readonly<Record<string, (o: Place) => Ask & { readonly has?: (answer
     path: '/v1/tokens',
     body: { name: 'another', grants: [{ grant: 'read', repositories: [o.pattern] }] },
   }),
+  rotateToken: (o) => ({ method: 'POST', path: `/v1/tokens/${o.token}/rotate` }),
   revokeToken: (o) => ({ method: 'DELETE', path: `/v1/tokens/${o.token}` }),
+  exchangeToken: () => ({
+    method: 'POST',
+    path: '/v1/token-exchange',
+    headers: { 'content-type': 'application/x-www-form-urlencoded' },
+    body: 'subject_token=none',
+  }),
+  readLoginProvider: () => ({ path: '/v1/login-provider' }),
   isAlive: () => ({ path: '/livez' }),
   isReady: () => ({ path: '/readyz' }),
   readMetrics: () => ({ path: '/metrics' }),
@@ -268,7 +277,10 @@ describe('authorisation', function () {
     const ask = ASKS[operation]!
     if (OPEN.includes(operation)) {
       it(`${operation}: open to everybody`, async () => {
-        expect((await office.fixture.ask({ ...ask(office.here), token: null })).status).to.equal(200)
+        const answer = await office.fixture.ask({ ...ask(office.here), token: null })
+        // Where nobody can sign in that is what is said, and no token is asked for.
+        const status = { exchangeToken: 422, readLoginProvider: 404 }[operation] ?? 200
+        expect(answer.status).to.equal(status)
       })
       continue
     }

@@ -345,6 +345,7 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
           }),
         ),
       ...overrides.exchange,
+    },
     audit: {
       receipt: () => Promise.resolve(note('receipt', receipt)),
       publicKey: () => Promise.resolve(note('publicKey', { origin: 'test', publicKey: receipt.logKey })),

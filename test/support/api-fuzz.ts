@@ -457,7 +457,7 @@ function strays({ tokens }: FuzzTarget): fc.Arbitrary<RawRequest> {
 /** Operations that never succeed on what `openFuzzedOffice` has: nothing waits there, and nobody signs a root. */
 const NEVER: ReadonlySet<string> = new Set([
   ...['approveSigningRequest', 'denySigningRequest', 'withdrawSigningRequest', 'rotateKeys', 'renewRoles'],
-  ...['addRootSignatures', 'changeRoot', 'redeliverWebhook'],
+  ...['addRootSignatures', 'changeRoot', 'redeliverWebhook', 'exchangeToken', 'readLoginProvider'],
 ])
 
 /** Tries every operation. @throws Error that names the operation, and how to repeat it */
