@@ -1,29 +1,22 @@
 // The README is true: its way to a first signed image runs as it stands, in order, in an empty folder and without a configuration. The image
 // is pushed by the test, which needs no Docker engine for that; pulling would take one (test/peer/signing.test.ts does it).
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { DemoRegistry } from '../../demo/registry.ts'
-import { builtProgram, checkout } from '../support/countersign-program.ts'
+import { builtProgram } from '../support/countersign-program.ts'
 import { freePort } from '../support/free-port.ts'
+import { commandsOf } from '../support/page-commands.ts'
 import { ImageMaker, type PushedImage } from '../support/peers/images.ts'
 import { statusOf, waitForServer } from '../support/peers/readiness.ts'
 import { programOnPath, requirePeers } from '../support/peers/require-peers.ts'
 import { runCommand, startProcess, type CommandResult, type RunningProcess } from '../support/processes.ts'
 import { Scope } from '../support/scope.ts'
 
-/** The commands of the section, without the prompt. */
-function commandsOf(heading: string): string[] {
-  const text = readFileSync(join(checkout, 'README.md'), 'utf8')
-  const section = text.slice(text.indexOf(`\n## ${heading}\n`) + 1).split('\n## ')[0] ?? ''
-  const blocks = [...section.matchAll(/^```console\n([\s\S]*?)^```/gm)].map(([, block = '']) => block)
-  return blocks.flatMap((block) => block.split('\n').flatMap((line) => (line.startsWith('$ ') ? [line.slice(2)] : [])))
-}
-
 describe('the way to a first signed image in README.md', function () {
   this.timeout(60_000)
   const scope = new Scope()
-  const commands = commandsOf('Sign an image of your own')
+  const commands = commandsOf('README.md', 'Sign an image of your own')
   let serve: RunningProcess
   let image: PushedImage
   let ran: CommandResult
