@@ -8,11 +8,13 @@ import { parse } from 'yaml'
 import { app } from '../support/fakes/world.ts'
 import { AUDIENCE, githubClaims, gitlabClaims } from '../support/workload-claims.ts'
 import { type CommandResult, runCommand } from '../support/processes.ts'
+import { programOnPath } from '../support/peers/require-peers.ts'
 import { Scope } from '../support/scope.ts'
 import { startScriptedServer } from '../support/scripted-server.ts'
 import { PROGRAM } from '../support/serving.ts'
 import { serveOverHttp, startWorkloads, type Workloads } from '../support/workloads.ts'
 
+const GITLAB_CI_LOCAL = resolve(import.meta.dirname, '../../node_modules/gitlab-ci-local/src/index.js')
 const folder = resolve(import.meta.dirname, '../../config/integrations')
 const read = (name: string) => readFileSync(join(folder, name), 'utf8')
 const GITHUB = read('github/sign.yml')
@@ -52,6 +54,33 @@ describe('config/integrations', function () {
 
   it('neither names a stored secret', () => {
     for (const text of [GITHUB, GITLAB]) expect(text).not.to.match(/secrets\.|COUNTERSIGN_TOKEN\b|password/i)
+  })
+
+  it('gitlab/sign.yml is a pipeline as gitlab-ci-local reads it, by the schema of GitLab', async () => {
+    const scope = new Scope()
+    const git = programOnPath('git')
+    const preview = async (content: string): Promise<CommandResult> => {
+      const cwd = scope.folder('gitlab')
+      writeFileSync(join(cwd, '.gitlab-ci.yml'), content)
+      // It asks git where the pipeline belongs to; nothing is fetched.
+      for (const args of [
+        ['init', '-q'],
+        ['remote', 'add', 'origin', 'git@gitlab.example.com:team/app.git'],
+      ]) {
+        expect((await runCommand(git, args, { cwd })).status).to.equal(0)
+      }
+      return runCommand(process.execPath, [GITLAB_CI_LOCAL, '--preview'], { cwd, env: { HOME: cwd } })
+    }
+    try {
+      const read = await preview(GITLAB)
+      expect(read.status, read.text).to.equal(0)
+      expect((parse(read.stdout.slice(read.stdout.indexOf('---'))) as { sign: GitlabJob }).sign.script).to.deep.equal(
+        job.script,
+      )
+      expect((await preview(GITLAB.replace('id_tokens:', 'id_token:'))).status).to.not.equal(0)
+    } finally {
+      await scope.close()
+    }
   })
 
   it('gitlab/sign.yml asks for the audience of its server', () => {
