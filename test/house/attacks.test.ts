@@ -25,6 +25,9 @@ const TESTED = [
   'Targets-key fallback hides missing delegation',
   'Several delegations, different digests',
   'Forged CI identity',
+  'Approver = submitter, or admin grants himself',
+  'Stale approval',
+  'DoS by one noisy pipeline',
   'Confused deputy through webhook',
   'Audit cannot be written',
   'Audit edited',
@@ -39,10 +42,6 @@ const TESTED = [
 
 const NOT_OURS: Readonly<Record<string, string>> = {
   'PIN on the command line': 'there is no PIN: keys are sealed in the folder; passphrases come from a prompt or a file',
-  'Approver = submitter, or admin grants himself': 'approvals are not built; grants cannot be widened by their holder',
-  'Stale approval': 'approvals are not built',
-  'DoS by one noisy pipeline':
-    'versions and entries per repository are limited by the key holder; requests of one identity are not',
   'Root or quorum lost': 'an operator’s procedure: the root stays offline with its owner',
 }
 

@@ -71,7 +71,7 @@ const TABLE: readonly (readonly [string, Submitter, Principal, string])[] = [
 
 const print = (verdict: ApproverVerdict): string => (verdict.isAllowed ? verdict.person : verdict.code)
 
-describe('who may approve', () => {
+describe('who may approve (attack: Approver = submitter, or admin grants himself)', () => {
   for (const [who, submitter, approver, answer] of TABLE) {
     it(`${who}: ${answer}`, () => {
       expect(print(set.judgeApprover({ decision, gun, submitter, approver }))).to.equal(answer)

@@ -113,7 +113,7 @@ describe('approvals', () => {
     expect(records().map(({ kind }) => kind)).to.deep.equal(['request-submitted'])
   })
 
-  it('are void when the rules change', async () => {
+  it('are void when the rules change (attack: Stale approval)', async () => {
     const { id } = await submit()
     await approve(ann, id)
     const seen = approvalDigest(find(id))
@@ -375,7 +375,7 @@ describe('approvals', () => {
     })
   })
 
-  describe('limits', () => {
+  describe('limits (attack: DoS by one noisy pipeline)', () => {
     it('hold when everything comes at the same moment', async () => {
       world.policy = policyOf({
         'team.yaml': PROJECT.replace(/ {4}approvals.*\n/, '    limits: { identityPerHour: 3 }\n'),
