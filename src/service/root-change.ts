@@ -22,7 +22,8 @@ import { nextRootOf } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import { loadRepository, type LoadedRepository } from './load-repository.ts'
 import type { RootChangeRequest, RootPlan, RootPlanRequest } from './services.ts'
-import { requireReady, type Submitted } from './submit.ts'
+import { requireReady } from './submission-checks.ts'
+import type { Submitted } from './submit.ts'
 import { storeUpkeep, underWay } from './submit-upkeep.ts'
 
 /** Ten years, as Notary gives its roots (notary v0.7.0 const.go NotaryRootExpiry): 10 x 365 days. */

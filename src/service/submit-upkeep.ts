@@ -16,7 +16,9 @@ import {
 } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import { loadRepository } from './load-repository.ts'
-import { recordSubmission, requireReady, submitterOf, type Submitted } from './submit.ts'
+import { requireReady } from './submission-checks.ts'
+import { recordSubmission } from './submission-record.ts'
+import { submitterOf, type Submitted } from './submit.ts'
 
 /**
  * Which keys is the key holder's knowledge, from an operator's act on its own socket; here nobody names one. Idempotent while the

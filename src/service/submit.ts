@@ -1,21 +1,17 @@
 // Takes a submission: permission first, then digests, policy, record, store, acknowledgement. All images or none.
 // Until permission is established for every image, no port that reaches outside is called.
 import { createHash } from 'node:crypto'
-import type { Gun } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import { describeOrigin } from '../domain/origin.ts'
-import { parseImageReference, requireTag, type TaggedReference } from '../domain/image-reference.ts'
-import type { IdempotencyKey, RepositoryStore } from '../domain/ports.ts'
+import type { TaggedReference } from '../domain/image-reference.ts'
+import type { IdempotencyKey } from '../domain/ports.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { Decision } from '../domain/decision.ts'
-import { type GrantKind, notPermitted, type Principal, requireGrant } from '../domain/principal.ts'
+import type { Principal } from '../domain/principal.ts'
 import {
   advance,
-  imageOf,
   type ImageSubject,
-  MAX_DESCRIPTION,
   type RequestImage,
-  requestStatus,
   type SigningRequest,
   type Submitter,
 } from '../domain/signing-request.ts'
@@ -23,6 +19,8 @@ import type { ServiceDependencies } from './dependencies.ts'
 import { judgeSubmission, readStanding, recentRequests, type Standing } from './judgement.ts'
 import type { Explanation, Submission } from './services.ts'
 import type { SubmissionBatch } from './submission-batch.ts'
+import { checkSubmission } from './submission-checks.ts'
+import { recordSubmission } from './submission-record.ts'
 import type { SubmissionsUnderWay } from './submissions-under-way.ts'
 
 export interface Submitted {
@@ -32,11 +30,6 @@ export interface Submitted {
 
 /** Registry look-ups at the same time. */
 const MAX_PARALLEL_RESOLVES = 8
-/** Characters of free text, so that records stay small. */
-const MAX_NAME = 255
-const MAX_ORIGIN = 1000
-/** Characters of reasons in a record. */
-const MAX_REASONS = 2000
 
 /** What submissions share while they are on their way into the store. */
 export interface Intake {
@@ -55,7 +48,7 @@ export async function submit(
   submission: Submission,
   as: Submitter = submitterOf(principal),
 ): Promise<Submitted> {
-  const images = parsed(dependencies, principal, submission)
+  const images = checkSubmission(dependencies, principal, submission)
   const idempotency = idempotencyOf(principal, submission, images)
   const repeated = idempotency === undefined ? undefined : dependencies.requests.findRepeated(idempotency)
   if (repeated !== undefined) return { request: repeated, isRepeated: true }
@@ -91,7 +84,7 @@ export async function explain(
   submission: Submission,
   as: Principal,
 ): Promise<readonly Explanation[]> {
-  const images = parsed(dependencies, principal, submission, as === principal ? 'submit' : 'operator')
+  const images = checkSubmission(dependencies, principal, submission, as === principal ? 'submit' : 'operator')
   const policy = dependencies.policies.current()
   const subjects = await resolveSubjects(dependencies, submission, images)
   const standing = await readStanding(dependencies, policy, subjects)
@@ -110,20 +103,6 @@ export async function explain(
   }
 }
 
-/** Names and permission: until they are established for every image, no port that reaches outside is called. */
-function parsed(
-  { settings, repositories }: Pick<ServiceDependencies, 'settings' | 'repositories'>,
-  principal: Principal,
-  submission: Submission,
-  grant: GrantKind = 'submit',
-): readonly TaggedReference[] {
-  checkFields(submission, settings.maxImages)
-  const images = submission.images.map((text) => requireTag(parseImageReference(text)))
-  requireDistinct(images)
-  for (const { gun } of images) requireReady(repositories, principal, grant, gun)
-  return images
-}
-
 function judge(
   dependencies: ServiceDependencies,
   underWay: SubmissionsUnderWay,
@@ -135,50 +114,6 @@ function judge(
   const recent = recentRequests(dependencies, underWay, principal)
   const at = dependencies.clock.now()
   return judgeSubmission(policy, { kind, principal, policyName, subjects, standing, recent }, at)
-}
-
-function checkFields({ images, description, policy, idempotencyKey, origin }: Submission, maxImages: number): void {
-  if (images.length === 0) throw new DomainError('REQUEST_EMPTY', 'Name at least one image.')
-  if (images.length > maxImages) {
-    throw new DomainError('REQUEST_TOO_LARGE', `Name at most ${maxImages} images in one request.`, {
-      images: images.length,
-      maxImages,
-    })
-  }
-  const limits = [
-    ['description', description, MAX_DESCRIPTION],
-    ['policy', policy, MAX_NAME],
-    ['idempotencyKey', idempotencyKey, MAX_NAME],
-    ['origin', origin, MAX_ORIGIN],
-  ] as const
-  for (const [field, value, max] of limits) {
-    if (value !== undefined && (value.length === 0 || value.length > max)) {
-      throw new DomainError('REQUEST_FIELD_INVALID', `The field ${field} takes 1 to ${max} characters.`, { field, max })
-    }
-  }
-}
-
-/** One request cannot ask for two digests of one tag. */
-function requireDistinct(images: readonly TaggedReference[]): void {
-  const seen = new Set<string>()
-  for (const { gun, tag } of images) {
-    const name = `${gun}:${tag}`
-    if (seen.has(name)) throw new DomainError('REQUEST_IMAGE_REPEATED', 'The same tag is named twice.', { image: name })
-    seen.add(name)
-  }
-}
-
-/** Registered, and granted: one refusal for both. @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY */
-export function requireReady(repositories: RepositoryStore, principal: Principal, grant: GrantKind, gun: Gun): void {
-  requireGrant(principal, grant, gun)
-  const repository = repositories.find(gun)
-  if (repository === undefined) throw notPermitted(grant, gun)
-  if (repository.state !== 'ready') {
-    throw new DomainError('REPOSITORY_NOT_READY', 'The repository is registered, but not initialized yet.', {
-      gun,
-      state: repository.state,
-    })
-  }
 }
 
 /** The key belongs to what was meant: order and spelling of names count, white space of the HTTP body does not. */
@@ -284,42 +219,4 @@ function joint(own: Decision | undefined, denial: Decision | undefined): Decisio
   if (own === undefined) throw new Error('Every image has a decision.')
   if (denial === undefined || own.outcome === 'deny') return own
   return { ...own, outcome: 'deny', reasons: [...own.reasons, ...denial.reasons] }
-}
-
-/** One record for each image: the auditor asks by tag. @throws KeyHolderError */
-export async function recordSubmission({ keyHolder }: ServiceDependencies, request: SigningRequest): Promise<void> {
-  const isDenied = requestStatus(request.images) === 'denied'
-  for (const { record } of request.images) {
-    const { gun } = record.subject
-    const { tag, sha256 } = imageOf(record) ?? {}
-    const decision = 'decision' in record ? record.decision : undefined
-    await keyHolder.appendRecord(isDenied ? 'request-denied' : 'request-submitted', {
-      request: request.id,
-      kind: request.kind,
-      principal: request.submitter.id,
-      gun,
-      ...(tag === undefined ? {} : { tag }),
-      ...(sha256 === undefined ? {} : { sha256 }),
-      ...(decision === undefined ? {} : decisionFacts(decision)),
-      ...(request.description === undefined ? {} : { description: request.description }),
-      ...(request.origin === undefined ? {} : { origin: request.origin }),
-      ...(request.submitter.actors === undefined ? {} : { actors: request.submitter.actors.join(', ') }),
-      ...(request.resubmits === undefined ? {} : { resubmits: request.resubmits }),
-    })
-  }
-}
-
-/** What the log keeps of a decision: the rules by their digest, and the reason that each of them gave. */
-export function decisionFacts({ policyDigest, project, policy, standing, approvals, reasons }: Decision) {
-  return {
-    policyDigest,
-    ...(project !== undefined && { project }),
-    ...(policy !== undefined && { policy }),
-    ...(standing !== undefined && { standing }),
-    ...(approvals !== undefined && { approvalsRequired: approvals.required }),
-    reasons: reasons
-      .map(({ rule, code }) => `${rule} ${code}`)
-      .join(', ')
-      .slice(0, MAX_REASONS),
-  }
 }
