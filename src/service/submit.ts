@@ -62,7 +62,10 @@ export async function submit(
     subjects.map(({ gun }) => gun),
   )
   try {
-    const decisions = judge(dependencies, underWay, policy, { ...principal, ...as }, submission, { subjects, standing })
+    const decisions = judge(dependencies, underWay, policy, { ...as, grants: principal.grants }, submission, {
+      subjects,
+      standing,
+    })
     const request = decided(dependencies, as, submission, subjects, decisions)
     // Record before act. A crash after this line leaves a record of a request that nobody was told of.
     await recordSubmission(dependencies, request)

@@ -358,6 +358,19 @@ describe('approvals', () => {
       await approve(cat, request.id)
     })
 
+    it('lends nobody an origin of their own for images that came without one', async () => {
+      const strict =
+        '    origin: { issuers: [https://issuer.example], repositoryIds: ["74"], protectedRef: false, commit: false }\n'
+      const { id } = await submit()
+      world.policy = policyOf({ ...files, 'team.yaml': PROJECT.replace('    approvals', `${strict}    approvals`) })
+      const origin = { provider: 'gitlab' as const, issuer: 'https://issuer.example', repositoryId: '74' }
+      const run = identity('github:repository:74', { origin })
+      expect(requestStatus((await submit({ by: run })).images)).to.equal('awaiting-approval')
+      const { request } = await world.services.requests.resubmit(run, id, {})
+      expect(requestStatus(request.images)).to.equal('denied')
+      expect(JSON.stringify(request.images)).to.include('ORIGIN_MISSING')
+    })
+
     it('is refused where the tag has moved, and without the grant', async () => {
       const { id } = await submit()
       world.registry.push(app, 'v1', 'f')
