@@ -1,6 +1,7 @@
 // Builds every part of the daemon once from its configuration, starts them in order and stops them in order. It holds no rules.
 import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { CheckpointLog } from './app/checkpoint-log.ts'
 import { ExpiryWatch } from './app/expiry-watch.ts'
 import { writeFirstToken } from './app/first-token.ts'
 import { Health } from './app/health.ts'
@@ -56,6 +57,8 @@ const BACKOFF_MS = 500
 const RECONCILE_EVERY_MS = 5_000
 /** How often every repository is looked at, in milliseconds. */
 const LOOK_EVERY_MS = 3_600_000
+/** How often a new checkpoint of the audit log goes to the log stream, in milliseconds. */
+const CHECKPOINT_EVERY_MS = 300_000
 /** How often the policy folder is looked at, in milliseconds. */
 const POLICY_LOOK_EVERY_MS = 2_000
 /** How often it is looked what webhooks are to tell that no request is about, in milliseconds. */
@@ -143,6 +146,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     ...(o.onStep !== undefined && { onStep: o.onStep }),
   })
   const watch = new ExpiryWatch(services, systemClock, log, config.renewal.before)
+  const checkpoints = new CheckpointLog(keyHolder, log)
   const { tls } = config.http
   const server = new HttpServer({
     services: { ...services, webhooks: webhooks.service },
@@ -172,6 +176,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       ? []
       : [repeat(POLICY_LOOK_EVERY_MS, stopping.signal, log, () => policyFolder.look())]),
     repeat(LOOK_EVERY_MS, stopping.signal, log, () => watch.look(stopping.signal)),
+    repeat(CHECKPOINT_EVERY_MS, stopping.signal, log, () => checkpoints.look()),
     repeat(LOOK_FOR_WEBHOOKS_EVERY_MS, stopping.signal, log, () => webhooks.watch.look(stopping.signal)),
     repeat(PRUNE_EVERY_MS, stopping.signal, log, () => webhooks.dispatcher.prune(stopping.signal)),
   ])

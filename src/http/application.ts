@@ -29,6 +29,8 @@ interface State {
   route: string
   principal?: string
   code?: string
+  /** Of the caller's trace, where it has one (W3C Trace Context, `traceparent`). */
+  traceId?: string
 }
 
 type Handler = Middleware<State>
@@ -57,6 +59,8 @@ function answer(o: ApplicationOptions): Handler {
     const startedAt = process.hrtime.bigint()
     ctx.state.requestId = newRequestId()
     ctx.state.route = 'unknown'
+    const callersTrace = traceIdOf(ctx.req.headers['traceparent'])
+    if (callersTrace !== undefined) ctx.state.traceId = callersTrace
     try {
       await next()
     } catch (error) {
@@ -77,12 +81,18 @@ function answer(o: ApplicationOptions): Handler {
     const seconds = Number(process.hrtime.bigint() - startedAt) / 1e9
     const { method, status } = ctx
     o.metrics.httpAnswered({ method: knownMethod(method), route: ctx.state.route, status, seconds })
-    const { requestId, route, principal, code } = ctx.state
-    const facts = { requestId, method, route, status, seconds, principal, code }
+    const { requestId, traceId, route, principal, code } = ctx.state
+    const facts = { requestId, traceId, method, route, status, seconds, principal, code }
     // Probes and Prometheus ask every few seconds; their lines would hide the others.
     if (route.startsWith('/v1/') || status >= 400) o.log.info(facts, 'answered')
     else o.log.debug(facts, 'answered')
   }
+}
+
+/** The trace of version 00; undefined for everything else. It is noted and never believed. */
+function traceIdOf(header: string | string[] | undefined): string | undefined {
+  const match = typeof header === 'string' ? /^00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$/.exec(header) : null
+  return match?.[1] === '0'.repeat(32) ? undefined : match?.[1]
 }
 
 function routeHandler(route: Route, o: ApplicationOptions): Handler {

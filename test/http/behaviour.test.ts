@@ -153,6 +153,19 @@ describe('the HTTP server', () => {
       expect(logged).to.include('"message":"deep"')
     })
 
+    it('notes the trace of a caller in the line of the request, where it is one', async () => {
+      const lines: string[] = []
+      const log = createLog('info', { write: (line) => lines.push(line) })
+      const { ask } = await start({ log })
+      const trace = '4bf92f3577b34da6a3ce929d0e0e4736'
+      await ask({ path: '/v1/tokens', headers: { traceparent: `00-${trace}-00f067aa0ba902b7-01` } })
+      for (const bad of ['x', `01-${trace}-00f067aa0ba902b7-01`, `00-${'0'.repeat(32)}-00f067aa0ba902b7-01`]) {
+        await ask({ path: '/v1/tokens', headers: { traceparent: bad } })
+      }
+      const traces = lines.map((line) => (JSON.parse(line) as { traceId?: string }).traceId)
+      expect(traces.filter((each) => each !== undefined)).to.deep.equal([trace])
+    })
+
     it('shows neither message nor facts of a code with status 500', async () => {
       const { ask } = await start({
         services: {
