@@ -12,6 +12,7 @@ import { connectRegistries, connectTrustServers } from './app/remotes.ts'
 import { systemClock, systemPause, systemRandom, timeSortedIdentifiers } from './app/system.ts'
 import type { TrustServerProbe } from './app/trust-server-probe.ts'
 import { connectWebhooks } from './app/webhooks.ts'
+import { certificateRules } from './config/identity-settings.ts'
 import { readPublicFile } from './config/public-file.ts'
 import { readSecretBytes } from './config/secret-file.ts'
 import { DEFAULT_RENEWAL_MS, type Config } from './config/schema.ts'
@@ -156,7 +157,12 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     settings: config,
     version: programVersion(),
     ...(tls !== undefined && {
-      tls: { cert: readPublicFile(tls.certFile), key: readSecretBytes(tls.keyFile) },
+      tls: {
+        cert: readPublicFile(tls.certFile),
+        key: readSecretBytes(tls.keyFile),
+        ...(tls.clientCaFile !== undefined && { clientCa: readPublicFile(tls.clientCaFile) }),
+      },
+      certificates: certificateRules(config.identity.certificates),
     }),
   })
   const { url } = await server.start()

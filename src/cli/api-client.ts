@@ -3,6 +3,7 @@
 import type { Agent, Dispatcher } from 'undici'
 import { z } from 'zod'
 import type { Secret } from '../config/secret.ts'
+import type { ClientCertificate } from './client-certificate.ts'
 import { ApiProblem, CliError } from './errors.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
@@ -48,7 +49,9 @@ export interface ApiAccess {
   readonly server: URL
   /** PEM of the only certificate authorities to trust, or undefined for the usual ones. */
   readonly ca: string | undefined
-  /** Absent: nobody. */
+  /** What a machine proves itself with, in place of a token or beside it. */
+  readonly certificate?: ClientCertificate
+  /** Absent: nobody, or who the certificate says. */
   readonly token?: () => Promise<Secret>
 }
 
@@ -100,7 +103,11 @@ export class ApiClient {
     // Loaded only by commands that call a server: the processes of the service start from this program too.
     const { Agent, request } = await import('undici')
     this.#agent ??= new Agent({
-      connect: { timeout: CONNECT_TIMEOUT_MS, ...(this.#access.ca !== undefined && { ca: this.#access.ca }) },
+      connect: {
+        timeout: CONNECT_TIMEOUT_MS,
+        ...(this.#access.ca !== undefined && { ca: this.#access.ca }),
+        ...this.#access.certificate,
+      },
       bodyTimeout: READ_TIMEOUT_MS,
       keepAliveTimeout: 1000,
     })

@@ -3,9 +3,10 @@
 import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { isLoopback } from '../config/fields.ts'
-import { readSecretFile } from '../config/secret-file.ts'
+import { readSecretBytes, readSecretFile } from '../config/secret-file.ts'
 import { Secret } from '../config/secret.ts'
 import { readStrictYaml } from '../strict-yaml.ts'
+import type { ClientCertificate } from './client-certificate.ts'
 import { CliError } from './errors.ts'
 import { readFileIfPresent, readPublicFile } from './files.ts'
 import type { Terminal } from './terminal.ts'
@@ -21,6 +22,8 @@ export const CLIENT_VARIABLES = [
   'COUNTERSIGN_TOKEN',
   'COUNTERSIGN_TOKEN_FILE',
   'COUNTERSIGN_CA_FILE',
+  'COUNTERSIGN_CLIENT_CERT_FILE',
+  'COUNTERSIGN_CLIENT_KEY_FILE',
   'COUNTERSIGN_CLIENT_CONFIG',
   'COUNTERSIGN_OPERATOR_SOCKET',
   'COUNTERSIGN_OIDC',
@@ -44,14 +47,17 @@ export interface GlobalOptions {
   readonly oidc?: string
   readonly oidcAudience?: string
   readonly caFile?: string
+  readonly clientCertFile?: string
+  readonly clientKeyFile?: string
   readonly json?: boolean
 }
 
 /** Everything needed to call the API. */
 export interface ServerAccess {
   readonly server: URL
-  /** A token, or how a pipeline gets one. */
-  readonly login: Secret | WorkloadLogin
+  /** A token, or how a pipeline gets one; absent where a client certificate is all there is. */
+  readonly login?: Secret | WorkloadLogin
+  readonly certificate?: ClientCertificate
   /** PEM of the only certificate authorities to trust, or undefined for the usual ones. */
   readonly ca: string | undefined
 }
@@ -68,7 +74,16 @@ export async function resolveServer(
 /** @throws CliError SERVER_*, TOKEN_NOT_CONFIGURED, SECRET_FILE_* (ConfigError), TOKEN_MALFORMED, CLIENT_CONFIG_INVALID */
 export async function resolveServerAccess(options: GlobalOptions, terminal: Terminal): Promise<ServerAccess> {
   const { server, ca, file } = await readServer(options, terminal)
-  return { server, login: findLogin(options, terminal.env, file, server), ca }
+  const certificate = await readCertificate(options, terminal)
+  const isTokenNamed = [options.tokenFile, options.oidc].some((each) => each !== undefined)
+  // A certificate that is named on the command line is enough, whatever token the environment has.
+  const needsLogin = certificate === undefined || isTokenNamed
+  return {
+    server,
+    ca,
+    ...(needsLogin && { login: findLogin(options, terminal.env, file, server) }),
+    ...(certificate !== undefined && { certificate }),
+  }
 }
 
 /** `file`: what of the client configuration file counts for this server. */
@@ -96,6 +111,20 @@ export async function readAuthorities(
 ): Promise<string | undefined> {
   const file = setting(options.caFile) ?? setting(env['COUNTERSIGN_CA_FILE']) ?? configured
   return file === undefined ? undefined : (await readPublicFile(file, MAX_CA_BYTES)).toString('utf8')
+}
+
+/** @throws CliError USAGE_INVALID, FILE_UNREADABLE; ConfigError SECRET_FILE_* */
+async function readCertificate(
+  options: GlobalOptions,
+  { env }: Pick<Terminal, 'env'>,
+): Promise<ClientCertificate | undefined> {
+  const certFile = setting(options.clientCertFile) ?? setting(env['COUNTERSIGN_CLIENT_CERT_FILE'])
+  const keyFile = setting(options.clientKeyFile) ?? setting(env['COUNTERSIGN_CLIENT_KEY_FILE'])
+  if (certFile === undefined && keyFile === undefined) return undefined
+  if (certFile === undefined || keyFile === undefined) {
+    throw new CliError('USAGE_INVALID', '--client-cert-file and --client-key-file belong together.')
+  }
+  return { cert: (await readPublicFile(certFile, MAX_CA_BYTES)).toString('utf8'), key: readSecretBytes(keyFile) }
 }
 
 /** The option wins over the environment, and the environment over the file; in each, a pipeline's own token over one that is kept. */

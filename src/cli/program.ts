@@ -64,6 +64,11 @@ export function buildProgram(terminal: Terminal, perform: Perform): Command {
     .version(programVersion(), '--version', 'print the version')
     .option('--server <url>', 'address of the Countersign server (COUNTERSIGN_SERVER)')
     .option('--token-file <file>', 'file with the API token, mode 0600 (COUNTERSIGN_TOKEN_FILE, COUNTERSIGN_TOKEN)')
+    .option(
+      '--client-cert-file <file>',
+      'certificate of this machine, PEM, in place of a token (COUNTERSIGN_CLIENT_CERT_FILE)',
+    )
+    .option('--client-key-file <file>', 'its private key, PEM, mode 0600 (COUNTERSIGN_CLIENT_KEY_FILE)')
     .option('--oidc <system>', 'in a pipeline, sign in with its own ID token: github or gitlab (COUNTERSIGN_OIDC)')
     .option(
       '--oidc-audience <text>',

@@ -38,9 +38,15 @@ export class Session {
     return client
   }
 
-  #connect({ server, ca, login }: ServerAccess): ApiClient {
+  #connect({ server, ca, login, certificate }: ServerAccess): ApiClient {
     const client = (token?: () => Promise<Secret>) =>
-      this.#client({ server, ca, ...(token !== undefined && { token }) })
+      this.#client({
+        server,
+        ca,
+        ...(certificate !== undefined && { certificate }),
+        ...(token !== undefined && { token }),
+      })
+    if (login === undefined) return client()
     if (login instanceof Secret) return client(() => Promise.resolve(login))
     const workload = new WorkloadToken(client(), login, this.terminal, (identity) => {
       this.output.progress(`Signed in to ${server.origin} as ${identity}`)

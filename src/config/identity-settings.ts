@@ -29,6 +29,25 @@ const KINDS: Readonly<Record<Exclude<Provider, 'other'>, Readonly<Record<string,
   gitlab: { project_id: 'project', namespace_id: 'namespace', user_id: 'user' },
 }
 
+/** What an identity may be and do, whichever way it proves itself. */
+const rights = {
+  groups: z
+    .array(z.string().regex(GROUP_NAME, 'must be the name of a group: a-z, 0-9, . _ and -'))
+    .max(32)
+    .default([])
+    .meta({ description: 'Groups that policies know this identity by.' }),
+  grants: z
+    .array(
+      z.strictObject({
+        grant: z.enum(['operator', 'submit', 'read']).meta({ description: 'What it may do. Never admin.' }),
+        repositories: z.array(pattern).min(1).max(50).meta({ description: 'On which repositories.' }),
+      }),
+    )
+    .min(1)
+    .max(50)
+    .meta({ description: 'What this identity may do.' }),
+}
+
 const rule = z.strictObject({
   match: z
     .record(
@@ -53,21 +72,16 @@ const rule = z.strictObject({
     })
     .prefault({})
     .meta({ description: 'The identity is ISSUER-NAME:KIND:VALUE, as github:repository:1234.' }),
-  groups: z
-    .array(z.string().regex(GROUP_NAME, 'must be the name of a group: a-z, 0-9, . _ and -'))
-    .max(32)
-    .default([])
-    .meta({ description: 'Groups that policies know this identity by.' }),
-  grants: z
-    .array(
-      z.strictObject({
-        grant: z.enum(['operator', 'submit', 'read']).meta({ description: 'What it may do. Never admin.' }),
-        repositories: z.array(pattern).min(1).max(50).meta({ description: 'On which repositories.' }),
-      }),
-    )
-    .min(1)
-    .max(50)
-    .meta({ description: 'What this identity may do.' }),
+  ...rights,
+})
+
+const certificate = z.strictObject({
+  san: z
+    .string()
+    .regex(/^(dns|uri):[\x21\x23-\x2b\x2d-\x7e]{1,240}$/, 'must be dns:NAME or uri:URI, without wildcards of TLS')
+    .refine((text) => !text.includes('*'), 'must be one name, exactly')
+    .meta({ description: 'One subject alternative name. The identity is certificate:SAN.' }),
+  ...rights,
 })
 
 const issuer = z
@@ -152,10 +166,21 @@ export const identitySettings = z.strictObject({
       })
     })
     .meta({ description: 'Whose tokens are exchanged for ours (POST /v1/token-exchange).' }),
+  certificates: z
+    .array(certificate)
+    .max(1024)
+    .default([])
+    .refine((rules) => new Set(rules.map(({ san }) => san)).size === rules.length, 'names a certificate twice')
+    .meta({ description: 'Machines that prove themselves by a client certificate, without a token.' }),
 })
 
 export type IssuerConfig = Readonly<z.output<typeof issuer>>
 type RuleConfig = IssuerConfig['identities'][number]
+
+/** As the HTTP server reads them. */
+export function certificateRules(rules: z.output<typeof identitySettings>['certificates']) {
+  return rules.map(({ san, groups, grants }) => ({ san, groups, grants: grants.map(grantOf) }))
+}
 
 /** As the domain reads it. */
 export function workloadIssuer(config: IssuerConfig): WorkloadIssuer {
@@ -174,9 +199,13 @@ export function workloadIssuer(config: IssuerConfig): WorkloadIssuer {
       match: new Map(Object.entries(one.match).map(([claim, texts]) => [claim, patternsOf(texts)])),
       id: idOf(config.provider, one.id),
       groups: one.groups,
-      grants: one.grants.map(({ grant, repositories }) => ({ grant, repositories: repositories.map(parsePattern) })),
+      grants: one.grants.map(grantOf),
     })),
   }
+}
+
+function grantOf({ grant, repositories }: RuleConfig['grants'][number]) {
+  return { grant, repositories: repositories.map(parsePattern) }
 }
 
 interface Fault {

@@ -100,7 +100,12 @@ const http = z
   .strictObject({
     ...httpSettings({ listen: '127.0.0.1:8750', requestTimeout: 30_000, request: 'the request' }),
     tls: z
-      .strictObject(tlsSettings)
+      .strictObject({
+        ...tlsSettings,
+        clientCaFile: path
+          .optional()
+          .meta({ description: 'Authorities (PEM) of client certificates: identity.certificates.' }),
+      })
       .optional()
       .meta({ description: 'TLS 1.2 or newer. Needed wherever clients are not on this machine.' }),
     maxHeaderSize: size('4KiB', '64KiB')
@@ -236,6 +241,10 @@ export const configSchema = z
       })
       .prefault({})
       .meta({ description: 'Limits on what clients send.' }),
+  })
+  .superRefine(({ http: { tls }, identity: { certificates } }, context) => {
+    if (certificates.length === 0 || tls?.clientCaFile !== undefined) return
+    context.addIssue({ code: 'custom', path: ['identity', 'certificates'], message: 'needs http.tls.clientCaFile' })
   })
   .superRefine((config, context) => {
     const seen = new Set<string>()

@@ -4,6 +4,7 @@ import Koa, { type Middleware } from 'koa'
 import type { Log } from '../log.ts'
 import { authenticate, type TokenLookup } from './authenticate.ts'
 import { hasBody } from './body.ts'
+import { certificatePrincipal, type CertificateRule } from './client-certificate.ts'
 import { HttpError } from './errors.ts'
 import { guardRequest } from './guard.ts'
 import type { Metrics } from './metrics.ts'
@@ -14,6 +15,8 @@ import type { Reply, Route } from './route.ts'
 export interface ApplicationOptions {
   readonly routes: readonly Route[]
   readonly tokens: TokenLookup
+  /** Machines that need no token. */
+  readonly certificates?: readonly CertificateRule[]
   readonly metrics: Metrics
   readonly log: Log
   readonly maxBodyBytes: number
@@ -108,7 +111,11 @@ function routeHandler(route: Route, o: ApplicationOptions): Handler {
       // Not of Koa's URL, which stands on the Host header: there is none where a client sends nonsense.
       query: new URLSearchParams(ctx.querystring),
       identify: () => {
-        const principal = authenticate(ctx.req.headers.authorization, o.tokens)
+        const { authorization } = ctx.req.headers
+        // A token that is offered is meant: one that is bad is refused, whatever the connection proves.
+        const principal =
+          (authorization === undefined ? certificatePrincipal(ctx.req.socket, o.certificates ?? []) : undefined) ??
+          authenticate(authorization, o.tokens)
         ctx.state.principal = principal.id
         return principal
       },

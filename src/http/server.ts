@@ -9,6 +9,7 @@ import { buildApplication } from './application.ts'
 import { approvalRoutes } from './approvals.ts'
 import { auditRoutes } from './audit.ts'
 import { answerBrokenRequest } from './broken-request.ts'
+import type { CertificateRule } from './client-certificate.ts'
 import { MAX_HEADERS } from './guard.ts'
 import { type HealthProbes, healthRoutes } from './health.ts'
 import { inspectionRoutes } from './inspections.ts'
@@ -37,7 +38,9 @@ export interface HttpServerOptions {
   readonly log: Log
   readonly settings: Pick<Config, 'http' | 'limits' | 'metrics' | 'requests' | 'identity'>
   /** Certificate chain and private key, PEM, where settings.http.tls is given. */
-  readonly tls?: { readonly cert: Buffer; readonly key: Buffer }
+  readonly tls?: { readonly cert: Buffer; readonly key: Buffer; readonly clientCa?: Buffer }
+  /** Machines that prove themselves by a client certificate. */
+  readonly certificates?: readonly CertificateRule[]
   readonly version: string
 }
 
@@ -82,6 +85,7 @@ export class HttpServer {
     const { app } = buildApplication({
       routes: apiRoutes(options),
       tokens: options.services.tokens,
+      certificates: options.certificates ?? [],
       metrics: options.metrics,
       log: options.log,
       maxBodyBytes: options.settings.limits.bodyBytes,

@@ -388,6 +388,7 @@ export interface FixtureOptions {
   readonly probes?: Partial<HealthProbes>
   readonly log?: Log
   readonly tls?: NonNullable<HttpServerOptions['tls']>
+  readonly certificates?: NonNullable<HttpServerOptions['certificates']>
 }
 
 export async function startFixture(o: FixtureOptions = {}): Promise<Fixture> {
@@ -408,6 +409,7 @@ export async function startFixture(o: FixtureOptions = {}): Promise<Fixture> {
     settings: parsed.config,
     version: '0.0.0',
     ...(o.tls !== undefined && { tls: o.tls }),
+    ...(o.certificates !== undefined && { certificates: o.certificates }),
   }
   const server = new HttpServer(options)
   const { url } = await server.start()

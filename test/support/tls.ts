@@ -14,7 +14,10 @@ export interface TestCertificate {
 export interface TestCa {
   readonly certificatePem: string
   /** A certificate for DNS names and IP addresses, good for servers and for clients. */
-  issue(names: readonly string[], o?: { readonly isExpired?: boolean }): TestCertificate
+  issue(
+    names: readonly string[],
+    o?: { readonly isExpired?: boolean; readonly isForServers?: boolean; readonly hasNames?: boolean },
+  ): TestCertificate
 }
 
 interface ForgeKey {
@@ -57,7 +60,7 @@ export function createTestCa(commonName = 'Countersign test authority'): TestCa 
   ca.sign(key.privateKey, forge.md.sha256.create())
   return {
     certificatePem: pem(ca),
-    issue: (names, { isExpired = false } = {}) => {
+    issue: (names, { isExpired = false, isForServers = false, hasNames = true } = {}) => {
       const leafKey = newKey()
       const leaf = newCertificate(names[0] ?? 'localhost', leafKey)
       if (isExpired) leaf.validity.notAfter = new Date(Date.now() - 60_000)
@@ -65,16 +68,18 @@ export function createTestCa(commonName = 'Countersign test authority'): TestCa 
       leaf.setExtensions([
         { name: 'basicConstraints', critical: true, cA: false },
         { name: 'keyUsage', critical: true, digitalSignature: true, keyEncipherment: true },
-        { name: 'extKeyUsage', serverAuth: true, clientAuth: true },
-        {
-          name: 'subjectAltName',
-          altNames: names.map((name) => (isIP(name) === 0 ? { type: 2, value: name } : { type: 7, ip: name })),
-        },
+        { name: 'extKeyUsage', serverAuth: true, clientAuth: !isForServers },
+        ...(hasNames ? [subjectNames(names)] : []),
       ])
       leaf.sign(key.privateKey, forge.md.sha256.create())
       return { certificatePem: pem(leaf), privateKeyPem: leafKey.privateKeyPem }
     },
   }
+}
+
+function subjectNames(names: readonly string[]): object {
+  const altNames = names.map((name) => (isIP(name) === 0 ? { type: 2, value: name } : { type: 7, ip: name }))
+  return { name: 'subjectAltName', altNames }
 }
 
 function pem(certificate: forge.pki.Certificate): string {
