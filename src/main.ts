@@ -2,7 +2,12 @@
 // The process: arguments, signals, exit status. Everything else is in cli/.
 import { homedir } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { run } from './cli/program.ts'
+
+/** What starts often, or stays: loaded without the rest, which takes longer to load than most commands take to run. */
+const LIGHT: ReadonlyMap<string, 'client' | 'service'> = new Map([
+  ...(['sign', 'unsign', 'verify', 'inspect', 'request'] as const).map((name) => [name, 'client'] as const),
+  ...(['serve', 'key-holder', 'trust-server'] as const).map((name) => [name, 'service'] as const),
+])
 
 const interruption = new AbortController()
 
@@ -20,7 +25,9 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   process.exit(1)
 })
 
-process.exitCode = await run(process.argv.slice(2), {
+const argv = process.argv.slice(2)
+const { run } = await programFor(argv[0] ?? '')
+process.exitCode = await run(argv, {
   stdout: process.stdout,
   stderr: process.stderr,
   stdin: process.stdin,
@@ -32,3 +39,10 @@ process.exitCode = await run(process.argv.slice(2), {
     await sleep(milliseconds, undefined, { signal }).catch(() => undefined)
   },
 })
+
+/** By the first word; options before the command, help and everything else get the whole program. */
+function programFor(command: string) {
+  const kind = LIGHT.get(command)
+  if (kind === 'client') return import('./cli/client-program.ts')
+  return kind === 'service' ? import('./cli/service-program.ts') : import('./cli/program.ts')
+}

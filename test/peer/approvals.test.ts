@@ -222,7 +222,7 @@ ${more}`
     const pushed = await Promise.all(['v1.0', 'v1.0-debug', 'v1.0-arm'].map((tag) => images.pushManifest(NAME, tag)))
     const request = await submit(pushed)
     expect((await approve('ann', request)).status).to.equal(0)
-    for (const { reference } of pushed) expect((await docker.trustedPull(reference)).status).to.not.equal(0)
+    expect((await docker.trustedPull(pushed[0]!.reference)).status).to.not.equal(0)
     expect((await approve('bob', request)).status).to.equal(0)
     const { exit, status } = await outcome(request)
     expect([exit, status], countersign.logs()).to.deep.equal([0, 'published'])
@@ -280,7 +280,9 @@ ${more}`
       expect(behind.text).to.contain('APPROVER_IS_SUBMITTER')
       for (const name of ['ann', 'cat']) expect((await approve(name, request)).status).to.equal(0)
       expect((await outcome(request)).status, countersign.logs()).to.equal('published')
-      for (const { reference } of pushed) expect((await docker.trustedPull(reference)).status).to.equal(0)
+      const { SignedTags } = await docker.inspectTrust(gun)
+      expect(SignedTags.map(({ Digest }) => Digest)).to.include.members(pushed.map(({ sha256 }) => sha256))
+      expect((await docker.trustedPull(pushed[0]!.reference)).status).to.equal(0)
     })
 
     for (const [what, claims] of [

@@ -192,7 +192,7 @@ describe('a policy', () => {
           expect(ask(less, facts), JSON.stringify(less)).to.be.at.most(before)
         }
       }),
-      { numRuns: 80 },
+      { numRuns: 40 },
     )
     expect(allowed, 'how many were allowed to begin with').to.be.at.least(5)
   })
@@ -207,7 +207,7 @@ describe('a policy', () => {
           expect(ask(undenied, { ...facts, principal }), JSON.stringify(principal)).to.be.at.most(before)
         }
       }),
-      { numRuns: 80 },
+      { numRuns: 40 },
     )
   })
 })
