@@ -1,8 +1,10 @@
 // An HTTP server as both daemons run it: its limits, its start and its orderly stop. What it answers is its caller's.
 import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
+import { constants } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
 
 export interface ListenerSettings {
   /** `host:port`; an IPv6 address in brackets. */
@@ -96,8 +98,7 @@ function createServer(settings: ListenerSettings, handle: RequestListener): Serv
             cert: tls.cert,
             key: tls.key,
             minVersion: 'TLSv1.2',
-            // Most clients have no certificate; one that cannot be verified counts as none.
-            ...(tls.clientCa !== undefined && { ca: tls.clientCa, requestCert: true, rejectUnauthorized: false }),
+            ...(tls.clientCa !== undefined && clientCertificates(tls.clientCa)),
           },
           handle,
         )
@@ -105,6 +106,26 @@ function createServer(settings: ListenerSettings, handle: RequestListener): Serv
   server.maxHeadersCount = settings.maxHeaders
   server.maxRequestsPerSocket = settings.maxRequestsPerConnection
   return server
+}
+
+/**
+ * Most clients have no certificate; one that cannot be verified counts as none. A resumed session would carry an old verdict, and prove
+ * nobody's key: without tickets none is resumed (Node keeps no sessions by itself), and every connection shows its certificate.
+ */
+function clientCertificates(ca: Buffer) {
+  return { ca, requestCert: true, rejectUnauthorized: false, secureOptions: constants.SSL_OP_NO_TICKET }
+}
+
+/**
+ * Whether the client has a certificate under the authorities of the listener that is valid now. The verdict of TLS is as old as the
+ * connection, and connections outlive certificates. Authorities between are not looked at again.
+ */
+export function hasValidCertificate(socket: unknown, now: Date): socket is TLSSocket {
+  if (!(socket instanceof TLSSocket) || !socket.authorized) return false
+  const certificate = socket.getPeerX509Certificate()
+  if (certificate === undefined) return false
+  const time = now.getTime()
+  return Date.parse(certificate.validFrom) <= time && time <= Date.parse(certificate.validTo)
 }
 
 async function stop(server: Server, timeoutMs: number): Promise<void> {

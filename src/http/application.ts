@@ -16,7 +16,8 @@ export interface ApplicationOptions {
   readonly routes: readonly Route[]
   readonly tokens: TokenLookup
   /** Machines that need no token. */
-  readonly certificates?: readonly CertificateRule[]
+  readonly certificates: readonly CertificateRule[]
+  readonly now: () => Date
   readonly metrics: Metrics
   readonly log: Log
   readonly maxBodyBytes: number
@@ -114,7 +115,7 @@ function routeHandler(route: Route, o: ApplicationOptions): Handler {
         const { authorization } = ctx.req.headers
         // A token that is offered is meant: one that is bad is refused, whatever the connection proves.
         const principal =
-          (authorization === undefined ? certificatePrincipal(ctx.req.socket, o.certificates ?? []) : undefined) ??
+          (authorization === undefined ? certificatePrincipal(ctx.req.socket, o.certificates, o.now()) : undefined) ??
           authenticate(authorization, o.tokens)
         ctx.state.principal = principal.id
         return principal

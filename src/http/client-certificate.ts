@@ -1,7 +1,7 @@
-// Machines that prove themselves by a client certificate: from the certificate of a connection to a Principal. What the TLS layer did not
-// verify counts as no certificate; a subject's common name counts for nothing.
-import { TLSSocket } from 'node:tls'
+// Machines that prove themselves by a client certificate: from the certificate of a connection to a Principal. What was not verified, or is
+// not valid any more, counts as no certificate; a subject's common name counts for nothing.
 import type { Principal } from '../domain/principal.ts'
+import { hasValidCertificate } from '../http-listener.ts'
 
 export interface CertificateRule extends Pick<Principal, 'grants' | 'groups'> {
   /** One subject alternative name, exactly: `dns:builder.example.com`, `uri:spiffe://example.com/builder`. */
@@ -9,8 +9,12 @@ export interface CertificateRule extends Pick<Principal, 'grants' | 'groups'> {
 }
 
 /** The identity of a connection by the first rule that names one of its names; undefined where there is none. */
-export function certificatePrincipal(socket: unknown, rules: readonly CertificateRule[]): Principal | undefined {
-  if (rules.length === 0 || !(socket instanceof TLSSocket) || !socket.authorized) return undefined
+export function certificatePrincipal(
+  socket: unknown,
+  rules: readonly CertificateRule[],
+  now: Date,
+): Principal | undefined {
+  if (rules.length === 0 || !hasValidCertificate(socket, now)) return undefined
   const names = namesOf(socket.getPeerX509Certificate()?.subjectAltName)
   const rule = rules.find(({ san }) => names.has(san))
   if (rule === undefined) return undefined

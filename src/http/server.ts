@@ -41,6 +41,8 @@ export interface HttpServerOptions {
   readonly tls?: { readonly cert: Buffer; readonly key: Buffer; readonly clientCa?: Buffer }
   /** Machines that prove themselves by a client certificate. */
   readonly certificates?: readonly CertificateRule[]
+  /** Default: this machine's clock. */
+  readonly now?: () => Date
   readonly version: string
 }
 
@@ -86,6 +88,7 @@ export class HttpServer {
       routes: apiRoutes(options),
       tokens: options.services.tokens,
       certificates: options.certificates ?? [],
+      now: options.now ?? (() => new Date()),
       metrics: options.metrics,
       log: options.log,
       maxBodyBytes: options.settings.limits.bodyBytes,

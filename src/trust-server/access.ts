@@ -37,7 +37,7 @@ export class Access {
   /** The caller. @throws ProtocolError UNAUTHORIZED where a credential is offered that is not accepted */
   async identify(request: IncomingMessage): Promise<Caller> {
     const { credentials } = this.#options
-    const byCertificate = credentials.byConnection(request.socket instanceof TLSSocket ? request.socket : undefined)
+    const byCertificate = credentials.byConnection(request.socket)
     const { authorization } = request.headers
     if (authorization === undefined) return byCertificate
     const caller = await this.#byAuthorization(authorization)

@@ -1,6 +1,6 @@
 // Callers that the operator listed: Countersign tokens by the hash of their secret, client certificates by their common name.
 import { createHash } from 'node:crypto'
-import type { TLSSocket } from 'node:tls'
+import { hasValidCertificate } from '../http-listener.ts'
 import { callerWith, NOBODY, type Caller, type Grant } from './caller.ts'
 
 export interface ListedToken extends Grant {
@@ -40,9 +40,9 @@ export class CredentialList {
     return callerWith(`token ${token.name}`, [token])
   }
 
-  /** The caller of a connection with a client certificate that the TLS layer has verified. */
-  byConnection(socket: TLSSocket | undefined): Caller {
-    if (this.#certificates.length === 0 || socket?.authorized !== true) return NOBODY
+  /** The caller of a connection with a client certificate that was verified, and is valid now. */
+  byConnection(socket: unknown): Caller {
+    if (this.#certificates.length === 0 || !hasValidCertificate(socket, this.#now())) return NOBODY
     // A subject with several common names is a list, which is nobody's.
     const name: unknown = socket.getPeerCertificate().subject.CN
     const grants = this.#certificates.filter(({ commonName }) => commonName === name)

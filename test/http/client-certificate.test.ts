@@ -31,12 +31,14 @@ const TABLE: readonly (readonly [string, TestCertificate | undefined, string | u
 
 describe('client certificates', () => {
   let fixture: Fixture
+  let now = new Date()
   const lines: string[] = []
 
   before(async () => {
     const server = ca.issue(['127.0.0.1'])
     fixture = await startFixture({
       certificates,
+      now: () => now,
       log: createLog('info', { write: (line) => lines.push(line) }),
       tls: {
         cert: Buffer.from(server.certificatePem),
@@ -47,28 +49,43 @@ describe('client certificates', () => {
   })
   after(() => fixture.stop())
 
-  /** One request on a connection of its own: status, code, and the session for a later one. */
-  async function ask(certificate?: TestCertificate, o: { token?: string; options?: ConnectionOptions } = {}) {
-    const socket: TLSSocket = connect({
+  async function open(certificate?: TestCertificate, options: ConnectionOptions = {}): Promise<TLSSocket> {
+    const socket = connect({
       host: '127.0.0.1',
       port: Number(new URL(fixture.url).port),
       ca: ca.certificatePem,
       ...(certificate !== undefined && { cert: certificate.certificatePem, key: certificate.privateKeyPem }),
-      ...o.options,
+      ...options,
     })
-    let session: Buffer | undefined
-    socket.on('session', (given) => (session = given))
     await once(socket, 'secureConnect')
-    const authorization = o.token === undefined ? '' : `Authorization: Bearer ${o.token}\r\n`
-    socket.write(`GET /v1/signing-requests HTTP/1.1\r\nHost: x\r\n${authorization}Connection: close\r\n\r\n`)
+    return socket
+  }
+
+  /** One request and its whole answer, on a connection that stays open. */
+  async function exchange(socket: TLSSocket, token?: string) {
+    const authorization = token === undefined ? '' : `Authorization: Bearer ${token}\r\n`
+    socket.write(`GET /v1/signing-requests HTTP/1.1\r\nHost: x\r\n${authorization}\r\n`)
     let text = ''
-    for await (const chunk of socket) text += String(chunk)
+    const length = () => Number(/content-length: (\d+)/i.exec(text)?.[1] ?? Number.NaN)
+    while (!(Buffer.byteLength(text) >= text.indexOf('\r\n\r\n') + 4 + length()))
+      text += String((await once(socket, 'data'))[0])
     return {
       status: Number(text.slice(9, 12)),
       code: /application\/problem\+json[\s\S]*"code":"([A-Z_]+)"/.exec(text)?.[1],
-      session,
-      isReused: socket.isSessionReused(),
     }
+  }
+
+  /** One request on a connection of its own, and the session that it was offered for a later one. */
+  async function ask(certificate?: TestCertificate, o: { token?: string; options?: ConnectionOptions } = {}) {
+    const socket = await open(certificate, o.options)
+    // Asked now: of a closed connection nobody knows.
+    const isReused = socket.isSessionReused()
+    let session: Buffer | undefined
+    socket.on('session', (given) => (session = given))
+    const answer = await exchange(socket, o.token)
+    session ??= socket.getSession()
+    socket.destroy()
+    return { ...answer, session, isReused }
   }
 
   for (const [what, certificate, code] of TABLE) {
@@ -98,17 +115,28 @@ describe('client certificates', () => {
   })
 
   for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
-    it(`are checked again where a session of ${version} is resumed`, async () => {
+    it(`are shown anew at each connection: no session of ${version} is resumed`, async () => {
       const options = { minVersion: version, maxVersion: version }
-      const first = await ask(good, { options })
-      expect(first.session, 'a session').to.not.equal(undefined)
-      const again = await ask(good, { options: { ...options, session: first.session } })
-      expect(again.status).to.equal(200)
-      const stranger = await ask(strangers.issue(['builder.example.com']), { options })
-      const resumed = await ask(undefined, { options: { ...options, session: stranger.session } })
-      expect(resumed.code).to.equal('TOKEN_MISSING')
+      const { session } = await ask(good, { options })
+      const keyless = { ...options, ...(session !== undefined && { session }) }
+      for (const certificate of [good, undefined]) {
+        const again = await ask(certificate, { options: keyless })
+        expect([again.isReused, again.status]).to.deep.equal([false, certificate === undefined ? 401 : 200])
+      }
     })
   }
+
+  it('end on a connection that outlives them, and begin with their first day', async () => {
+    const socket = await open(good)
+    expect((await exchange(socket)).status).to.equal(200)
+    for (const days of [3, -1]) {
+      now = new Date(Date.now() + days * 86_400_000)
+      expect((await exchange(socket)).code, `${days} days from now`).to.equal('TOKEN_MISSING')
+    }
+    now = new Date()
+    expect((await exchange(socket)).status).to.equal(200)
+    socket.destroy()
+  })
 })
 
 describe('identity.certificates', () => {

@@ -389,6 +389,7 @@ export interface FixtureOptions {
   readonly log?: Log
   readonly tls?: NonNullable<HttpServerOptions['tls']>
   readonly certificates?: NonNullable<HttpServerOptions['certificates']>
+  readonly now?: () => Date
 }
 
 export async function startFixture(o: FixtureOptions = {}): Promise<Fixture> {
@@ -410,6 +411,7 @@ export async function startFixture(o: FixtureOptions = {}): Promise<Fixture> {
     version: '0.0.0',
     ...(o.tls !== undefined && { tls: o.tls }),
     ...(o.certificates !== undefined && { certificates: o.certificates }),
+    ...(o.now !== undefined && { now: o.now }),
   }
   const server = new HttpServer(options)
   const { url } = await server.start()

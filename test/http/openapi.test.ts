@@ -31,6 +31,8 @@ describe('the OpenAPI document', () => {
       log: silentLog,
       maxBodyBytes: 1024,
       stopping: new AbortController().signal,
+      certificates: [],
+      now: () => new Date(),
       isTls: false,
     })
     const routed = router.stack.flatMap((layer) =>

@@ -147,6 +147,7 @@ access:
     const clients = createTestCa('Clients')
     const bot = clients.issue(['bot'])
     let url: string
+    let clock: TestTrustServer['clock']
     let tls: { readonly ca: string }
     before(async () => {
       const folder = scope.folder('tls')
@@ -162,7 +163,11 @@ access:
         "listen: '127.0.0.1:0'",
         `listen: '127.0.0.1:0', tls: { ${files}, clientCaFile: ${write('clients.crt', clients.certificatePem)} }`,
       )
-      url = (await startTestTrustServer(scope, { config })).running.url
+      const server = await startTestTrustServer(scope, { config })
+      url = server.running.url
+      clock = server.clock
+      // Certificates of the test are made now.
+      clock.now = new Date()
       tls = { ca: ca.certificatePem }
     })
 
@@ -199,6 +204,16 @@ access:
         expect((await ask(`${BASE}root.json`, certificate)).status).to.equal(404)
       })
     }
+
+    it('takes one for nobody’s on a connection that outlives it', async () => {
+      const caller = new HttpCaller(url, { ...tls, cert: bot.certificatePem, key: bot.privateKeyPem })
+      const status = async () => (await caller.call({ path: `${BASE}timestamp.key`, isAuthorized: false })).status
+      expect(await status()).to.equal(200)
+      clock.now = new Date(Date.now() + 3 * 86_400_000)
+      expect(await status()).to.equal(401)
+      clock.now = new Date()
+      expect(await status()).to.equal(200)
+    })
 
     it('adds what a token may to what the certificate may, and takes no wrong token beside it', async () => {
       expect((await ask(BASE, bot, { method: 'DELETE', headers: basic(TOKEN) })).status).to.equal(200)
