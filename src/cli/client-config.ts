@@ -76,7 +76,7 @@ export async function resolveServerAccess(options: GlobalOptions, terminal: Term
   const { server, ca, file } = await readServer(options, terminal)
   const certificate = await readCertificate(options, terminal)
   const isTokenNamed = [options.tokenFile, options.oidc].some((each) => each !== undefined)
-  // A certificate that is named on the command line is enough, whatever token the environment has.
+  // A certificate is enough: no token is sent but one that an option names.
   const needsLogin = certificate === undefined || isTokenNamed
   return {
     server,
@@ -168,7 +168,7 @@ function findToken(options: GlobalOptions, env: Terminal['env'], configured: str
   const path = setting(options.tokenFile) ?? setting(env['COUNTERSIGN_TOKEN_FILE']) ?? configured
   if (path === undefined) {
     throw new CliError('TOKEN_NOT_CONFIGURED', `No API token is configured for ${server.origin}.`, {
-      next: 'Give --token-file FILE, or set COUNTERSIGN_TOKEN_FILE or COUNTERSIGN_TOKEN, or tokenFile in the client configuration file. In a pipeline: --oidc.',
+      next: 'Give --token-file FILE, or set COUNTERSIGN_TOKEN_FILE or COUNTERSIGN_TOKEN, or tokenFile in the client configuration file. In a pipeline: --oidc. A machine: --client-cert-file.',
     })
   }
   return checkToken(readSecretFile(path), path)

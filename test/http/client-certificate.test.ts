@@ -14,12 +14,15 @@ const grants = [{ grant: 'read' as const, repositories: [parsePattern('*')] }]
 const certificates = [
   { san: 'dns:first.example.com', grants },
   { san: 'dns:builder.example.com', grants },
+  { san: 'uri:spiffe://example.com/builder', grants },
 ]
 const good = ca.issue(['builder.example.com'])
 
 /** What is presented, and the code of the refusal; undefined: taken. */
 const TABLE: readonly (readonly [string, TestCertificate | undefined, string | undefined])[] = [
   ['a certificate that a rule names', good, undefined],
+  ['one whose URI a rule names', ca.issue(['spiffe://example.com/builder']), undefined],
+  ['one whose URI is longer', ca.issue(['spiffe://example.com/builder/2']), 'TOKEN_MISSING'],
   ['none', undefined, 'TOKEN_MISSING'],
   ['one of another authority', strangers.issue(['builder.example.com']), 'TOKEN_MISSING'],
   ['one that has expired', ca.issue(['builder.example.com'], { isExpired: true }), 'TOKEN_MISSING'],

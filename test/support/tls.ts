@@ -13,7 +13,7 @@ export interface TestCertificate {
 
 export interface TestCa {
   readonly certificatePem: string
-  /** A certificate for DNS names and IP addresses, good for servers and for clients. */
+  /** A certificate for DNS names, URIs and IP addresses, good for servers and for clients. */
   issue(
     names: readonly string[],
     o?: { readonly isExpired?: boolean; readonly isForServers?: boolean; readonly hasNames?: boolean },
@@ -78,7 +78,10 @@ export function createTestCa(commonName = 'Countersign test authority'): TestCa 
 }
 
 function subjectNames(names: readonly string[]): object {
-  const altNames = names.map((name) => (isIP(name) === 0 ? { type: 2, value: name } : { type: 7, ip: name }))
+  const altNames = names.map((name) => {
+    if (isIP(name) !== 0) return { type: 7, ip: name }
+    return { type: name.includes('://') ? 6 : 2, value: name }
+  })
   return { name: 'subjectAltName', altNames }
 }
 
