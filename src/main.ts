@@ -2,12 +2,7 @@
 // The process: arguments, signals, exit status. Everything else is in cli/.
 import { homedir } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
-
-/** What starts often, or stays: loaded without the rest, which takes longer to load than most commands take to run. */
-const LIGHT: ReadonlyMap<string, 'client' | 'service'> = new Map([
-  ...(['sign', 'unsign', 'verify', 'inspect', 'request'] as const).map((name) => [name, 'client'] as const),
-  ...(['serve', 'key-holder', 'trust-server'] as const).map((name) => [name, 'service'] as const),
-])
+import { programKindOf } from './cli/program-kinds.ts'
 
 const interruption = new AbortController()
 
@@ -26,7 +21,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 })
 
 const argv = process.argv.slice(2)
-const { run } = await programFor(argv[0] ?? '')
+const { run } = await load()
 process.exitCode = await run(argv, {
   stdout: process.stdout,
   stderr: process.stderr,
@@ -40,9 +35,8 @@ process.exitCode = await run(argv, {
   },
 })
 
-/** By the first word; options before the command, help and everything else get the whole program. */
-function programFor(command: string) {
-  const kind = LIGHT.get(command)
+function load() {
+  const kind = programKindOf(argv)
   if (kind === 'client') return import('./cli/client-program.ts')
   return kind === 'service' ? import('./cli/service-program.ts') : import('./cli/program.ts')
 }

@@ -4,9 +4,13 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { expect } from 'chai'
+import { addClientCommands } from '../../src/cli/client-program.ts'
 import { CLIENT_VARIABLES } from '../../src/cli/client-config.ts'
+import { addDaemonCommands } from '../../src/cli/daemon-commands.ts'
 import { CLI_ERROR_CODES } from '../../src/cli/errors.ts'
+import { LIGHT_PROGRAMS, programKindOf } from '../../src/cli/program-kinds.ts'
 import { buildProgram } from '../../src/cli/program.ts'
+import { buildWith } from '../../src/cli/run-program.ts'
 import { programVersion } from '../../src/version.ts'
 import { FakeApi } from './support/fake-api.ts'
 import { GUN, published, request } from './support/resources.ts'
@@ -15,19 +19,18 @@ import { TOKEN, Workplace } from './support/run-cli.ts'
 const top = resolve(import.meta.dirname, '../..')
 const place = new Workplace()
 const silent = { write: () => true }
-const program = buildProgram(
-  {
-    stdout: silent,
-    stderr: silent,
-    stdin: { [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: true, value: '' }) }) },
-    env: {},
-    homeFolder: '/nonexistent',
-    interrupted: new AbortController().signal,
-    now: () => new Date(),
-    pause: () => Promise.resolve(),
-  },
-  () => Promise.resolve(),
-)
+const terminal = {
+  stdout: silent,
+  stderr: silent,
+  stdin: { [Symbol.asyncIterator]: () => ({ next: () => Promise.resolve({ done: true, value: '' }) }) },
+  env: {},
+  homeFolder: '/nonexistent',
+  interrupted: new AbortController().signal,
+  now: () => new Date(),
+  pause: () => Promise.resolve(),
+}
+const perform = () => Promise.resolve()
+const program = buildProgram(terminal, perform)
 
 /** `repo init` and its command, for every command that does something. */
 function leaves(command: Command, path: readonly string[] = []): [string, Command][] {
@@ -70,6 +73,31 @@ describe('cli program', () => {
       })
     })
   }
+
+  for (const [kind, add] of [
+    ['client', addClientCommands],
+    ['service', addDaemonCommands],
+  ] as const) {
+    it(`is the same where only what a ${kind} needs is loaded`, () => {
+      const light = leaves(buildWith(add, terminal, perform))
+      expect(new Set(light.map(([name]) => name.split(' ')[0]))).to.deep.equal(new Set(LIGHT_PROGRAMS[kind]))
+      for (const [name, command] of light) {
+        const same = commands.find(([other]) => other === name)?.[1]
+        expect(command.helpInformation()).to.equal(same?.helpInformation())
+        expect(programKindOf([...name.split(' '), '--json'])).to.equal(kind)
+      }
+      // In groups of commands no command is missing.
+      for (const [name] of commands) {
+        if (programKindOf(name.split(' ')) === kind) expect(light.map(([other]) => other)).to.include(name)
+      }
+    })
+  }
+
+  it('is loaded whole for everything else', () => {
+    for (const argv of [[], ['--json', 'sign'], ['help', 'sign'], ['repo', 'list'], ['signs']]) {
+      expect(programKindOf(argv)).to.equal('whole')
+    }
+  })
 
   it('documents every environment variable that it reads', () => {
     const manual = readFileSync(resolve(top, 'docs/cli.md'), 'utf8')
