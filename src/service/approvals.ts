@@ -124,13 +124,9 @@ export class Approvals {
   }
 
   /** Ends what has waited for approvals too long. Called again and again. @throws KeyHolderError, StoreError */
-  async expire(): Promise<void> {
+  async expire(unfinished: readonly PendingImage[]): Promise<void> {
     const now = this.#dependencies.clock.now()
-    const overdue = new Set(
-      this.#dependencies.requests
-        .unfinished()
-        .flatMap(({ request, record }) => (isOverdue(record, now) ? [request] : [])),
-    )
+    const overdue = new Set(unfinished.flatMap(({ request, record }) => (isOverdue(record, now) ? [request] : [])))
     for (const id of overdue) {
       const request = this.#dependencies.requests.find(id)
       if (request === undefined) continue

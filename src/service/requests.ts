@@ -1,6 +1,7 @@
 // Signing requests as the outer layers see them: submit, find, list, wait.
 import type { Gun } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
+import type { PendingImage } from '../domain/ports.ts'
 import { isGranted, type Principal } from '../domain/principal.ts'
 import { isFinal, requestStatus, type RequestStatus, type SigningRequest } from '../domain/signing-request.ts'
 import type { GunWorker } from './advance-gun.ts'
@@ -75,8 +76,8 @@ export class Requests implements RequestService {
   }
 
   /** Ends what has waited for approvals too long. @throws KeyHolderError, StoreError */
-  expire(): Promise<void> {
-    return this.#approvals.expire()
+  expire(unfinished: readonly PendingImage[]): Promise<void> {
+    return this.#approvals.expire(unfinished)
   }
 
   async rotate(principal: Principal, gun: Gun): Promise<Submitted> {

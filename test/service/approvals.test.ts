@@ -8,7 +8,9 @@ import type { Principal } from '../../src/domain/principal.ts'
 import { requestStatus, type SigningRequest } from '../../src/domain/signing-request.ts'
 import type { Submission } from '../../src/service/services.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
+import { Crash } from '../support/fakes/faults.ts'
 import { app, ended, everybody, principal, World } from '../support/fakes/world.ts'
+import { waitFor } from '../support/polling.ts'
 import { faultsOf, identity, PEOPLE, policyOf, PROJECT } from '../support/policies.ts'
 
 const bot = identity('token_bot', { groups: ['bots'] })
@@ -252,6 +254,26 @@ describe('approvals', () => {
     await world.settled()
     expect(statusOf(id)).to.equal('expired')
     expect(records().at(-1)?.kind).to.equal('request-expired')
+  })
+
+  it('do not keep publications from being finished where their end cannot be recorded', async () => {
+    const waiting = await submit()
+    world.time.advance(7 * 86_400_000)
+    const death = { method: 'keyHolder.changeTargets', call: 1, moment: 'before', error: () => new Crash() } as const
+    world.faults.plan(death)
+    const { request: begun } = await world.services.requests.submit(bot, {
+      kind: 'sign',
+      images: [`${app}:test-1`],
+      policy: 'test',
+    })
+    await world.restart()
+    world.faults.plan({ ...death, method: 'keyHolder.appendRecord', error: () => new Error('full') })
+    const failure: unknown = await world.services.reconciler.run().catch((error: unknown) => error)
+    expect(failure).to.have.property('message', 'full')
+    await waitFor('the end of the other request', () => statusOf(begun.id) === 'published' || undefined, 5000)
+    expect(statusOf(waiting.id)).to.equal('awaiting-approval')
+    await world.settled()
+    expect(statusOf(waiting.id)).to.equal('expired')
   })
 
   for (const [what, act] of [
