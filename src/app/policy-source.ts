@@ -4,7 +4,7 @@ import { ConfigError } from '../config/errors.ts'
 import type { Policy, PolicySource } from '../domain/policy.ts'
 import type { KeyHolder } from '../domain/ports.ts'
 import type { Log } from '../log.ts'
-import { faultyFolder, readFolderFiles } from '../policy/folder-files.ts'
+import { faultyFolder, printOfFolder, readFolderFiles } from '../policy/folder-files.ts'
 import { type PolicyFault, type PolicyFolder, readPolicyFolder } from '../policy/policy-folder.ts'
 
 export interface PolicyState {
@@ -22,6 +22,8 @@ export class PolicyFolderSource implements PolicySource {
   #state: PolicyState
   /** The folder as the last look found it: what has changed since is left alone until it has settled. */
   #seen: string
+  /** The folder that was judged last; undefined where it could not be read. */
+  #judged: string | undefined
   #recorded: string | undefined
 
   /** @throws ConfigError POLICY_INVALID with every fault */
@@ -35,6 +37,7 @@ export class PolicyFolderSource implements PolicySource {
     this.#policy = read.policy
     this.#state = { digest: read.digest, faults: [] }
     this.#seen = print
+    this.#judged = print
     log.info({ folder, digest: read.digest, projects: read.projects.length }, 'policies are in force')
   }
 
@@ -50,13 +53,21 @@ export class PolicyFolderSource implements PolicySource {
   async look(): Promise<void> {
     await this.#record()
     try {
-      const { files, print } = readFolderFiles(this.#folder)
+      const print = printOfFolder(this.#folder)
       if (print !== this.#seen) this.#seen = print
-      else this.#takeOver(readPolicyFolder(files))
+      else if (print !== this.#judged) this.#judge()
     } catch (error) {
+      this.#judged = undefined
       this.#refuse([{ file: '', path: '', message: error instanceof ConfigError ? error.message : 'cannot be read' }])
     }
     await this.#record()
+  }
+
+  /** Files are read and parsed once for each state of the folder. */
+  #judge(): void {
+    const { files, print } = readFolderFiles(this.#folder)
+    this.#takeOver(readPolicyFolder(files))
+    this.#judged = print
   }
 
   /** One assignment: no request is decided by half of it. */

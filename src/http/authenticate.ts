@@ -13,7 +13,10 @@ export interface TokenLookup {
 /** The identity behind the header. @throws HttpError TOKEN_MISSING, TOKEN_INVALID; neither tells unknown from revoked or expired */
 export function authenticate(header: string | undefined, tokens: TokenLookup): Principal {
   if (header === undefined || header === '') {
-    throw new HttpError('TOKEN_MISSING', 'The request has no Authorization header, and its connection proves no identity.')
+    throw new HttpError(
+      'TOKEN_MISSING',
+      'The request has no Authorization header, and its connection proves no identity.',
+    )
   }
   const match = /^Bearer +([^ ]+)$/i.exec(header)
   if (match?.[1] === undefined) throw new HttpError('TOKEN_MISSING', 'The Authorization header is not: Bearer TOKEN.')

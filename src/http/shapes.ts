@@ -39,6 +39,14 @@ export const waitQuery = z
   .optional()
   .meta({ description: 'How long the answer may wait for the end of the request, as 30s.' })
 
+/** `limit=50`: items of a page. */
+export const limitQuery = z
+  .string()
+  .regex(/^[1-9][0-9]{0,2}$/, 'must be a number from 1 to 200')
+  .transform(Number)
+  .refine((limit) => limit <= 200, 'must be a number from 1 to 200')
+  .optional()
+
 /** Where a list goes on. */
 export const nextCursorText = z
   .string()

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
-import { gunText, nextCursorText, REGISTRY_CODES, requestIdParams, text, waitQuery } from './shapes.ts'
+import { gunText, nextCursorText, REGISTRY_CODES, requestIdParams, text, waitQuery, limitQuery } from './shapes.ts'
 import { requestStatusShape, signingRequestShape, signingRequestView } from './signing-request-view.ts'
 
 export interface SigningRequestOptions {
@@ -110,12 +110,7 @@ export function signingRequestRoutes({ requests, maxWaitMs, maxImages }: Signing
       operationId: 'listSigningRequests',
       summary: 'List signing requests, newest first',
       query: z.strictObject({
-        limit: z
-          .string()
-          .regex(/^[1-9][0-9]{0,2}$/, 'must be a number from 1 to 200')
-          .transform(Number)
-          .refine((limit) => limit <= 200, 'must be a number from 1 to 200')
-          .optional(),
+        limit: limitQuery,
         cursor: text(512).optional(),
         gun: gunText.optional(),
         status: requestStatusShape.optional(),

@@ -4,7 +4,7 @@ import { type Attempt, type Delivery, DELIVERY_STATES } from '../domain/webhook-
 import { WEBHOOK_EVENT_TYPES } from '../domain/webhook-event.ts'
 import type { WebhookReport, WebhookService } from '../service/webhooks.ts'
 import { type Route, tokenRoute } from './route.ts'
-import { dateText, nextCursorText, text } from './shapes.ts'
+import { dateText, nextCursorText, text, limitQuery } from './shapes.ts'
 
 const endpointName = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/, 'must be the name of an endpoint')
 const endpointParams = z.strictObject({ name: endpointName })
@@ -77,12 +77,7 @@ export function webhookRoutes(webhooks: WebhookService): Route[] {
       summary: 'List the deliveries of an endpoint, newest first',
       params: endpointParams,
       query: z.strictObject({
-        limit: z
-          .string()
-          .regex(/^[1-9][0-9]{0,2}$/, 'must be a number from 1 to 200')
-          .transform(Number)
-          .refine((limit) => limit <= 200, 'must be a number from 1 to 200')
-          .optional(),
+        limit: limitQuery,
         cursor: text(512).optional(),
         state: z.enum(DELIVERY_STATES).optional(),
       }),

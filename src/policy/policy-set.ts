@@ -14,6 +14,8 @@ import type { ProjectFile, SigningPolicy } from './project-file.ts'
 interface Project extends ProjectFile {
   /** By policy: 64 hex digits over everything that decides under it. */
   readonly digests: ReadonlyMap<string, string>
+  /** Where none of its policies applies. */
+  readonly digestOfNone: string
   readonly denials: readonly Rule[]
 }
 
@@ -30,6 +32,7 @@ export class PolicySet implements Policy {
     this.#projects = projects.map((file) => ({
       ...file,
       digests: new Map(Object.keys(file.policies).map((name) => [name, digestOf(file, name, people)])),
+      digestOfNone: digestOf(file, undefined, people),
       denials: denyRules(file.deny, people),
     }))
   }
@@ -45,7 +48,7 @@ export class PolicySet implements Policy {
     const policy = name === undefined ? undefined : policyOf(project, name)
     if (name === undefined || policy === undefined) {
       const code = name === undefined ? 'POLICY_NOT_NAMED' : 'POLICY_UNKNOWN'
-      const decision = decide([denial('policy', code)], facts, digestOf(project, undefined, this.#people), at)
+      const decision = decide([denial('policy', code)], facts, project.digestOfNone, at)
       return { ...decision, project: project.project }
     }
     const rules = [...policyRules(policy, this.#people, at), ...project.denials]

@@ -84,10 +84,20 @@ export function recentRequests(
   principal: Pick<Principal, 'id'>,
 ): (gun: Gun) => RecentRequests {
   const since = new Date(clock.now().getTime() - RECENT_MS)
-  return (gun) => ({
-    byIdentity: requests.countImages(since, { submitter: principal.id }) + underWay.byIdentity(principal.id),
-    inRepository: requests.countImages(since, { gun }) + underWay.inRepository(gun),
-  })
+  const byIdentity = once(
+    () => requests.countImages(since, { submitter: principal.id }) + underWay.byIdentity(principal.id),
+  )
+  const repositories = new Map<Gun, number>()
+  return (gun) => {
+    const inRepository = repositories.get(gun) ?? requests.countImages(since, { gun }) + underWay.inRepository(gun)
+    repositories.set(gun, inRepository)
+    return { byIdentity: byIdentity(), inRepository }
+  }
+}
+
+function once<T>(work: () => T): () => T {
+  let result: { readonly value: T } | undefined
+  return () => (result ??= { value: work() }).value
 }
 
 /**
