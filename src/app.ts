@@ -15,7 +15,8 @@ import { connectWebhooks } from './app/webhooks.ts'
 import { certificateRules } from './config/identity-settings.ts'
 import { readPublicFile } from './config/public-file.ts'
 import { readSecretBytes } from './config/secret-file.ts'
-import { DEFAULT_RENEWAL_MS, type Config } from './config/schema.ts'
+import { renewalOf } from './config/renewal-settings.ts'
+import type { Config } from './config/schema.ts'
 import { grantsPolicy } from './domain/policy.ts'
 
 import { KeyHolderClient } from './holder/client.ts'
@@ -81,6 +82,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
   })
   const trustServers = connectTrustServers(config.trustServers)
   const registries = connectRegistries(config.registries)
+  const renewal = renewalOf(config.renewal)
   const identifiers = timeSortedIdentifiers(systemClock, systemRandom)
   const pause = systemPause(stopping.signal)
   const repositories = new SqliteRepositoryStore(database)
@@ -116,6 +118,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     ...(policyFolder !== undefined && { isPolicyFolderFaulty: () => policyFolder.state.faults.length > 0 }),
     isKeyHolderUp: async () => (await health.keyHolder()) === 'ok',
     daysToNextExpiry: () => watch.daysToNextExpiry(),
+    daysToNextExpiryByClass: () => watch.daysToNextExpiryByClass(),
     webhookCounts: () => webhooks.counts(),
   })
   const issuers = connectIssuers(config.identity.issuers, { clock: systemClock, log, metrics })
@@ -138,15 +141,14 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       attempts: config.requests.attempts,
       patienceMs: config.requests.patience,
       contentionMs: config.requests.contention,
-      // Renewals that somebody asks for have a window also where none are made unasked.
-      renewBeforeMs: config.renewal.before === 0 ? DEFAULT_RENEWAL_MS : config.renewal.before,
+      renewal,
       backoffMs: BACKOFF_MS,
       maxImages: config.limits.imagesPerRequest,
       ...(process.getuid !== undefined && { uid: process.getuid() }),
     },
     ...(o.onStep !== undefined && { onStep: o.onStep }),
   })
-  const watch = new ExpiryWatch(services, systemClock, log, config.renewal.before)
+  const watch = new ExpiryWatch({ services, clock: systemClock, log, renewal, notices: webhooks.store })
   const checkpoints = new CheckpointLog(keyHolder, log)
   const { tls } = config.http
   const server = new HttpServer({

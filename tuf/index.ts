@@ -23,6 +23,7 @@ export {
 } from './role.ts'
 export { base64OfHexDigest, hexOfBase64Digest, matchesHashes, sha256Hex } from './digest.ts'
 export { formatExpires, isExpired, parseExpires } from './expires.ts'
+export { ROOT_LIFETIME_MS, SNAPSHOT_LIFETIME_MS, TARGETS_LIFETIME_MS, TIMESTAMP_LIFETIME_MS } from './lifetimes.ts'
 export {
   KEY_TYPES,
   certificatePem,
@@ -71,7 +72,7 @@ export { MAX_PLAUSIBLE_VERSION, type KnownVersion } from './freshness.ts'
 export { FileCache } from './file-cache.ts'
 export { MAX_ROOT_FILES } from './root-chain.ts'
 export { MAX_DELEGATION_FILES } from './delegations.ts'
-export { verifySelfSigned, type RootPin } from './root-pin.ts'
+export { certificatesEnd, verifySelfSigned, type RootPin } from './root-pin.ts'
 export { type TrustedRepository, type VerifierOptions } from './trusted.ts'
 export { signersOfRole, signersOfRoot, verifyArchive, type ArchivedRepository, type ArchiveOptions } from './archive.ts'
 export { RepositoryVerifier, verifyFiles } from './verifier.ts'

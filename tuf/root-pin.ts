@@ -65,6 +65,18 @@ export function verifySelfSigned(root: Received<RootMetadata>, gun: Gun): void {
   verifySuccession(root, root, gun)
 }
 
+/**
+ * The moment after which too few of a root's own certificates are valid: clients refuse the root from then on, whatever its own
+ * expiry says (notary v0.7.0 trustpinning/certs.go validRootLeafCerts). @throws TufError CERTIFICATE_*, KEY_*
+ */
+export function certificatesEnd({ roles, keys }: RootMetadata): Date {
+  const listed = roles.get(ROOT)
+  if (listed === undefined) throw new TufError('METADATA_ROLE_MISSING', 'Root lacks a role', { role: ROOT })
+  const role = roleKeys(listed, keys)
+  const ends = [...role.keys.values()].map((key) => lastMoment(key).getTime()).sort((one, other) => other - one)
+  return new Date(ends[role.threshold - 1] ?? 0)
+}
+
 function isPinned(key: PublicKey, pin: RootPin, now: Date): boolean {
   switch (pin.kind) {
     case 'certificates':

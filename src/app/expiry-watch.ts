@@ -1,10 +1,14 @@
 // Looks at every repository from time to time, so that metrics and log tell what expires before clients find out; and has signed again
 // what we can sign, long before.
 import { TIMESTAMP, type Gun } from '@countersign/tuf'
+import { noticeDue } from '../domain/expiry-forecast.ts'
+import { ROLE_CLASSES, type RoleClass, type RoleOutlook } from '../domain/expiry-outlook.ts'
 import { parsePattern } from '../domain/pattern.ts'
 import { codeOf } from '../domain/port-faults.ts'
-import type { Clock } from '../domain/ports.ts'
+import type { Clock, ExpiryMemory } from '../domain/ports.ts'
 import type { Principal } from '../domain/principal.ts'
+import { renewalDue, type RenewalSettings } from '../domain/renewal.ts'
+import { expiryNews } from '../domain/expiry-news.ts'
 import type { Log } from '../log.ts'
 import type { RepositoryService, RequestService } from '../service/services.ts'
 
@@ -19,62 +23,95 @@ const WATCHER: Principal = {
 /** And for renewals alone, which change nothing but dates. */
 const RENEWER: Principal = { ...WATCHER, grants: [{ grant: 'operator', repositories: [parsePattern('*')] }] }
 
-type WatchedServices = {
-  readonly repositories: Pick<RepositoryService, 'list' | 'report'>
-  readonly requests: Pick<RequestService, 'renew'>
+export interface ExpiryWatchOptions {
+  readonly services: {
+    readonly repositories: Pick<RepositoryService, 'list' | 'report'>
+    readonly requests: Pick<RequestService, 'renew'>
+  }
+  readonly clock: Clock
+  readonly log: Log
+  readonly renewal: RenewalSettings
+  /** Remembers which expiries others were told of. */
+  readonly notices: ExpiryMemory
 }
 
 export class ExpiryWatch {
-  readonly #services: WatchedServices
-  readonly #renewBeforeMs: number
-  readonly #clock: Clock
-  readonly #log: Log
-  /** The earliest expiry of each repository, as last seen. */
-  readonly #expiries = new Map<string, number>()
+  readonly #o: ExpiryWatchOptions
+  /** The expiries of each repository, as last seen. */
+  readonly #expiries = new Map<Gun, readonly Pick<RoleOutlook, 'role' | 'roleClass' | 'expiresAt'>[]>()
 
-  /** @param renewBeforeMs roles that expire within this time are renewed; 0: none are */
-  constructor(services: WatchedServices, clock: Clock, log: Log, renewBeforeMs: number) {
-    this.#services = services
-    this.#renewBeforeMs = renewBeforeMs
-    this.#clock = clock
-    this.#log = log
+  constructor(o: ExpiryWatchOptions) {
+    this.#o = o
   }
 
+  /** Timestamps aside: the server renews them a fortnight at a time, so that they would hide everything else. */
   daysToNextExpiry(): number | undefined {
-    if (this.#expiries.size === 0) return undefined
-    return (Math.min(...this.#expiries.values()) - this.#clock.now().getTime()) / DAY_MS
+    return this.#days((role) => role.role !== TIMESTAMP)
+  }
+
+  daysToNextExpiryByClass(): ReadonlyMap<RoleClass, number> {
+    return new Map(
+      ROLE_CLASSES.flatMap((name) => {
+        const days = this.#days(({ roleClass }) => roleClass === name)
+        return days === undefined ? [] : [[name, days]]
+      }),
+    )
   }
 
   /** One look at each repository, one after the other. What cannot be seen keeps what was seen last. */
   async look(stopping: AbortSignal): Promise<void> {
-    for (const { gun, state } of this.#services.repositories.list(WATCHER)) {
+    const { services, log } = this.#o
+    const repositories = services.repositories.list(WATCHER)
+    const registered = new Set(repositories.map(({ gun }) => gun))
+    for (const gun of this.#expiries.keys()) if (!registered.has(gun)) this.#expiries.delete(gun)
+    for (const { gun, state } of repositories) {
       if (stopping.aborted) return
       if (state !== 'ready') continue
       try {
-        const { roles, warnings, trouble } = await this.#services.repositories.report(WATCHER, gun)
-        for (const warning of warnings) this.#log.warn({ gun, ...warning }, 'a repository needs attention')
-        if (trouble !== undefined) this.#log.error({ gun, ...trouble }, 'a repository could not be loaded')
-        // The server renews the timestamp a fortnight at a time: it would hide everything else.
-        const times = roles.filter(({ role }) => role !== TIMESTAMP).map(({ expiresAt }) => expiresAt.getTime())
-        if (times.length > 0) this.#expiries.set(gun, Math.min(...times))
-        const until = this.#clock.now().getTime() + this.#renewBeforeMs
-        if (
-          this.#renewBeforeMs > 0 &&
-          roles.some(({ entries, expiresAt }) => entries !== undefined && expiresAt.getTime() < until)
-        ) {
-          await this.#renew(gun)
-        }
+        const { custody, outlook, warnings, trouble } = await services.repositories.report(WATCHER, gun)
+        for (const warning of warnings) log.warn({ gun, ...warning }, 'a repository needs attention')
+        if (trouble !== undefined) log.error({ gun, ...trouble }, 'a repository could not be loaded')
+        if (outlook.length > 0) this.#expiries.set(gun, outlook)
+        this.#tell(gun, outlook)
+        // A frozen one would only be refused.
+        if (custody.state !== 'frozen' && outlook.some((role) => this.#isDue(gun, role))) await this.#renew(gun)
       } catch (error) {
-        this.#log.error({ gun, error }, 'a repository could not be looked at')
+        log.error({ gun, error }, 'a repository could not be looked at')
       }
+    }
+  }
+
+  #days(counts: (role: Pick<RoleOutlook, 'role' | 'roleClass'>) => boolean): number | undefined {
+    const times = [...this.#expiries.values()].flatMap((roles) =>
+      roles.filter(counts).map(({ expiresAt }) => expiresAt.getTime()),
+    )
+    if (times.length === 0) return undefined
+    const first = times.reduce((one, other) => Math.min(one, other))
+    return (first - this.#o.clock.now().getTime()) / DAY_MS
+  }
+
+  #isDue(gun: Gun, { role, by, expiresAt }: RoleOutlook): boolean {
+    const due = by === 'countersign' ? renewalDue(gun, role, expiresAt, this.#o.renewal) : undefined
+    return due !== undefined && due <= this.#o.clock.now()
+  }
+
+  /** What nobody here will prevent, at 180, 90, 30 and 7 days. */
+  #tell(gun: Gun, outlook: readonly RoleOutlook[]): void {
+    const { clock, renewal, notices } = this.#o
+    const now = clock.now()
+    for (const role of outlook) {
+      const days = noticeDue(gun, role, renewal, now)
+      if (days === undefined) continue
+      const { expiresAt } = role
+      notices.noteExpiry({ gun, role: role.role, expiresAt, days }, () => expiryNews(gun, role, days, now))
     }
   }
 
   /** Where only somebody else could sign the role, that is no fault: the warning says what expires. */
   async #renew(gun: Gun): Promise<void> {
     try {
-      const { request, isRepeated } = await this.#services.requests.renew(RENEWER, gun)
-      if (!isRepeated) this.#log.info({ gun, request: request.id }, 'roles expire soon and are signed again')
+      const { request, isRepeated } = await this.#o.services.requests.renew(RENEWER, gun)
+      if (!isRepeated) this.#o.log.info({ gun, request: request.id }, 'roles expire soon and are signed again')
     } catch (error) {
       if (codeOf(error) !== 'RENEWAL_NOT_DUE') throw error
     }

@@ -3,6 +3,7 @@ import { Option, type Command } from 'commander'
 import { z } from 'zod'
 import { encodeBase64, decodeBase64, type Gun } from '@countersign/tuf'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
+import { showExpiry } from './expiry-status.ts'
 import { repositoryArgument } from './image-list.ts'
 import { openOfflineRoot, signWithRoot, type OfflineRoot } from './offline-root.ts'
 import {
@@ -69,17 +70,19 @@ Examples:
     .command('status')
     .description('Shows keys, versions, expiry dates and warnings of one repository, or of all.')
     .argument('[gun]', 'repository; without it all of them')
+    .option('--expiry', 'show what is signed again in the next three years, by whom and when')
     .addHelpText(
       'after',
       `
 Examples:
   $ countersign repo status registry.example.com/team/app
   $ countersign repo status --json
+  $ countersign repo status --expiry registry.example.com/team/app
 
 Exit status: 0 shown, whatever the warnings; 1 the state of a repository could not be found out.`,
     )
-    .action((gun: string | undefined, _options: object, command: Command) =>
-      perform(command, (session) => showStatus(session, gun)),
+    .action((gun: string | undefined, options: { readonly expiry?: true }, command: Command) =>
+      perform(command, (session) => showStatus(session, gun, options.expiry === true)),
     )
 }
 
@@ -201,7 +204,7 @@ async function list(session: Session): Promise<ExitStatus> {
   return EXIT.done
 }
 
-async function showStatus(session: Session, text: string | undefined): Promise<ExitStatus> {
+async function showStatus(session: Session, text: string | undefined, isExpiry: boolean): Promise<ExitStatus> {
   const named = text === undefined ? undefined : repositoryArgument(text)
   const api = await session.api()
   const guns =
@@ -210,6 +213,7 @@ async function showStatus(session: Session, text: string | undefined): Promise<E
           ({ gun }) => gun,
         )
       : [named]
+  if (isExpiry) return showExpiry(session, guns, named === undefined)
   const reports: RepositoryReportResource[] = []
   for (const gun of guns) {
     const path = `v1/repositories/${encodeURIComponent(gun)}`

@@ -163,6 +163,14 @@ export const repositoryReportSchema = repositorySchema.extend({
 })
 export type RepositoryReportResource = z.infer<typeof repositoryReportSchema>
 
+export const expiryForecastSchema = z.looseObject({
+  gun: text,
+  until: text,
+  roles: z.array(z.looseObject({ role: text, expiresAt: text, by: text })),
+  acts: z.array(z.looseObject({ role: text, kind: text, by: text, at: text, expiresAt: text, plan: text })),
+})
+export type ExpiryForecastResource = z.infer<typeof expiryForecastSchema>
+
 /** A repository's report, for its keys. */
 export const keyReportSchema = repositoryReportSchema.extend({
   custody: z.looseObject({

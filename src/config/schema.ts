@@ -4,6 +4,7 @@ import { z } from 'zod'
 import { configPath as path, MAX_SOCKET_PATH, pattern, serverUrl, socketPath } from './fields.ts'
 import { identitySettings } from './identity-settings.ts'
 import { checkHttp, httpSettings, tlsSettings } from './http-settings.ts'
+import { renewalSettings } from './renewal-settings.ts'
 import { duration, size } from './units.ts'
 import { webhookSettings } from './webhook-settings.ts'
 
@@ -142,9 +143,6 @@ const keyHolder = z.strictObject({
     }),
 })
 
-/** Nine months: before anybody is warned, which is half a year before. */
-export const DEFAULT_RENEWAL_MS = 270 * 86_400_000
-
 /** The whole configuration, as text or environment may give it. */
 export const configSchema = z
   .strictObject({
@@ -204,15 +202,7 @@ export const configSchema = z
     identity: identitySettings
       .prefault({})
       .meta({ description: 'Workload identity: tokens of other issuers, exchanged for short-lived ones of ours.' }),
-    renewal: z
-      .strictObject({
-        before: duration('0s', '900d').default(DEFAULT_RENEWAL_MS).meta({
-          description:
-            'Roles that are signed here and expire within this time are signed again, unchanged. 0s: only when asked.',
-        }),
-      })
-      .prefault({})
-      .meta({ description: 'Keeping repositories from expiring.' }),
+    renewal: renewalSettings,
     webhooks: webhookSettings,
     metrics: z
       .strictObject({

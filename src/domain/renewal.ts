@@ -1,18 +1,65 @@
 // Which roles of a repository are to be signed again before they expire, and whether they have been. Pure.
 // Stock clients never do it: they sign a role again only where it changes, so that base targets of a repository that delegates sign
 // daily expires after three years, and every command fails (notary v0.7.0 client/client.go signTargets).
-import { TARGETS, targetsOf, type RoleName, type TrustedRepository } from '@countersign/tuf'
+import { type Gun, sha256Hex, TARGETS, targetsOf, type RoleName, type TrustedRepository } from '@countersign/tuf'
 import type { RepositoryCustody } from './ports.ts'
 import { isSignable } from './publication-roles.ts'
 
-/** The roles with a file that expires before `until` and that we can sign, base targets first. */
+/** How long before its expiry a role is signed again, in milliseconds; 0: never unasked. */
+export interface RenewalWindows {
+  readonly targetsMs: number
+  readonly delegationsMs: number
+}
+
+/** How repositories are kept from expiring without anybody asking. */
+export interface RenewalSettings extends RenewalWindows {
+  /** Repositories are taken up over this time, each at its own moment, so that many do not come at once. */
+  readonly spreadMs: number
+}
+
+/** Nine months: before anybody is warned, which is half a year before. */
+export const USUAL_WINDOW_MS = 270 * 86_400_000
+
+/** A renewal that somebody asks for has a window also where none is made unasked. */
+export function windowsWhenAsked({ targetsMs, delegationsMs }: RenewalWindows): RenewalWindows {
+  return { targetsMs: targetsMs || USUAL_WINDOW_MS, delegationsMs: delegationsMs || USUAL_WINDOW_MS }
+}
+
+export function windowOf({ targetsMs, delegationsMs }: RenewalWindows, role: RoleName): number {
+  return role === TARGETS ? targetsMs : delegationsMs
+}
+
+/**
+ * When a role is signed again by itself; undefined where nobody does it unasked. Each repository has its own moment in the spread, always
+ * the same one: all its roles come in one publication. At least half of the window is left after it.
+ */
+export function renewalDue(gun: Gun, role: RoleName, expiresAt: Date, settings: RenewalSettings): Date | undefined {
+  const window = windowOf(settings, role)
+  if (window === 0) return undefined
+  const spread = Math.min(settings.spreadMs, window / 2)
+  return new Date(expiresAt.getTime() - window + Math.floor(spread * placeOf(gun)))
+}
+
+/** From 0 to 1, evenly. */
+function placeOf(gun: Gun): number {
+  return Number.parseInt(sha256Hex(Buffer.from(gun)).slice(0, 12), 16) / 2 ** 48
+}
+
+/** The roles with a file that expires within its window and that we can sign, base targets first. */
 export function rolesToRenew(
   repository: TrustedRepository,
   custody: Pick<RepositoryCustody, 'keys'>,
-  until: Date,
+  windows: RenewalWindows,
+  now: Date,
 ): readonly RoleName[] {
   const roles = [TARGETS, ...repository.delegations.keys()]
-  return roles.filter((role) => expiresBefore(repository, role, until) && isSignable(repository, custody, role))
+  const isDue = (role: RoleName) => expiresBefore(repository, role, renewalEnd(windows, [role], now))
+  return roles.filter((role) => isDue(role) && isSignable(repository, custody, role))
+}
+
+/** What expires before this moment is signed again now. */
+export function renewalEnd(windows: RenewalWindows, roles: readonly RoleName[], now: Date): Date {
+  return new Date(now.getTime() + Math.max(...roles.map((role) => windowOf(windows, role))))
 }
 
 export function isRenewed(repository: TrustedRepository, roles: readonly RoleName[], until: Date): boolean {

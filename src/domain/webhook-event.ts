@@ -19,6 +19,7 @@ export const WEBHOOK_EVENT_TYPES = [
   'request.published',
   'request.failed',
   'repository.frozen',
+  'repository.expiring',
   'audit.checkpoint',
 ] as const
 export type WebhookEventType = (typeof WEBHOOK_EVENT_TYPES)[number]

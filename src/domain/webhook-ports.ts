@@ -1,6 +1,6 @@
 // What webhooks need: a place for events that is written together with what they tell, and somebody who carries them out.
 // Calls of the stores are synchronous and durable, as of all stores; every one may throw StoreError.
-import type { Gun } from '@countersign/tuf'
+import type { Gun, RoleName } from '@countersign/tuf'
 import type { Attempt, Delivery, DeliveryState, DeliveryUpdate } from './webhook-delivery.ts'
 import type { PING, WebhookEventType, WebhookNews } from './webhook-event.ts'
 
@@ -16,6 +16,15 @@ export interface EventOutbox {
 export interface FreezeMemory {
   /** `reason`: undefined where the repository is not frozen. */
   note(gun: Gun, reason: string | undefined, at: Date): void
+}
+
+/** Remembers of which expiries it was told, so that each is told once at each distance, also over a restart. */
+export interface ExpiryMemory {
+  /** @param days how near it is; nothing happens where this expiry was told as near, or nearer. @param news made only where it is told */
+  noteExpiry(
+    expiry: { readonly gun: Gun; readonly role: RoleName; readonly expiresAt: Date; readonly days: number },
+    news: () => WebhookNews,
+  ): void
 }
 
 export interface EndpointState {
@@ -38,7 +47,7 @@ export interface DeliveryQuery {
   readonly state?: DeliveryState
 }
 
-export interface WebhookStore extends EventOutbox, FreezeMemory {
+export interface WebhookStore extends EventOutbox, FreezeMemory, ExpiryMemory {
   endpoint(name: string): EndpointState
   setEndpoint(name: string, state: EndpointState): void
   /** Pending deliveries whose time has come, the oldest time first, with the text to send. */

@@ -13,6 +13,8 @@ export interface MetricSources {
   isKeyHolderUp(): Promise<boolean>
   /** Days until the first role of any repository expires, timestamps aside, as last seen. undefined where none was seen. */
   daysToNextExpiry(): number | undefined
+  /** The same for each kind of role, with timestamps. Absent: nobody looks. */
+  daysToNextExpiryByClass?(): ReadonlyMap<string, number>
   /** Events that wait for each webhook endpoint, and that were given up. Absent: there are no endpoints. */
   webhookCounts?(): ReadonlyMap<string, { readonly pending: number; readonly dead: number }>
 }
@@ -208,6 +210,16 @@ export class Metrics {
         const days = sources.daysToNextExpiry()
         if (days === undefined) this.remove()
         else this.set(days)
+      },
+    })
+    new Gauge({
+      name: 'countersign_role_next_expiry_days',
+      help: 'Days until the first role of a kind expires in any repository, as last seen: root, targets, delegation, snapshot, timestamp.',
+      labelNames: ['role'],
+      registers,
+      collect() {
+        this.reset()
+        for (const [role, days] of sources.daysToNextExpiryByClass?.() ?? []) this.set({ role }, days)
       },
     })
     for (const state of ['pending', 'dead'] as const) {

@@ -2,6 +2,7 @@
 import { parseGun } from '@countersign/tuf'
 import { z } from 'zod'
 import type { RepositoryService } from '../service/services.ts'
+import { expiryForecastShape, expiryForecastView } from './expiry-forecast-view.ts'
 import {
   initializationShape,
   initializationView,
@@ -110,6 +111,29 @@ export function repositoryRoutes(repositories: RepositoryService): Route[] {
       async ({ principal, params }) => ({
         status: 200,
         body: repositoryReportView(await repositories.report(principal, parseGun(params.gun))),
+      }),
+    ),
+    tokenRoute(
+      {
+        method: 'GET',
+        path: '/v1/repositories/:gun/expiry-forecast',
+        operationId: 'forecastExpiry',
+        summary: 'See what will be signed again in the next three years, by whom and when',
+        params: gunParams,
+        replies: { 200: { description: 'Every role, and every act by its time.', schema: expiryForecastShape } },
+        codes: [
+          'GUN_INVALID',
+          'NOT_PERMITTED',
+          'REPOSITORY_NOT_READY',
+          'GUN_NOT_MANAGED',
+          'KEY_HOLDER_UNREACHABLE',
+          'NOTARY_UNAVAILABLE',
+          'ROLE_EXPIRED',
+        ],
+      },
+      async ({ principal, params }) => ({
+        status: 200,
+        body: expiryForecastView(await repositories.forecast(principal, parseGun(params.gun))),
       }),
     ),
     tokenRoute(

@@ -5,6 +5,7 @@ import {
   ROOT,
   SNAPSHOT,
   TARGETS,
+  TARGETS_LIFETIME_MS,
   targetsOf,
   TIMESTAMP,
   sha256Hex,
@@ -26,9 +27,6 @@ import type { Holder } from './holder.ts'
 import type { KeyState } from './key-table.ts'
 import type { RepositoryLimits } from './limits.ts'
 import type { Payload } from './payloads.ts'
-
-/** Three years, as Notary's clients write it (notary v0.7.0 const.go NotaryTargetsExpiry: 3 * 365 days). */
-export const TARGETS_LIFETIME_MS = 3 * 365 * 86_400_000
 
 /** The next version of one role, and which of our keys sign it. */
 export interface PlannedRole {

@@ -11,8 +11,10 @@ import {
   parseRoleName,
   RELEASES,
   ROOT,
+  ROOT_LIFETIME_MS,
   sha256Hex,
   TARGETS,
+  TARGETS_LIFETIME_MS,
   TufError,
   verifyRootCertificate,
   type Gun,
@@ -24,7 +26,6 @@ import {
 } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
-import { TARGETS_LIFETIME_MS } from './change-plan.ts'
 import { makeKey, type NewKey } from './file-custodian.ts'
 import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { checkKeyRate, countKeys, recordOfKey } from './key-creation.ts'
@@ -35,8 +36,6 @@ import { FIRST_PUBLICATION, pinOnlineRoot, signFirstFiles } from './first-files.
 
 type InitializeRequest = OperationRequest<'initialize-repository'>
 
-/** Ten years, as Notary's clients write root metadata and root certificates (notary v0.7.0 const.go NotaryRootExpiry). */
-const ROOT_LIFETIME_MS = 10 * 365 * 86_400_000
 /** Clocks of clients may be a little behind ours. */
 const NOT_BEFORE_MARGIN_MS = 3_600_000
 

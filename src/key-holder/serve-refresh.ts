@@ -1,10 +1,19 @@
 // Snapshot or timestamp once more, with the next version and a new expiry, while nothing else changes.
-import { parseGun, parseRoot, sha256Hex, SNAPSHOT, snapshotOf, TIMESTAMP } from '@countersign/tuf'
+import {
+  parseGun,
+  parseRoot,
+  sha256Hex,
+  SNAPSHOT,
+  SNAPSHOT_LIFETIME_MS,
+  snapshotOf,
+  TIMESTAMP,
+  TIMESTAMP_LIFETIME_MS,
+} from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { commit, type Answer, type Call, type Holder } from './holder.ts'
 import { checkServed } from './limits.ts'
 import { dropSuperseded } from './serve-update.ts'
-import { finishPair, nextIssue, recordPayload, SNAPSHOT_LIFETIME_MS, TIMESTAMP_LIFETIME_MS } from './served-pair.ts'
+import { finishPair, nextIssue, recordPayload } from './served-pair.ts'
 import type { Issue, ServedRepository } from './served-repositories.ts'
 
 /** Younger ones are given out again: nobody can have the log filled with refreshes. */

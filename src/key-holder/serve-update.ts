@@ -10,8 +10,10 @@ import {
   ServedTree,
   sha256Hex,
   SNAPSHOT,
+  SNAPSHOT_LIFETIME_MS,
   snapshotOf,
   TIMESTAMP,
+  TIMESTAMP_LIFETIME_MS,
   UpdateRefusal,
   type AcceptedUpdate,
   type Gun,
@@ -24,14 +26,7 @@ import { commit, type Answer, type AuditRecord, type Call, type Holder } from '.
 import { checkServed } from './limits.ts'
 import { chunkRecord } from './record-chunks.ts'
 import { refuseFrozen } from './repositories.ts'
-import {
-  finishPair,
-  highestVersion,
-  nextIssue,
-  recordPayload,
-  SNAPSHOT_LIFETIME_MS,
-  TIMESTAMP_LIFETIME_MS,
-} from './served-pair.ts'
+import { finishPair, highestVersion, nextIssue, recordPayload } from './served-pair.ts'
 import type { Issue, ServedRepository } from './served-repositories.ts'
 import { allServerKeys, noteListedKeys } from './server-keys.ts'
 

@@ -26,10 +26,6 @@ import type { Issue, ServedRepository } from './served-repositories.ts'
 import { signingKeysOf } from './server-keys.ts'
 import { signPayloads, type SignedFile } from './signing.ts'
 
-/** Three years, and two weeks: notary v0.7.0 const.go NotarySnapshotExpiry, NotaryTimestampExpiry. */
-export const SNAPSHOT_LIFETIME_MS = 3 * 365 * 86_400_000
-export const TIMESTAMP_LIFETIME_MS = 14 * 86_400_000
-
 const SERVED_PUBLICATION = 'served'
 
 export interface ServedPair {

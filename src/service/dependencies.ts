@@ -17,6 +17,7 @@ import type {
   TrustSource,
 } from '../domain/ports.ts'
 import type { PolicySource } from '../domain/policy.ts'
+import type { RenewalSettings } from '../domain/renewal.ts'
 import type { PublicationStep } from './steps.ts'
 
 export interface ServiceSettings {
@@ -28,8 +29,7 @@ export interface ServiceSettings {
   readonly patienceMs: number
   /** How long an image is tried again while others publish first, in milliseconds; then it fails. */
   readonly contentionMs: number
-  /** A renewal takes the roles that expire within this many milliseconds. */
-  readonly renewBeforeMs: number
+  readonly renewal: RenewalSettings
   /** The first pause between two attempts, in milliseconds; it doubles, and half of it is random. */
   readonly backoffMs: number
   readonly maxImages: number

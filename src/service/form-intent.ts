@@ -23,7 +23,7 @@ import type { DeclaredChange, Evidence, PendingImage, RepositoryCustody } from '
 import type { KeyChange, Publication } from '../domain/publication.ts'
 import type { SignedApproval } from '../domain/signed-approval.ts'
 import { holdsRoot, rolesOfRootChange, verifyRootChange } from '../domain/root-change.ts'
-import { rolesToRenew } from '../domain/renewal.ts'
+import { renewalEnd, rolesToRenew, windowsWhenAsked } from '../domain/renewal.ts'
 import { rolesToSign, rolesToUnsign } from '../domain/publication-roles.ts'
 import { signedDigest } from '../domain/signed-entry.ts'
 import { imageOf, nextRootOf, type ImageSubject, type RoleVersion } from '../domain/signing-request.ts'
@@ -35,7 +35,6 @@ import { type LoadedRepository, loadRepository } from './load-repository.ts'
 import { settleEach } from './settle.ts'
 import type { SnapshotKeyCheck } from './snapshot-key.ts'
 import type { PublicationStep } from './steps.ts'
-import { renewUntil } from './submit-upkeep.ts'
 
 export interface Intent {
   readonly publication: Publication
@@ -192,9 +191,11 @@ export class IntentFormer {
 
   /** Undefined: nothing expires soon any more, by a lost answer or because the roles were signed for another reason. */
   #renewal(base: TrustedRepository, custody: RepositoryCustody, image: PendingImage): Candidate | undefined {
-    const until = renewUntil(this.#dependencies)
-    const roles = rolesToRenew(base, custody, until)
-    if (roles.length > 0) return { image, until, roles }
+    const { clock, settings } = this.#dependencies
+    const windows = windowsWhenAsked(settings.renewal)
+    const now = clock.now()
+    const roles = rolesToRenew(base, custody, windows, now)
+    if (roles.length > 0) return { image, until: renewalEnd(windows, roles, now), roles }
     this.#progress.move([image], [{ type: 'found-unchanged', roles: roleVersions(base, [TARGETS]) }])
     return undefined
   }

@@ -1,6 +1,8 @@
 // Registered repositories as the outer layers see them: initialize, adopt, list, report. Work on one GUN is serial.
 import { CodedError, type Gun, METADATA_LIMITS, parseTufKeyId, RELEASES, sha256Hex, TARGETS } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
+import { type ExpiryForecast, forecastExpiry } from '../domain/expiry-forecast.ts'
+import { expiryOutlook } from '../domain/expiry-outlook.ts'
 import { rolesOfKey } from '../domain/key-rotation.ts'
 import { failureOf } from '../domain/port-faults.ts'
 import type { RepositoryCustody } from '../domain/ports.ts'
@@ -81,6 +83,15 @@ export class Repositories implements RepositoryService {
     return this.#report(gun)
   }
 
+  async forecast(principal: Principal, gun: Gun): Promise<ExpiryForecast> {
+    requireGrant(principal, 'read', gun)
+    const { repositories, clock, settings } = this.#dependencies
+    if (repositories.find(gun) === undefined) throw notPermitted('read', gun)
+    const { trusted, custody } = await loadRepository(this.#dependencies, gun)
+    const isSnapshotKeyOnServer = await this.#snapshotKey.isHeldByServer(trusted)
+    return forecastExpiry(gun, expiryOutlook(trusted, custody, isSnapshotKeyOnServer), settings.renewal, clock.now())
+  }
+
   async #report(gun: Gun): Promise<RepositoryReport> {
     const { keyHolder, repositories, clock, settings } = this.#dependencies
     const repository = repositories.find(gun)
@@ -93,10 +104,12 @@ export class Repositories implements RepositoryService {
       const warnings = [...ofCustody, ...repositoryWarnings(trusted, clock.now(), isSnapshotKeyOnServer)]
       const ids = custody.keys.map(({ canonicalKeyId }) => parseTufKeyId(canonicalKeyId))
       const keyRoles = new Map(ids.map((id) => [id, rolesOfKey(trusted, id)]))
-      return { repository, custody, keyRoles, roles: roleReports(trusted), warnings }
+      const outlook = expiryOutlook(trusted, custody, isSnapshotKeyOnServer)
+      return { repository, custody, keyRoles, roles: roleReports(trusted), warnings, outlook }
     } catch (error) {
       if (!(error instanceof CodedError)) throw error
-      return { repository, custody, keyRoles: new Map(), roles: [], warnings: ofCustody, trouble: failureOf(error) }
+      const trouble = failureOf(error)
+      return { repository, custody, keyRoles: new Map(), roles: [], warnings: ofCustody, outlook: [], trouble }
     }
   }
 

@@ -7,6 +7,7 @@ import {
   parseRoleName,
   parseTufKeyId,
   ROOT,
+  ROOT_LIFETIME_MS,
   signingRole,
   TARGETS,
   type BaseRoleChange,
@@ -25,9 +26,6 @@ import type { RootChangeRequest, RootPlan, RootPlanRequest } from './services.ts
 import { requireReady } from './submission-checks.ts'
 import type { Submitted } from './submit.ts'
 import { storeUpkeep, underWay } from './submit-upkeep.ts'
-
-/** Ten years, as Notary gives its roots (notary v0.7.0 const.go NotaryRootExpiry): 10 x 365 days. */
-const ROOT_LIFETIME_MS = 3650 * 86_400_000
 
 /**
  * The next root, unsigned. Nothing is stored here; a new key of the trust server waits there until a root lists it.

@@ -1,6 +1,8 @@
 // What the outer layers (HTTP, start-up) may ask of the services. Every call takes the principal and checks its grants first.
 import type { Gun, RoleName } from '@countersign/tuf'
 import type { KeyType } from '../domain/ports.ts'
+import type { ExpiryForecast } from '../domain/expiry-forecast.ts'
+import type { RoleOutlook } from '../domain/expiry-outlook.ts'
 import type { Grant, Principal } from '../domain/principal.ts'
 import type { Receipt } from '../domain/receipt.ts'
 import type { Repository, RepositoryWarning, RoleReport } from '../domain/repository.ts'
@@ -180,6 +182,8 @@ export interface RepositoryReport {
   /** Absent where the repository could not be loaded; `trouble` says why. */
   readonly roles: readonly RoleReport[]
   readonly warnings: readonly RepositoryWarning[]
+  /** Who can sign each role again; empty where `trouble` says why. */
+  readonly outlook: readonly RoleOutlook[]
   readonly trouble?: { readonly code: string; readonly detail: string }
 }
 
@@ -199,6 +203,8 @@ export interface RepositoryService {
   list(principal: Principal): readonly Repository[]
   /** Custody, expiry dates and warnings. An unreachable trust server is told in `trouble`, not thrown. Grant `read`. */
   report(principal: Principal, gun: Gun): Promise<RepositoryReport>
+  /** What is signed again in the next three years, by whom and when. Grant `read`. @throws DomainError, TufError, NotaryError, KeyHolderError */
+  forecast(principal: Principal, gun: Gun): Promise<ExpiryForecast>
 }
 
 /** `unknown`: it could not be found out, `error` says why; never to be read as "not signed". */

@@ -5,7 +5,7 @@ import { DomainError } from '../domain/errors.ts'
 import { stagedKeys } from '../domain/key-rotation.ts'
 import { upkeepDecision } from '../domain/policy.ts'
 import type { Principal } from '../domain/principal.ts'
-import { rolesToRenew } from '../domain/renewal.ts'
+import { rolesToRenew, windowsWhenAsked } from '../domain/renewal.ts'
 import {
   advance,
   isFinal,
@@ -54,7 +54,8 @@ export async function submitRenewal(
   const running = underWay(dependencies, gun, 'renew')
   if (running !== undefined) return { request: running, isRepeated: true }
   const { trusted, custody } = await loadRepository(dependencies, gun)
-  const roles = rolesToRenew(trusted, custody, renewUntil(dependencies))
+  const { clock, settings } = dependencies
+  const roles = rolesToRenew(trusted, custody, windowsWhenAsked(settings.renewal), clock.now())
   if (roles.length === 0) {
     throw new DomainError('RENEWAL_NOT_DUE', 'No role that is signed here expires soon.', { gun })
   }
@@ -65,11 +66,6 @@ export async function submitRenewal(
     'renew',
     roles.map((role) => `${gun} ${role}`),
   )
-}
-
-/** What expires before this moment is signed again now. */
-export function renewUntil({ clock, settings }: Pick<ServiceDependencies, 'clock' | 'settings'>): Date {
-  return new Date(clock.now().getTime() + settings.renewBeforeMs)
 }
 
 /** @param subjects what is changed, a text each, for the record of the decision @throws KeyHolderError, StoreError */

@@ -169,6 +169,16 @@ const MIGRATIONS: readonly string[] = [
   ) STRICT, WITHOUT ROWID;
   CREATE INDEX spent_tokens_by_end ON spent_tokens (accepted_until);
   `,
+  // 6: the expiries that webhooks were told of, and how many days before.
+  `
+  CREATE TABLE webhook_expiries (
+    gun TEXT NOT NULL,
+    role TEXT NOT NULL,
+    expires_at TEXT NOT NULL,
+    days INTEGER NOT NULL,
+    PRIMARY KEY (gun, role)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]
 
 export const SCHEMA: Schema = {

@@ -2,7 +2,14 @@
 // endpoint that wants it: a crash loses none, and the identifier that it got then is the same at every attempt.
 import type { Gun } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
-import type { DeliveryCounts, DeliveryQuery, EndpointState, IdentifierSource, WebhookStore } from '../domain/ports.ts'
+import type {
+  DeliveryCounts,
+  DeliveryQuery,
+  EndpointState,
+  ExpiryMemory,
+  IdentifierSource,
+  WebhookStore,
+} from '../domain/ports.ts'
 import {
   type Delivery,
   type DeliveryState,
@@ -105,6 +112,16 @@ export class SqliteWebhookStore implements WebhookStore {
       }
       this.#statements.saveFreeze.run(gun, reason)
       this.record(freezeNews(gun, reason, at))
+    })
+  }
+
+  noteExpiry({ gun, role, expiresAt, days }: Parameters<ExpiryMemory['noteExpiry']>[0], news: () => WebhookNews): void {
+    if (!this.isWanted('repository.expiring')) return
+    const told = this.#statements.findExpiry.get(gun, role)
+    if (told?.expires_at === expiresAt.toISOString() && told.days <= days) return
+    this.#options.database.transaction(() => {
+      this.#statements.saveExpiry.run({ gun, role, expiresAt: expiresAt.toISOString(), days })
+      this.record(news())
     })
   }
 
@@ -238,6 +255,13 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
       'INSERT INTO webhook_freezes (gun, reason) VALUES (?, ?) ON CONFLICT (gun) DO UPDATE SET reason = excluded.reason',
     ),
     deleteFreeze: sqlite.prepare('DELETE FROM webhook_freezes WHERE gun = ?'),
+    findExpiry: sqlite.prepare<[string, string], { expires_at: string; days: number }>(
+      'SELECT expires_at, days FROM webhook_expiries WHERE gun = ? AND role = ?',
+    ),
+    saveExpiry: sqlite.prepare(
+      `INSERT INTO webhook_expiries (gun, role, expires_at, days) VALUES (:gun, :role, :expiresAt, :days)
+       ON CONFLICT (gun, role) DO UPDATE SET expires_at = excluded.expires_at, days = excluded.days`,
+    ),
     findEndpoint: sqlite.prepare<[string], { configuration: string; state: EndpointState['state']; since: string }>(
       'SELECT configuration, state, since FROM webhook_endpoints WHERE name = ?',
     ),

@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import { ExpiryWatch } from '../../src/app/expiry-watch.ts'
 import { observe, queueSources } from '../../src/app/observation.ts'
 import { DomainError } from '../../src/domain/errors.ts'
-import type { PendingImage } from '../../src/domain/ports.ts'
+import type { ExpiryMemory, PendingImage } from '../../src/domain/ports.ts'
 import type { Repository } from '../../src/domain/repository.ts'
 import { isGranted, type Principal } from '../../src/domain/principal.ts'
 import { Metrics } from '../../src/http/metrics.ts'
@@ -71,20 +71,30 @@ describe('the watch over expiry dates', () => {
     { gun: parseGun('registry.example.com/team/b'), state: 'ready' },
     { gun: parseGun('registry.example.com/team/new'), state: 'initializing' },
   ] as unknown as Repository[]
-  const roles = (...dates: string[]) => dates.map((date) => ({ expiresAt: new Date(date) }))
+  const outlook = (...dates: string[]) =>
+    dates.map((date) => ({ role: 'root', roleClass: 'root', by: 'ceremony', keyIds: [], expiresAt: new Date(date) }))
   const nothingDue = (): Promise<never> => Promise.reject(new DomainError('RENEWAL_NOT_DUE', 'not due'))
   const watching = (
     list: ReturnType<RepositoryService['list']>,
     show: RepositoryService['report'],
-    o: { log?: Log; renew?: RequestService['renew']; renewBeforeMs?: number } = {},
+    o: { log?: Log; renew?: RequestService['renew']; renewBeforeMs?: number; notices?: ExpiryMemory } = {},
   ): ExpiryWatch =>
-    new ExpiryWatch(
-      { repositories: { list: () => list, report: show }, requests: { renew: o.renew ?? nothingDue } },
+    new ExpiryWatch({
+      services: {
+        repositories: { list: () => list, report: show },
+        requests: { renew: o.renew ?? nothingDue },
+      },
       clock,
-      o.log ?? silentLog,
-      o.renewBeforeMs ?? 270 * 86_400_000,
-    )
-  const report = (o: object) => ({ roles: [], warnings: [], ...o }) as unknown as RepositoryReport
+      log: o.log ?? silentLog,
+      renewal: {
+        targetsMs: o.renewBeforeMs ?? 270 * 86_400_000,
+        delegationsMs: o.renewBeforeMs ?? 270 * 86_400_000,
+        spreadMs: 0,
+      },
+      notices: o.notices ?? { noteExpiry: () => undefined },
+    })
+  const report = (o: object) =>
+    ({ custody: { state: 'ready' }, outlook: [], warnings: [], ...o }) as unknown as RepositoryReport
 
   it('finds the first date of all repositories, and warns', async () => {
     const lines: string[] = []
@@ -96,10 +106,10 @@ describe('the watch over expiry dates', () => {
         return Promise.resolve(
           asked === gun
             ? report({
-                roles: roles('2026-03-01', '2026-01-21'),
+                outlook: outlook('2026-03-01', '2026-01-21'),
                 warnings: [{ code: 'ROLE_EXPIRES_SOON', detail: 'soon' }],
               })
-            : report({ roles: roles('2026-02-01') }),
+            : report({ outlook: outlook('2026-02-01') }),
         )
       },
       { log: createLog('warn', { write: (line) => lines.push(line) }) },
@@ -117,7 +127,7 @@ describe('the watch over expiry dates', () => {
   it('keeps what was seen last where a repository cannot be loaded', async () => {
     let isBroken = false
     const watch = watching(repositories.slice(0, 2), (_principal, asked) => {
-      if (!isBroken) return Promise.resolve(report({ roles: roles(asked === gun ? '2026-01-21' : '2026-02-01') }))
+      if (!isBroken) return Promise.resolve(report({ outlook: outlook(asked === gun ? '2026-01-21' : '2026-02-01') }))
       if (asked === gun) return Promise.resolve(report({ trouble: { code: 'NOTARY_UNAVAILABLE', detail: '' } }))
       return Promise.reject(new Error('broken'))
     })
@@ -141,12 +151,19 @@ describe('the watch over expiry dates', () => {
 
   it('has renewed what expires soon, but neither snapshot and timestamp, which are the server’s, nor root', async () => {
     const renewed: string[] = []
-    const due = { role: 'targets', entries: 3, expiresAt: new Date('2026-09-01') }
-    const late = { role: 'targets/releases', entries: 3, expiresAt: new Date('2028-01-01') }
-    const timestamp = { role: 'timestamp', expiresAt: new Date('2026-01-21') }
+    const due = { role: 'targets', roleClass: 'targets', by: 'countersign', expiresAt: new Date('2026-09-01') }
+    const late = { ...due, role: 'targets/releases', roleClass: 'delegation', expiresAt: new Date('2028-01-01') }
+    const foreign = { ...due, by: 'elsewhere', keyIds: [] }
+    const timestamp = {
+      role: 'timestamp',
+      roleClass: 'timestamp',
+      by: 'trust-server',
+      expiresAt: new Date('2026-01-21'),
+    }
     const watch = watching(
       repositories,
-      (_principal, asked) => Promise.resolve(report({ roles: asked === gun ? [due, late] : [late, timestamp] })),
+      (_principal, asked) =>
+        Promise.resolve(report({ outlook: asked === gun ? [due, late] : [late, timestamp, foreign] })),
       {
         renew: (principal, asked) => {
           expect(isGranted(principal, 'operator', asked)).to.equal(true)
@@ -157,12 +174,62 @@ describe('the watch over expiry dates', () => {
     )
     await watch.look(new AbortController().signal)
     expect(renewed).to.deep.equal([gun])
+    expect([...watch.daysToNextExpiryByClass().keys()]).to.deep.equal(['targets', 'delegation', 'timestamp'])
+    expect(watch.daysToNextExpiryByClass().get('timestamp')).to.equal(10)
+    expect(watch.daysToNextExpiry(), 'timestamps aside').to.equal(233)
+  })
+
+  it('asks for no renewal of a frozen repository, which could only be refused', async () => {
+    const due = { role: 'targets', roleClass: 'targets', by: 'countersign', expiresAt: new Date('2026-09-01') }
+    let isAsked = false
+    const frozen = report({ custody: { state: 'frozen' }, outlook: [due] })
+    const watch = watching(repositories, () => Promise.resolve(frozen), {
+      renew: () => {
+        isAsked = true
+        return nothingDue()
+      },
+    })
+    await watch.look(new AbortController().signal)
+    expect(isAsked).to.equal(false)
+  })
+
+  it('notes each expiry that is left to people', async () => {
+    const noted: unknown[] = []
+    const watch = watching(
+      repositories.slice(0, 1),
+      () => Promise.resolve(report({ outlook: outlook('2026-03-01', '2027-01-21') })),
+      {
+        notices: {
+          noteExpiry: (expiry, news) => noted.push([expiry.role, expiry.days, news().type]),
+        },
+      },
+    )
+    await watch.look(new AbortController().signal)
+    expect(noted).to.deep.equal([['root', 90, 'repository.expiring']])
+  })
+
+  it('forgets a repository that is not registered any more', async () => {
+    let list = repositories.slice(0, 1)
+    const watch = new ExpiryWatch({
+      services: {
+        repositories: { list: () => list, report: () => Promise.resolve(report({ outlook: outlook('2026-03-01') })) },
+        requests: { renew: nothingDue },
+      },
+      clock,
+      log: silentLog,
+      renewal: { targetsMs: 0, delegationsMs: 0, spreadMs: 0 },
+      notices: { noteExpiry: () => undefined },
+    })
+    await watch.look(new AbortController().signal)
+    list = []
+    await watch.look(new AbortController().signal)
+    expect(watch.daysToNextExpiry()).to.equal(undefined)
   })
 
   it('asks for no renewal where the window is closed', async () => {
-    const expired = { role: 'targets', entries: 3, expiresAt: new Date('2026-01-01') }
+    const expired = { role: 'targets', roleClass: 'targets', by: 'countersign', expiresAt: new Date('2026-01-01') }
     let isAsked = false
-    const watch = watching(repositories, () => Promise.resolve(report({ roles: [expired] })), {
+    const watch = watching(repositories, () => Promise.resolve(report({ outlook: [expired] })), {
       renewBeforeMs: 0,
       renew: () => {
         isAsked = true

@@ -320,6 +320,43 @@ describe('cli repo init', () => {
     expect(api.requests.at(-1)?.path).to.equal(`/v1/repositories/${encodeURIComponent(GUN)}`)
   })
 
+  it('shows what expires, who signs it again, and what a person has to do', async () => {
+    const forecast = {
+      gun: GUN,
+      from: '2026-11-24T10:00:00.000Z',
+      until: '2029-11-23T10:00:00.000Z',
+      roles: [{ role: 'root', expiresAt: '2027-03-01T00:00:00.000Z', by: 'ceremony' }],
+      acts: [
+        {
+          role: 'root',
+          kind: 'person',
+          by: 'ceremony',
+          at: '2026-11-24T10:00:00.000Z',
+          expiresAt: '2027-03-01T00:00:00.000Z',
+          plan: 'A root ceremony.',
+        },
+      ],
+    }
+    let acts: readonly object[] = forecast.acts
+    api = await new FakeApi(({ path }) =>
+      path === '/v1/repositories'
+        ? { body: { repositories: [{ gun: GUN, state: 'ready' }] } }
+        : { body: { ...forecast, acts } },
+    ).start()
+    const env = { COUNTERSIGN_TOKEN: 'cs_x', COUNTERSIGN_SERVER: api.url }
+    const one = await place.run(['repo', 'status', '--expiry', GUN], { env })
+    expect(one.exit).to.equal(0)
+    expect(one.stdout).to.match(/^2026-11-24 +root +2027-03-01 +A root ceremony\.$/m)
+    expect(api.requests.at(-1)?.path).to.equal(`/v1/repositories/${encodeURIComponent(GUN)}/expiry-forecast`)
+    expect((await place.run(['repo', 'status', '--expiry', GUN, '--json'], { env })).json()).to.deep.equal(forecast)
+    expect((await place.run(['repo', 'status', '--expiry', '--json'], { env })).json()).to.deep.equal({
+      forecasts: [forecast],
+    })
+    acts = []
+    const calm = await place.run(['repo', 'status', '--expiry'], { env })
+    expect(calm.stdout).to.include('Until 2029-11-23 nothing has to be done.')
+  })
+
   it('removes a repository, and says what stays', async () => {
     api = await new FakeApi(() => ({ status: 204 })).start()
     const env = { COUNTERSIGN_TOKEN: 'cs_x', COUNTERSIGN_SERVER: api.url }

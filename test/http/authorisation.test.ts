@@ -28,6 +28,7 @@ readReceipt            | RECORD_NOT_FOUND    | NF NF                | RECORD_NOT
 listRepositories       | none                | none none            | seen none              | seen none                   | seen none
 initializeRepository   | NP                  | NP NP                | 201 NP                 | NP NP                       | NP NP
 showRepository         | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
+forecastExpiry         | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
 removeRepository       | NP                  | NP NP                | 204 NP                 | NP NP                       | NP NP
 addRootSignatures      | NP                  | NP NP                | 200 NP                 | NP NP                       | NP NP
 adoptRepository        | NP                  | NP NP                | 201 NP                 | NP NP                       | NP NP
@@ -103,6 +104,7 @@ const ASKS: Readonly<Record<string, (o: Place) => Ask & { readonly has?: (answer
     body: { gun: o.newGun, root: { kind: 'online' }, delegations: true },
   }),
   showRepository: (o) => ({ path: ofRepository(o, '') }),
+  forecastExpiry: (o) => ({ path: ofRepository(o, '/expiry-forecast') }),
   removeRepository: (o) => ({ method: 'DELETE', path: ofRepository(o, '') }),
   addRootSignatures: (o) => ({
     method: 'POST',

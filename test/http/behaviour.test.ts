@@ -219,6 +219,7 @@ describe('the HTTP server', () => {
       expect(text).to.include('countersign_unfinished_images{status="approved"} 2')
       expect(text).to.include('countersign_key_holder_up 1')
       expect(text).to.include('countersign_next_expiry_days 30')
+      expect(text).to.include('countersign_role_next_expiry_days{role="root"} 3000')
     })
 
     it('are not for those behind a proxy without a token', async () => {

@@ -152,6 +152,35 @@ const report = {
   keyRoles: new Map([[hex('k'), [parseRoleName('targets')]]]),
   roles: [{ role: parseRoleName('targets'), version: 2, expiresAt: at, sha256: hex('t'), entries: 3 }],
   warnings: [{ code: 'ROLE_EXPIRES_SOON' as const, detail: 'soon', role: parseRoleName('targets') }],
+  outlook: [],
+}
+
+const root = {
+  role: parseRoleName('root'),
+  roleClass: 'root' as const,
+  version: 2,
+  expiresAt: at,
+  isOfCertificate: true as const,
+  by: 'ceremony' as const,
+  keyIds: [hex('root')],
+  threshold: 1,
+}
+const forecast = {
+  gun,
+  from: at,
+  until: at,
+  roles: [root],
+  acts: [
+    {
+      role: root.role,
+      roleClass: root.roleClass,
+      kind: 'person' as const,
+      by: root.by,
+      at,
+      expiresAt: at,
+      plan: 'A root ceremony.',
+    },
+  ],
 }
 
 const tokenRecord = {
@@ -256,6 +285,7 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
       adopt: () => Promise.resolve(note('adopt', report)),
       list: () => note('listRepositories', [repository]),
       report: () => Promise.resolve(note('report', report)),
+      forecast: () => Promise.resolve(note('forecast', forecast)),
       ...overrides.repositories,
     },
     verifications: {
@@ -401,6 +431,7 @@ export async function startFixture(o: FixtureOptions = {}): Promise<Fixture> {
     oldestUnfinishedSeconds: () => 4,
     isKeyHolderUp: () => Promise.resolve(true),
     daysToNextExpiry: () => 30,
+    daysToNextExpiryByClass: () => new Map([['root', 3000]]),
   })
   const options: HttpServerOptions = {
     services: o.realServices ?? fakeServices(calls, o.services),

@@ -118,10 +118,16 @@ describe('renewal', () => {
   }
 
   it('keeps a repository alive for nine years, which dies in the third without it', async () => {
-    const watch = new ExpiryWatch(world.services, world.time, silentLog, BEFORE_MS)
+    const watch = new ExpiryWatch({
+      services: world.services,
+      clock: world.time,
+      log: silentLog,
+      renewal: { targetsMs: BEFORE_MS, delegationsMs: BEFORE_MS, spreadMs: 30 * DAY_MS },
+      notices: { noteExpiry: () => undefined },
+    })
     expect(await live(() => watch.look(new AbortController().signal))).to.equal(0)
     expect((await world.found('1.0'))?.sha256).to.equal('a'.repeat(64))
-    for (const role of OURS) expect(daysLeft(role)).to.be.greaterThan(BEFORE_MS / DAY_MS - 91)
+    for (const role of OURS) expect(daysLeft(role)).to.be.greaterThan(BEFORE_MS / DAY_MS - 30 - 91)
   }).timeout(60_000)
 
   it('without it the same years end after three, so that the test above is known to bite', async () => {

@@ -9,6 +9,7 @@ import {
   TIMESTAMP,
 } from '@countersign/tuf'
 import { expect } from 'chai'
+import { createServices } from '../../src/service/create-services.ts'
 import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { NotaryError } from '../../src/notary/errors.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
@@ -310,6 +311,30 @@ describe('the report on a repository', () => {
     expect(soon.map(({ role }) => role))
       .to.include(TARGETS)
       .and.not.include(TIMESTAMP)
+  })
+
+  it('forecasts three years: what is renewed here by itself, and what the root key is needed for', async () => {
+    const { roles, acts } = await world.services.repositories.forecast(everybody, app)
+    expect(roles.map(({ role, by }) => [role, by])).to.deep.equal([
+      ['root', 'ceremony'],
+      ['targets', 'countersign'],
+      ['snapshot', 'trust-server'],
+      ['timestamp', 'trust-server'],
+    ])
+    expect(acts.map(({ kind, role }) => [kind, role])).to.deep.equal([['renewal', 'targets']])
+    await world.services.repositories.report(everybody, app)
+    await replaceOurKeys(world, app)
+    world.server.loseKey(app, 'snapshot' as typeof TARGETS)
+    world.services = createServices(world.dependencies)
+    const later = await world.services.repositories.forecast(everybody, app)
+    expect(later.roles.find(({ role }) => role === 'snapshot')?.by).to.equal('elsewhere')
+  })
+
+  it('forecasts for those who may read', async () => {
+    const stranger = principal('x', ['read', 'registry.example.com/other'])
+    await expectCodeAsync('NOT_PERMITTED', () => world.services.repositories.forecast(stranger, app))
+    const unknown = parseGun('registry.example.com/team/unknown')
+    await expectCodeAsync('NOT_PERMITTED', () => world.services.repositories.forecast(everybody, unknown))
   })
 
   it('warns of a snapshot key that a client holds', async () => {

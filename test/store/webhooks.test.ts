@@ -165,6 +165,37 @@ describe('events in the store', () => {
     expect(events(), 'remembered over a start').to.have.length(3)
   })
 
+  it('an expiry is told once at each distance, over a start too, and anew when its date has moved', () => {
+    const told: number[] = []
+    const note = (hooks: SqliteWebhookStore, expiresAt: Date, ...days: number[]): void => {
+      for (const one of days) {
+        hooks.noteExpiry({ gun: app, role: RELEASES, expiresAt, days: one }, () => {
+          told.push(one)
+          return freezeNews(app, 'stands for an expiry', at)
+        })
+      }
+    }
+    const { webhooks } = open([endpoint('one')])
+    note(webhooks, at, 180, 180, 90, 180, 30, 30)
+    expect(told).to.deep.equal([180, 90, 30])
+    note(open([endpoint('one')]).webhooks, at, 90, 30)
+    expect(told, 'remembered over a start').to.have.length(3)
+    note(webhooks, at, 7)
+    expect(told).to.deep.equal([180, 90, 30, 7])
+    note(webhooks, new Date(at.getTime() + 1095 * DAY_MS), 180)
+    expect(told).to.deep.equal([180, 90, 30, 7, 180])
+    expect(events()).to.have.length(5)
+  })
+
+  it('an expiry that nobody wants to hear of is not noted, so that a later endpoint hears of it', () => {
+    const expiry = { gun: app, role: RELEASES, expiresAt: at, days: 90 }
+    open([endpoint('one', { events: ['request.failed'] })]).webhooks.noteExpiry(expiry, () => {
+      throw new Error('made for nobody')
+    })
+    open([endpoint('one')]).webhooks.noteExpiry(expiry, () => freezeNews(app, 'stands for an expiry', at))
+    expect(events()).to.have.length(1)
+  })
+
   it('a text that is stored is the text that is sent, with its identifier, until it is delivered', () => {
     const { webhooks, requests } = open([endpoint('one')])
     requests.create(request('request-1', approved(app, '1')))

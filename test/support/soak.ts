@@ -278,7 +278,7 @@ class Soak {
         attempts: 5,
         backoffMs: PAUSE,
         patienceMs: 3_600_000,
-        renewBeforeMs: 0,
+        renewal: { targetsMs: 0, delegationsMs: 0, spreadMs: 0 },
         contentionMs: 3_600_000,
         maxImages: 20,
       },

@@ -2,9 +2,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { parseGun, parseTag } from '@countersign/tuf'
+import { parseGun, parseTag, ROOT } from '@countersign/tuf'
 import { expect } from 'chai'
 import { RETRY_PAUSES_MS } from '../../src/domain/webhook-delivery.ts'
+import { expiryNews } from '../../src/domain/expiry-news.ts'
 import {
   checkpointNews,
   freezeNews,
@@ -49,6 +50,20 @@ describe('docs/webhooks.md', () => {
         images: [{ record, revision: 1 }],
       }),
       'repository.frozen': freezeNews(gun, 'reason', at),
+      'repository.expiring': expiryNews(
+        gun,
+        {
+          role: ROOT,
+          roleClass: 'root',
+          version: 1,
+          expiresAt: at,
+          by: 'ceremony',
+          keyIds: [],
+          threshold: 1,
+        },
+        90,
+        at,
+      ),
       'audit.checkpoint': checkpointNews({ origin: 'o', size: 1, rootHash: 'AAAA', checkpoint: 'note' }, at),
     }
     const shown = blocks('json').map((text) => JSON.parse(text) as { type: string })

@@ -108,7 +108,7 @@ export class World {
         backoffMs: 100,
         patienceMs: 900_000,
         contentionMs: 60_000,
-        renewBeforeMs: 270 * 86_400_000,
+        renewal: { targetsMs: 270 * 86_400_000, delegationsMs: 270 * 86_400_000, spreadMs: 0 },
         maxImages: 20,
         ...settings,
       },
