@@ -111,7 +111,7 @@ class Handler {
     const query = new URLSearchParams(question < 0 ? '' : url.slice(question + 1))
     switch (route.kind) {
       case 'unknown':
-        throw new ProtocolError('METADATA_NOT_FOUND')
+        return this.#unknown()
       case 'method-unknown':
         ctx.status = 405
         ctx.set('allow', 'DELETE, GET, POST')
@@ -173,13 +173,19 @@ class Handler {
     this.#json({})
   }
 
+  /** After the question who asks, as the original has it (server/server.go, RootHandler). */
+  async #unknown(): Promise<void> {
+    await this.#require(CATALOG)
+    throw new ProtocolError('METADATA_NOT_FOUND')
+  }
+
   async #token(query: URLSearchParams): Promise<void> {
     const { req, method } = this.#ctx
     const form = method === 'POST' ? await readForm(req) : query
     const password = method === 'POST' ? (form.get('password') ?? undefined) : basicPassword(req.headers.authorization)
     const scopes = form.getAll('scope').flatMap((text) => text.split(' '))
     const token = await this.#o.access.exchange({ password, scopes })
-    if (token === undefined) throw new ProtocolError('METADATA_NOT_FOUND')
+    if (token === undefined) return this.#unknown()
     this.#ctx.set('cache-control', 'no-store')
     this.#json(token)
   }

@@ -257,11 +257,17 @@ describe('the rows of the table of differences', function () {
     await expectAnswers({ path: '/v2/', isAuthorized: false }, { original: '200', ours: '401 UNAUTHORIZED' })
   })
 
-  it('an unknown path, asked without a credential (row D18)', () =>
-    expectAnswers(
-      { path: '/nothing', isAuthorized: false },
-      { original: '401 UNAUTHORIZED', ours: '404 METADATA_NOT_FOUND', at: 'tokens' },
-    ))
+  it('an unknown path gets the same challenge from both', async () => {
+    const path = '/nothing'
+    const challenged = '401 UNAUTHORIZED'
+    await expectAnswers({ path, isAuthorized: false }, { original: challenged, ours: challenged, at: 'tokens' })
+    const scopes = (['tokens', 'ours'] as const).map(async (side) => {
+      const { headers } = await at(side).call({ path, isAuthorized: false })
+      return /scope="[^"]*"/.exec(String(headers['www-authenticate']))?.[0]
+    })
+    expect(await Promise.all(scopes)).to.deep.equal(Array(2).fill('scope="registry:catalog:*"'))
+    await expectAnswers({ path }, { original: '404 METADATA_NOT_FOUND', ours: '404 METADATA_NOT_FOUND' })
+  })
 
   it('an update without files (row D20)', async () => {
     for (const [side, isSigned] of [

@@ -7,7 +7,7 @@ import { publicKeyPem } from '@countersign/tuf'
 import { expect } from 'chai'
 import { DIFFERENCES } from '../../src/trust-server/differences.ts'
 import { NotaryClient } from '../support/peers/notary-client.ts'
-import { startNotaryServer } from '../support/peers/notary-server.ts'
+import { isStorageSql, startNotaryServer } from '../support/peers/notary-server.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { startTokenServer } from '../support/peers/token-server.ts'
 import {
@@ -42,6 +42,21 @@ const DIFFERING: Readonly<Record<string, Difference>> = {
     original: { exit: 0, request: /^POST .* > 200$/, isChanged: true },
   },
 }
+
+/** What differs besides where the original has PostgreSQL for its storage. */
+const DIFFERING_FROM_SQL: Readonly<Record<string, Difference>> = {
+  'list with a cache of what is deleted': {
+    row: 'D21',
+    ours: {
+      exit: 1,
+      request: /^GET .*targets\/releases\.\S+\.json Bearer > 404 METADATA_NOT_FOUND$/,
+      isChanged: false,
+    },
+    original: { exit: 0, request: /^GET .*targets\/releases\.\S+\.json Bearer > 200$/, isChanged: false },
+  },
+}
+
+const differing = { ...DIFFERING, ...(isStorageSql() && DIFFERING_FROM_SQL) }
 
 /** What a client without rights, keys or sense is refused, by itself or by the server. */
 const FAILING: readonly string[] = [
@@ -200,14 +215,14 @@ describe('the notary client at our trust server', function () {
 
   it('says, asks for and leaves the same at both, but where a row says so', () => {
     expect(ours.length).to.be.greaterThan(60)
-    expectSame(ours, original, DIFFERING)
+    expectSame(ours, original, differing)
   })
 
   it('fails where the client is to fail, and nowhere else', () => {
     expect(ours.filter(({ exit }) => exit !== 0).map(({ title }) => title)).to.deep.equal(FAILING)
   })
 
-  for (const [title, difference] of Object.entries(DIFFERING)) {
+  for (const [title, difference] of Object.entries(differing)) {
     it(`${title}: as row ${difference.row} says`, () => {
       expect(DIFFERENCES.map(({ id }) => id)).to.include(difference.row)
       expectOutcome(ours, title, difference.ours)

@@ -264,7 +264,8 @@ access:
       expect(challenge).to.equal(
         'Bearer realm="https://auth.example.com/token",service="notary",scope="registry:catalog:*"',
       )
-      expect((await call(server, 'GET', '/token')).status).to.equal(404)
+      const token = await call(server, 'GET', '/token')
+      expect([token.status, token.headers['www-authenticate']]).to.deep.equal([401, challenge])
     })
 
     it('takes what it signed, for what it names', async () => {

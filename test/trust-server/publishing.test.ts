@@ -110,13 +110,16 @@ describe('the trust server', () => {
     expect(await key('GET')).to.equal(first)
   })
 
-  it('deletes all of a repository and none of its name, and begins again with higher versions', async () => {
+  it('deletes all of a repository and none of its name, and begins again with higher versions (row D21)', async () => {
     const builder = await newRepository(server, 'registry.example.com/deleted')
     const other = await newRepository(server, 'registry.example.com/deleted/other')
     for (const one of [builder, other]) await server.http.post(one.gun, filesOf(one, ...ALL))
     const path = `/v2/${builder.gun}/_trust/tuf/`
+    const byHash = `targets.${sha256Of(filesOf(builder, TARGETS).get(TARGETS) ?? Buffer.alloc(0))}.json`
+    expect((await server.http.get(builder.gun, byHash)).status).to.equal(200)
     expect((await server.http.call({ method: 'DELETE', path })).status).to.equal(200)
     expect((await server.http.call({ method: 'DELETE', path })).status).to.equal(200)
+    expect((await server.http.get(builder.gun, byHash)).status).to.equal(404)
     for (const name of ['root.json', '1.root.json', 'timestamp.json', '1.targets.json']) {
       expect((await server.http.get(builder.gun, name)).status, name).to.equal(404)
       expect((await server.http.get(other.gun, name)).status, name).to.equal(200)

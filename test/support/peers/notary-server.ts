@@ -1,4 +1,6 @@
-// A real Notary v1 server over TLS, with its keys in itself (Ed25519) or in a real notary-signer (ECDSA). Keeps everything in memory.
+// A real Notary v1 server over TLS, with its keys in itself (Ed25519) or in a real notary-signer (ECDSA). It keeps everything in memory, or its
+// metadata in PostgreSQL where NOTARY_TEST_STORAGE=postgres is set: then it answers some questions otherwise (rows D8, D9 and D21 of the
+// table of differences from notary-server).
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from '../free-port.ts'
@@ -6,6 +8,7 @@ import { startProcess, type RunningProcess } from '../processes.ts'
 import type { Scope } from '../scope.ts'
 import type { TestCa } from '../tls.ts'
 import { LOOPBACK, type PeerHost } from './host-names.ts'
+import { startPostgres } from './postgres.ts'
 import { acceptsConnections, statusOf, waitForServer } from './readiness.ts'
 import { programOnPath } from './require-peers.ts'
 import type { TokenServer } from './token-server.ts'
@@ -41,7 +44,7 @@ export async function startNotaryServer(scope: Scope, options: NotaryServerOptio
     server: { http_addr: `${host.address}:${port}`, tls_key_file: 'tls.key', tls_cert_file: 'tls.crt' },
     trust_service: trustService,
     logging: { level: 'info' },
-    storage: { backend: 'memory' },
+    storage: await startStorage(scope),
     ...(tokens === undefined ? {} : { auth: { type: 'token', options: tokens.notaryOptions(folder) } }),
   })
   const server = startProcess(scope, programOnPath('notary-server'), ['-config', join(folder, 'server.json')])
@@ -51,6 +54,31 @@ export async function startNotaryServer(scope: Scope, options: NotaryServerOptio
     return [200, 401].includes(await statusOf(`${url}/v2/readiness/_trust/tuf/timestamp.key`, ca.certificatePem))
   })
   return { url, host: `${host.name}:${port}`, ca, caFile, process: server }
+}
+
+/** The tables that notary-server expects (notary v0.7.0 server/storage/models.go). */
+const TABLES = `
+  CREATE TABLE tuf_files (
+    id serial PRIMARY KEY, created_at timestamp, updated_at timestamp, deleted_at timestamp,
+    gun varchar(255) NOT NULL, role varchar(255) NOT NULL, version integer NOT NULL, data bytea NOT NULL, sha256 char(64),
+    UNIQUE (gun, role, version)
+  );
+  CREATE INDEX ON tuf_files (sha256);
+  CREATE TABLE changefeed (
+    id serial PRIMARY KEY, created_at timestamp DEFAULT CURRENT_TIMESTAMP,
+    gun varchar(255) NOT NULL, version integer NOT NULL, sha256 char(64), category varchar(20) NOT NULL DEFAULT 'update'
+  );
+  CREATE INDEX ON changefeed (gun);`
+
+/** Whether the real servers keep their metadata in PostgreSQL. */
+export function isStorageSql(): boolean {
+  return process.env['NOTARY_TEST_STORAGE'] === 'postgres'
+}
+
+async function startStorage(scope: Scope): Promise<Record<string, string>> {
+  if (!isStorageSql()) return { backend: 'memory' }
+  const postgres = await startPostgres(scope)
+  return { backend: 'postgres', db_url: await postgres.database('notaryserver', TABLES) }
 }
 
 async function startNotarySigner(scope: Scope, folder: string): Promise<Record<string, string>> {
