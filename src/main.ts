@@ -26,6 +26,7 @@ process.exitCode = await run(argv, {
   stdout: process.stdout,
   stderr: process.stderr,
   stdin: process.stdin,
+  askSecret: async (question) => (await import('./cli/secret-input.ts')).askSecret(question),
   env: process.env,
   homeFolder: homedir(),
   interrupted: interruption.signal,

@@ -18,6 +18,8 @@ export interface DelegationRules {
   readonly now: Date
   readonly highest: ReadonlyMap<RoleName, KnownVersion>
   readonly cache: FileCache | undefined
+  /** Takes roles that have expired, too. */
+  readonly acceptsExpired?: boolean
 }
 
 /** What a walk through the delegations found. */
@@ -92,11 +94,11 @@ function faultOf(
   role: DelegationRole,
   file: Received<TargetsMetadata>,
   parent: TargetsMetadata,
-  { now }: DelegationRules,
+  { now, acceptsExpired = false }: DelegationRules,
 ): TufErrorCode | undefined {
   try {
     verifyThreshold(file, roleKeys(role, parent.delegations.keys))
-    verifyNotExpired(role.name, file.metadata, now)
+    if (!acceptsExpired) verifyNotExpired(role.name, file.metadata, now)
     return undefined
   } catch (error) {
     if (error instanceof TufError && PASSED_OVER.has(error.code)) return error.code

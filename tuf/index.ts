@@ -41,7 +41,9 @@ export { signMessage, verifySignature, type SignatureEntry } from './signature.t
 export {
   encodePrivateKeyFile,
   parsePrivateKeyFile,
+  privateKeyBlocks,
   type PassphraseSource,
+  type PrivateKeyBlock,
   type PrivateKeyFile,
   type PrivateKeyHeaders,
 } from './private-key-file.ts'

@@ -33,6 +33,7 @@ const HEADER_VALUE = /^[\x21-\x7e]{1,255}$/
 const ROLES_WITH_GUN: ReadonlySet<string> = new Set(['targets', 'snapshot', 'timestamp'])
 /** `openssl ecparam -genkey` writes it in front of the key. */
 const IGNORED_BLOCK = 'EC PARAMETERS'
+const ENCRYPTED_BLOCK = 'ENCRYPTED PRIVATE KEY'
 
 /**
  * Every key of a file: PKCS#8 plain or PBES2 (PBKDF2-HMAC-SHA1, AES-256-CBC), Notary's own Ed25519 form, and the older
@@ -43,6 +44,25 @@ const IGNORED_BLOCK = 'EC PARAMETERS'
  * KEY_FILE_PASSPHRASE, KEY_FILE_PASSPHRASE_MISSING, KEY_TYPE_UNSUPPORTED, KEY_TOO_WEAK
  */
 export function parsePrivateKeyFile(pem: Uint8Array, passphrase?: PassphraseSource): PrivateKeyFile[] {
+  return privateKeyBlocks(pem).map(({ headers, open }) => {
+    const chosen = typeof passphrase === 'function' ? passphrase(headers) : passphrase
+    return { privateKey: open(chosen), ...headers }
+  })
+}
+
+/** One key of a file that is still closed. */
+export interface PrivateKeyBlock {
+  readonly headers: PrivateKeyHeaders
+  readonly isEncrypted: boolean
+  /** @throws TufError as `parsePrivateKeyFile`; may be called again, with another passphrase */
+  readonly open: (passphrase?: Uint8Array) => KeyObject
+}
+
+/**
+ * The keys of a file, each to be opened for itself: with its own passphrase, or not at all where it is damaged.
+ * @throws TufError KEY_FILE_TOO_LARGE, KEY_FILE_MALFORMED (no PEM, or none with a key)
+ */
+export function privateKeyBlocks(pem: Uint8Array): PrivateKeyBlock[] {
   if (pem.byteLength > MAX_FILE_BYTES) {
     throw new TufError('KEY_FILE_TOO_LARGE', 'A key file is larger than allowed', { maxBytes: MAX_FILE_BYTES })
   }
@@ -52,11 +72,11 @@ export function parsePrivateKeyFile(pem: Uint8Array, passphrase?: PassphraseSour
   if (blocks.length > MAX_KEYS) {
     throw new TufError('KEY_FILE_TOO_LARGE', 'A key file has more keys than allowed', { maxKeys: MAX_KEYS })
   }
-  return blocks.map((block) => {
-    const headers = headersOf(block)
-    const chosen = typeof passphrase === 'function' ? passphrase(headers) : passphrase
-    return { privateKey: parseBlock(block, chosen), ...headers }
-  })
+  return blocks.map((block) => ({
+    headers: headersOf(block),
+    isEncrypted: block.type === ENCRYPTED_BLOCK || block.headers.has('Proc-Type'),
+    open: (passphrase) => parseBlock(block, passphrase),
+  }))
 }
 
 /**
@@ -84,7 +104,7 @@ export function encodePrivateKeyFile(
   const plain = encodePrivateKeyInfo(file.privateKey)
   const encrypted = encryptPbes2(plain, passphrase, salt, iv)
   plain.fill(0)
-  return encodePem('ENCRYPTED PRIVATE KEY', encrypted, headers)
+  return encodePem(ENCRYPTED_BLOCK, encrypted, headers)
 }
 
 function headersOf({ headers }: PemBlock): PrivateKeyHeaders {
@@ -110,7 +130,7 @@ function readBlock(block: PemBlock, passphrase: Uint8Array | undefined): KeyObje
   switch (block.type) {
     case 'PRIVATE KEY':
       return readPrivateKeyInfo(block.body)
-    case 'ENCRYPTED PRIVATE KEY':
+    case ENCRYPTED_BLOCK:
       return decrypted(() => decryptPbes2(block.body, requirePassphrase(passphrase)), readPrivateKeyInfo)
     case 'EC PRIVATE KEY':
       return readLegacy(block, passphrase, (der) => createPrivateKey({ key: der, format: 'der', type: 'sec1' }))

@@ -10,6 +10,7 @@ import {
   type Steps,
 } from './file-request.ts'
 import { readFile, type FileCache } from './file-cache.ts'
+import { isExpired } from './expires.ts'
 import { verifyNotExpired, verifyVersion, type KnownVersion } from './freshness.ts'
 import type { Gun } from './gun.ts'
 import type { CommonMetadata, FileMeta } from './metadata.ts'
@@ -30,6 +31,11 @@ export interface VerifierOptions {
   readonly now: Date
   /** Never go below; an equal version must be the same file where its SHA-256 is given. */
   readonly highest?: ReadonlyMap<RoleName, KnownVersion>
+  /**
+   * Targets and delegations that have expired are taken as well, and named in `expired`: to repair them, and for nothing else. Root,
+   * snapshot and timestamp have to be valid all the same.
+   */
+  readonly acceptsExpired?: boolean
   /** Spares parsing and signature checks of bytes that were read before; every other check is made each time. */
   readonly cache?: FileCache
 }
@@ -44,6 +50,7 @@ interface Verified extends Current {
   readonly roots: RootChain
   readonly targets: Received<TargetsMetadata>
   readonly delegations: VerifiedDelegations
+  readonly expired: ReadonlySet<RoleName>
 }
 
 /** A repository whose every part passed every check of a stock client, and ours, at one moment. */
@@ -60,6 +67,8 @@ export class TrustedRepository {
   readonly rootChain: readonly Uint8Array[]
   /** The verified ones. */
   readonly delegations: ReadonlyMap<RoleName, Received<TargetsMetadata>>
+  /** Roles that are no longer valid; empty unless `acceptsExpired` was given. */
+  readonly expired: ReadonlySet<RoleName>
   /** Delegated by a verified role, but not published yet (DELEGATION_ABSENT), badly signed or expired. Clients pass over them. */
   readonly unusable: ReadonlyMap<RoleName, TufErrorCode>
   /**
@@ -69,7 +78,7 @@ export class TrustedRepository {
   readonly files: ReadonlyMap<string, Uint8Array>
 
   private constructor({ gun, now }: VerifierOptions, verified: Verified, files: ReadonlyMap<string, Uint8Array>) {
-    const { roots, timestamp, snapshot, targets, delegations } = verified
+    const { roots, timestamp, snapshot, targets, delegations, expired } = verified
     this.gun = gun
     this.verifiedAt = now
     this.root = roots.current
@@ -79,6 +88,7 @@ export class TrustedRepository {
     this.rootChain = roots.files
     this.delegations = delegations.verified
     this.unusable = delegations.unusable
+    this.expired = expired
     this.files = new Map([...files, ['root.json', this.root.bytes], [`root.${this.root.sha256}.json`, this.root.bytes]])
   }
 
@@ -100,7 +110,7 @@ export class TrustedRepository {
 
 /** notary v0.7.0 client/tufclient.go Update; TUF 1.0.34, 5.3 to 5.6. */
 function* verify(options: VerifierOptions): Steps<Verified> {
-  const { now, highest = new Map<RoleName, KnownVersion>(), cache } = options
+  const { now, highest = new Map<RoleName, KnownVersion>(), cache, acceptsExpired = false } = options
   const roots = yield* RootChain.begin(options)
   const current = yield* verifyCurrent(roots, { now, highest }, cache)
   const root = roots.current
@@ -109,9 +119,13 @@ function* verify(options: VerifierOptions): Steps<Verified> {
   const targetsBytes = yield* requireListedFile(TARGETS, listedFile(current.snapshot, TARGETS))
   const targets = readFile(cache, TARGETS, targetsBytes, (bytes) => parseTargets(bytes, TARGETS))
   verifySignedBy(root, TARGETS, targets)
-  verifyFreshness(TARGETS, targets, { now, highest })
-  const delegations = yield* verifyDelegations(targets, current.snapshot, { now, highest, cache })
-  return { roots, ...current, targets, delegations }
+  verifyVersion(TARGETS, targets, highest.get(TARGETS))
+  if (!acceptsExpired) verifyNotExpired(TARGETS, targets.metadata, now)
+  const rules = { now, highest, cache, acceptsExpired }
+  const delegations = yield* verifyDelegations(targets, current.snapshot, rules)
+  const taken = [[TARGETS, targets] as const, ...delegations.verified]
+  const expired = new Set(taken.filter(([, { metadata }]) => isExpired(metadata.expiresAt, now)).map(([role]) => role))
+  return { roots, ...current, targets, delegations, expired }
 }
 
 interface Freshness {

@@ -60,6 +60,9 @@ export const CLI_ERROR_CODES = [
   'ROOT_SIGNATURES_MISSING',
   'PASSPHRASE_TOO_SHORT',
   'PASSPHRASE_WRONG',
+  // imported keys: exit status 1
+  'KEY_IMPORT_NOTHING',
+  'KEY_IMPORT_NOT_PROVEN',
   // adoption
   'METADATA_NOT_VERIFIED',
 ] as const

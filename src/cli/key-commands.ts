@@ -7,6 +7,7 @@ import { timeoutOption } from './duration.ts'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { repositoryArgument } from './image-list.ts'
 import { evidenceOf, socketOption, withOperator, type SocketOptions } from './operator-socket.ts'
+import { addImportCommand } from './key-import/command.ts'
 import { keepPublicKey, ownerCommand } from './public-key-file.ts'
 import { keyReportSchema, signingRequestSchema, type KeyReportResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
@@ -78,6 +79,7 @@ Exit status: 0 the new key signs; 1 failed; 2 usage; 4 not finished, or waiting 
     .action((gun: string, keyId: string, options: RetireOptions, command: Command) =>
       perform(command, (session) => retire(session, repositoryArgument(gun), keyId, options)),
     )
+  addImportCommand(group, perform)
   addRewrapCommand(group, perform)
 }
 

@@ -22,6 +22,7 @@ interface AdoptOptions extends SocketOptions {
   readonly signer: string
   readonly keyType: 'ecdsa' | 'ed25519' | 'rsa'
   readonly keyOut?: string
+  readonly importedKeys?: boolean
 }
 
 interface FreezeOptions extends SocketOptions {
@@ -32,7 +33,7 @@ export function addOperatorCommands(group: Command, perform: Perform): void {
   group
     .command('adopt')
     .description(
-      "Makes Countersign a signer of somebody else's repository, from a root certificate that the owner told you.",
+      'Takes over a repository that others made: as a signer whose key its owner adds, or with keys that were imported.',
     )
     .argument('<gun>', 'repository, such as registry.example.com/team/app')
     .requiredOption('--pin <keyid>', 'key ID of a root certificate, 64 hex digits; may be repeated', addPin)
@@ -42,12 +43,19 @@ export function addOperatorCommands(group: Command, perform: Perform): void {
     .option('--signer <name>', 'sign in the delegation targets/NAME', signerOption, 'countersign')
     .addOption(new Option('--key-type <type>', 'type of the delegation key').choices(['ecdsa', 'rsa']).default('ecdsa'))
     .option('--key-out <file>', 'where the public key is written; NAME.pem without it')
+    .addOption(
+      new Option('--imported-keys', 'make no key: sign with those that `key import` has taken').conflicts([
+        'signer',
+        'keyOut',
+      ]),
+    )
     .addOption(socketOption())
     .addHelpText(
       'after',
       `
 Examples:
   $ countersign repo adopt registry.example.com/team/app --pin 6ea804ec...
+  $ countersign repo adopt registry.example.com/team/app --pin 6ea804ec... --imported-keys --trust-server https://notary.example.com
   $ countersign repo adopt registry.example.com/team/app --pin 6ea804ec... --trust-server https://notary.example.com`,
     )
     .action((gun: string, options: AdoptOptions, command: Command) =>
@@ -148,6 +156,7 @@ async function adopt(session: Session, gun: Gun, options: AdoptOptions): Promise
   const { output } = session
   const published = await readPublished(session, gun, options)
   const { pem } = await pin(session, gun, options, published)
+  if (pem === undefined) return adoptWithImportedKeys(session, gun)
   const file = options.keyOut ?? `${options.signer}.pem`
   await keepPublicKey(file, pem)
   const repository = await register(session, gun)
@@ -166,9 +175,21 @@ async function adopt(session: Session, gun: Gun, options: AdoptOptions): Promise
   return EXIT.done
 }
 
+async function adoptWithImportedKeys(session: Session, gun: Gun): Promise<ExitStatus> {
+  const { output } = session
+  const repository = await register(session, gun)
+  const { signer, trouble } = repository
+  output.document({ gun, signer, repository })
+  output.line(`${gun} is managed with the keys that were imported.`, 'green')
+  const where = signer === null || signer === undefined ? 'targets' : `targets/releases and targets/${signer}`
+  if (trouble === undefined) output.line(`Tags are signed in ${where}. See: countersign repo status ${gun}`)
+  else output.warn(`${trouble.code}: ${trouble.detail ?? ''}`)
+  return EXIT.done
+}
+
 /** Verified here already, so that a stale copy or a wrong pin is told before anything is changed. */
 async function readPublished(session: Session, gun: Gun, options: AdoptOptions): Promise<TrustedRepository> {
-  const { trustServer, metadata, realm = [] } = options
+  const { trustServer, metadata, realm = [], importedKeys = false } = options
   if (trustServer !== undefined && metadata !== undefined) {
     throw new CliError('USAGE_INVALID', '--trust-server and --metadata exclude each other.')
   }
@@ -177,7 +198,8 @@ async function readPublished(session: Session, gun: Gun, options: AdoptOptions):
   try {
     const certificates = { kind: 'certificates', tufKeyIds: options.pin } as const
     const read = source?.read ?? fromFolder(folder)
-    return await verifyPublished({ gun, pin: certificates, now: session.terminal.now() }, read)
+    const verifying = { gun, pin: certificates, now: session.terminal.now(), acceptsExpired: importedKeys }
+    return await verifyPublished(verifying, read)
   } catch (cause) {
     if (!(cause instanceof TufError)) throw cause
     const { code } = cause
@@ -204,7 +226,7 @@ async function pin(
   const request = {
     gun,
     certificateKeyIds: [...options.pin],
-    signer: options.signer,
+    ...(options.importedKeys !== true && { signer: options.signer }),
     keyType: options.keyType,
     files: [...files.keys()],
     evidence: evidenceOf('adopt'),

@@ -12,6 +12,8 @@ export interface Terminal {
   readonly stdout: TextOutput
   readonly stderr: TextOutput
   readonly stdin: AsyncIterable<string | Uint8Array>
+  /** Asks a person for what nobody else may see; undefined where there is nobody. Absent: nobody is ever asked. */
+  readonly askSecret?: (question: string) => Promise<string | undefined>
   readonly env: Readonly<Record<string, string | undefined>>
   readonly homeFolder: string
   /** Aborted by the first Ctrl-C or SIGTERM. */

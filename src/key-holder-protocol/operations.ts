@@ -21,6 +21,7 @@ import {
   signedRole,
   tag,
   text,
+  transportKey,
   unlockFile,
   version,
 } from './shapes.ts'
@@ -200,20 +201,68 @@ export const OPERATIONS = {
     }),
   },
   /**
-   * Pins the root of a repository that exists already, by certificate key IDs that the operator knows, and creates a delegation
-   * key for it. Attachments: the complete published state, by the names that `RepositoryVerifier` asks for.
+   * Pins the root of a repository that exists already, by certificate key IDs that the operator knows. With `signer` a delegation key is
+   * made for it; without, the keys that were imported before have to be enough, and at least one has to be listed. Attachments: the
+   * complete published state, by the names that `RepositoryVerifier` asks for. Targets and delegations may have expired.
    */
   'pin-repository': {
     sockets: ['operator'],
     request: z.strictObject({
       gun,
       certificateKeyIds: z.array(hex64).min(1).max(8),
-      signer: z.string().regex(/^[a-z0-9][a-z0-9_-]{0,63}$/),
+      signer: z
+        .string()
+        .regex(/^[a-z0-9][a-z0-9_-]{0,63}$/)
+        .optional(),
       keyType: z.enum(['ecdsa', 'ed25519', 'rsa']).default('ecdsa'),
       files,
       evidence,
     }),
-    response: z.strictObject({ repository: repositoryState, key: publicKey, pem: text(65_536) }),
+    /** The key of the signer, where one is named. */
+    response: z.strictObject({ repository: repositoryState, key: publicKey.optional(), pem: text(65_536).optional() }),
+  },
+  /**
+   * Begins the import of one private key: a one-time key to encrypt it to, and the challenge that it is to sign. Both are forgotten
+   * after a few minutes, and with the process.
+   */
+  'begin-key-import': {
+    sockets: ['operator'],
+    request: z.strictObject({}),
+    response: z.strictObject({
+      session: text(64),
+      transportKey,
+      challenge: base64(HASH_BASE64),
+      expiresAt: text(32),
+    }),
+  },
+  /**
+   * Takes a private key that was made elsewhere, encrypted as in key-transport.ts, and seals it. For a repository with a pinned root the
+   * complete published state comes with it (attachments): it has to list the key for this role, and what is published then in roles
+   * that only keys of ours can sign is accepted as theirs. Before there is a pin nothing comes with it, and pinning accepts. A key of
+   * root that serves another role as well is refused unless `severalRoles` says so. Idempotent: a key that is here is proven
+   * again. `proof` is its signature over `keyImportMessage`, made with the sealed key.
+   */
+  'import-key': {
+    sockets: ['operator'],
+    request: z.strictObject({
+      gun,
+      role,
+      canonicalKeyId: hex64,
+      session: text(64),
+      sealedKey: text(32_768),
+      severalRoles: z.boolean().default(false),
+      files,
+      evidence,
+    }),
+    response: z.strictObject({
+      state: z.enum(['imported', 'here-already']),
+      role,
+      keyState: z.enum(['active', 'staged', 'replaced']),
+      key: publicKey,
+      tufKeyId: hex64,
+      canonicalKeyId: hex64,
+      proof: z.strictObject({ method: text(32), signature: text(4096) }),
+    }),
   },
   /**
    * Makes the key that is to replace the one that signs this delegation, or base targets, now. It signs nothing until `replace-keys` (a

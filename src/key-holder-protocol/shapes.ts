@@ -51,6 +51,17 @@ export const publicKey = z.strictObject({
   keyval: z.strictObject({ private: z.null(), public: text(65_536) }),
 })
 
+/** Base64url of a coordinate of P-256. */
+const coordinate = z.string().regex(/^[A-Za-z0-9_-]{43}$/)
+
+/** A one-time public key of the key holder, as a JWK (RFC 7518, 6.2). */
+export const transportKey = z.strictObject({
+  kty: z.literal('EC'),
+  crv: z.literal('P-256'),
+  x: coordinate,
+  y: coordinate,
+})
+
 const keyDescription = z.strictObject({
   gun,
   role,

@@ -30,7 +30,8 @@ export interface Base {
 }
 
 /**
- * Verifies the files from the pinned root and compares. A version that nobody but us could have signed, and that we did not
+ * Verifies the files from the pinned root and compares. With `acceptsExpired` targets and delegations may have expired: for acts that
+ * say so. A version that nobody but us could have signed, and that we did not
  * sign, freezes the repository; that is recorded before this throws.
  * @throws KeyHolderError BASE_NOT_VERIFIED, BASE_VERSION_IMPLAUSIBLE, BASE_OLDER_THAN_KNOWN, BASE_DIFFERS_FROM_KNOWN,
  * BASE_VERSION_NOT_OURS
@@ -41,9 +42,13 @@ export function verifyBase(
   pinnedRoot: PinnedRoot,
   files: Attachments,
   socket: SocketName,
+  o: { readonly acceptsExpired?: boolean } = {},
 ): Base {
   const pin = { kind: 'root', bytes: pinnedRoot.bytes } as const
-  const repository = verifyState(() => verifyFiles(files, { gun, pin, now: holder.now(), cache: holder.cache }), gun)
+  const repository = verifyState(
+    () => verifyFiles(files, { gun, pin, now: holder.now(), cache: holder.cache, ...o }),
+    gun,
+  )
   const seen = seenFiles(repository)
   for (const file of seen) compareWithKnown(holder, gun, file)
   const raised = seen.filter(
@@ -179,9 +184,23 @@ function compareWithKnown(holder: Holder, gun: Gun, { role, version, sha256 }: S
 /** Whether only we could have signed it, and did not. */
 function isForeign(holder: Holder, repository: TrustedRepository, file: SeenFile): boolean {
   const { gun } = repository
-  const keys = signingRole(repository, file.role)?.keys ?? []
-  if (file.role === ROOT || keys.length === 0) return false
-  const ours = new Set(holder.keys.ofGun(gun).map(({ publicKey }) => publicKey.canonicalKeyId))
-  if (!keys.every(({ canonicalKeyId }) => ours.has(canonicalKeyId))) return false
+  const ours = new Set<string>(holder.keys.ofGun(gun).map(({ publicKey }) => publicKey.canonicalKeyId))
+  if (!hasOnlyKeysOf(repository, file.role, ours)) return false
   return !holder.versions.isOurs(gun, file.role, file.version, file.messageSha256)
+}
+
+/**
+ * Takes what is published now in roles that only our keys can sign for signed by these keys, while they were elsewhere; call inside the
+ * transaction that makes such a key ours.
+ */
+export function acceptPublished(holder: Holder, repository: TrustedRepository): void {
+  for (const file of seenFiles(repository)) {
+    if (!isForeign(holder, repository, file)) continue
+    holder.versions.acceptVersion(repository.gun, file.role, file.version, file.messageSha256)
+  }
+}
+
+function hasOnlyKeysOf(repository: TrustedRepository, role: RoleName, ours: ReadonlySet<string>): boolean {
+  const keys = signingRole(repository, role)?.keys ?? []
+  return role !== ROOT && keys.length > 0 && keys.every(({ canonicalKeyId }) => ours.has(canonicalKeyId))
 }

@@ -18,6 +18,8 @@ export interface Custodian {
   publicKey(keyRef: KeyRef): PublicKey
   /** Signs exactly `message` and verifies the result with the public key. @throws KeyHolderError KEY_NOT_FOUND, KEY_FILE_DAMAGED */
   sign(keyRef: KeyRef, message: Uint8Array, purpose: SigningPurpose): Promise<Omit<SignatureEntry, 'keyId'>>
+  /** That an imported key can be used: its signature over `keyImportMessage` with this challenge. @throws KeyHolderError KEY_FILE_DAMAGED */
+  proveImport(keyRef: KeyRef, challenge: string): Omit<SignatureEntry, 'keyId'>
   /** The private key file of docker and notary, encrypted. @throws KeyHolderError KEY_NOT_FOUND, KEY_FILE_DAMAGED */
   exportEncrypted(keyRef: KeyRef, passphrase: Uint8Array): string
   close(): void

@@ -11,6 +11,7 @@ import { completeInitialization } from './first-files.ts'
 import { freeze, unfreeze } from './freeze.ts'
 import { GunQueue } from './gun-queue.ts'
 import type { Answer, Call, Holder } from './holder.ts'
+import { beginKeyImport, importKey } from './import-key.ts'
 import { initializeRepository } from './initialize-repository.ts'
 import { createDelegationKey, exportPublicKey } from './key-creation.ts'
 import { observeRepository, pinRepository } from './observe-repository.ts'
@@ -46,6 +47,8 @@ const HANDLERS: { readonly [N in OperationName]: Handler<N> } = {
   'append-record': appendRecord,
   'prove-inclusion': proveInclusion,
   'pin-repository': pinRepository,
+  'begin-key-import': beginKeyImport,
+  'import-key': importKey,
   'stage-key': stageKey,
   'retire-key': retireKey,
   'rewrap-keys': rewrapKeys,
@@ -72,7 +75,11 @@ const SERVING: ReadonlySet<OperationName> = new Set<OperationName>([
 ])
 
 /** Operations that touch no repository: they wait for nothing, and nothing waits for them. */
-const BESIDE: ReadonlySet<OperationName> = new Set<OperationName>(['append-record', 'prove-inclusion'])
+const BESIDE: ReadonlySet<OperationName> = new Set<OperationName>([
+  'append-record',
+  'prove-inclusion',
+  'begin-key-import',
+])
 
 export class Dispatcher {
   readonly #holder: Holder

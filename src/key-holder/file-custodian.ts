@@ -15,6 +15,7 @@ import {
   type RoleName,
 } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { keyImportMessage } from '../key-holder-protocol/key-import-proof.ts'
 import type { Custodian, KeyRef, SigningPurpose } from './custodian.ts'
 import { keyRefOf, type KeyTable, type StoredKey } from './key-table.ts'
 import { rewrap, seal, unseal, type SealedFor } from './sealing.ts'
@@ -22,7 +23,7 @@ import { rewrap, seal, unseal, type SealedFor } from './sealing.ts'
 /** Types of keys that can be made. */
 export type NewKeyType = 'ecdsa' | 'ed25519' | 'rsa'
 
-/** A key pair that was made here and is stored nowhere: `keep` seals it. A crash before forgets it. */
+/** A key pair that is stored nowhere: `keep` seals it. A crash before forgets it. */
 export interface NewKey extends Omit<StoredKey, 'sealed' | 'lastUsedAt'> {
   readonly privateKey: KeyObject
 }
@@ -73,6 +74,16 @@ export class FileCustodian implements Custodian {
       throw new KeyHolderError('KEY_FILE_DAMAGED', 'A signature just made does not verify.', { ...purpose })
     }
     return Promise.resolve(made)
+  }
+
+  /** Signs the words of key-import-proof.ts, made here: of the caller they have names alone. @throws KeyHolderError KEY_FILE_DAMAGED */
+  proveImport(keyRef: KeyRef, challenge: string): ReturnType<typeof signMessage> {
+    const key = this.#keys.byRef(keyRef)
+    const { gun, role, publicKey } = key
+    const message = keyImportMessage(gun, publicKey.canonicalKeyId, challenge)
+    const made = signMessage(this.#unsealKey(key), message)
+    if (verifySignature(publicKey, made.method, message, made.signature)) return made
+    throw new KeyHolderError('KEY_FILE_DAMAGED', 'A signature just made does not verify.', { gun, role })
   }
 
   /** Root keys only: no other key leaves. */
@@ -157,7 +168,7 @@ function isServerRole(role: RoleName): boolean {
 /** A new key pair. */
 export async function makeKey(gun: Gun, role: RoleName, keyType: NewKeyType, createdAt: string): Promise<NewKey> {
   const privateKey = await newPrivateKey(keyType)
-  return { gun, role, publicKey: publicKeyOf(privateKey), createdAt, state: 'active', privateKey }
+  return { gun, role, publicKey: publicKeyOf(privateKey), createdAt, state: 'active', origin: 'made', privateKey }
 }
 
 /** A fresh private key in OpenSSL's memory. */

@@ -11,6 +11,7 @@ import type {
 import type { AuditLog, LogStep } from './audit-log.ts'
 import type { StateDatabase } from './database.ts'
 import type { FileCustodian } from './file-custodian.ts'
+import type { ImportSessions } from './import-sessions.ts'
 import type { KeyTable } from './key-table.ts'
 import type { Limits } from './limits.ts'
 import type { PayloadTable } from './payloads.ts'
@@ -39,6 +40,7 @@ export interface Holder {
   readonly daemonRecords: RecordBatch<AuditRecord>
   readonly custodian: FileCustodian
   readonly unlock: UnlockSources
+  readonly imports: ImportSessions
   readonly limits: Limits
   /** Parsed metadata by content: spares work, and decides nothing. Empty after a start. */
   readonly cache: FileCache

@@ -17,6 +17,9 @@ import type { StateDatabase } from './database.ts'
  */
 export type KeyState = 'active' | 'staged' | 'replaced' | 'retired'
 
+/** `imported`: made elsewhere, so that there may be copies. */
+export type KeyOrigin = 'made' | 'imported'
+
 export interface StoredKey {
   readonly gun: Gun
   /** The role that the key was made for; the delegation key of a signer also signs `targets/releases`. */
@@ -31,6 +34,7 @@ export interface StoredKey {
   readonly state: KeyState
   /** Canonical ID of the key that it was made to replace. */
   readonly replaces?: string
+  readonly origin: KeyOrigin
 }
 
 /** A private half as it lies in the database, and what it is sealed for. */
@@ -52,6 +56,7 @@ interface Row {
   last_used_at: string | null
   state: KeyState
   replaces: string | null
+  origin: KeyOrigin
 }
 
 /** A key takes a few kilobytes. */
@@ -68,8 +73,8 @@ export class KeyTable {
 
   insert(key: StoredKey): void {
     this.#database.run(
-      `INSERT INTO keys (gun, role, canonical_key_id, key_type, public_value, sealed, created_at, state, replaces)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO keys (gun, role, canonical_key_id, key_type, public_value, sealed, created_at, state, replaces, origin)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       key.gun,
       key.role,
       key.publicKey.canonicalKeyId,
@@ -79,6 +84,7 @@ export class KeyTable {
       key.createdAt,
       key.state,
       key.replaces ?? null,
+      key.origin,
     )
   }
 
@@ -122,8 +128,8 @@ export class KeyTable {
     this.#database.run('DELETE FROM keys')
     for (const row of rows) {
       this.#database.run(
-        `INSERT INTO keys (rowid, gun, role, canonical_key_id, key_type, public_value, sealed, created_at, last_used_at, state, replaces)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO keys (rowid, gun, role, canonical_key_id, key_type, public_value, sealed, created_at, last_used_at, state, replaces, origin)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         row.rowid,
         row.gun,
         row.role,
@@ -135,6 +141,7 @@ export class KeyTable {
         row.last_used_at,
         row.state,
         row.replaces,
+        row.origin,
       )
     }
   }
@@ -148,6 +155,12 @@ export class KeyTable {
   /** The key that signs this role now. */
   ofRole(gun: Gun, role: RoleName): StoredKey | undefined {
     return this.ofGun(gun).find((key) => key.role === role && key.state === 'active')
+  }
+
+  /** The same key in any repository, but where it was destroyed. */
+  everywhere(canonicalKeyId: string): StoredKey[] {
+    const sql = `SELECT * FROM keys WHERE canonical_key_id = ? AND state <> 'retired'`
+    return this.#database.all<Row>(sql, canonicalKeyId).map(this.#toKey)
   }
 
   /** @throws KeyHolderError KEY_NOT_FOUND */
@@ -171,7 +184,7 @@ export class KeyTable {
     const publicKey = this.#publicKey(row)
     if (publicKey.canonicalKeyId !== row.canonical_key_id) throw damaged(row)
     const role = parseRoleName(row.role)
-    const { sealed, state } = row
+    const { sealed, state, origin } = row
     return {
       gun: row.gun as Gun,
       role,
@@ -181,6 +194,7 @@ export class KeyTable {
       sealed,
       state,
       ...(row.replaces !== null && { replaces: row.replaces }),
+      origin,
     }
   }
 

@@ -11,6 +11,7 @@ import { FileCustodian } from './file-custodian.ts'
 import { databasePath, LOG_FOLDER, openFolder } from './folder.ts'
 import { createProcessLog, type ProcessLog } from './holder-log.ts'
 import { commit, type Holder, type Step } from './holder.ts'
+import { ImportSessions } from './import-sessions.ts'
 import { KeyTable } from './key-table.ts'
 import { readLimits } from './limits.ts'
 import { PayloadTable } from './payloads.ts'
@@ -109,6 +110,7 @@ export async function startKeyHolder(
       daemonRecords: new RecordBatch(),
       custodian,
       unlock: sources,
+      imports: new ImportSessions(),
       limits,
       cache: new FileCache(FILE_CACHE_BYTES),
       identity: {

@@ -186,4 +186,8 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX log_entries_by_publication ON log_entries (CAST(entry AS TEXT) ->> '$.publication')
     WHERE instr(CAST(entry AS TEXT), '"publication":"') > 0;
   `,
+  `
+  -- made: here. imported: elsewhere, so that there may be copies.
+  ALTER TABLE keys ADD COLUMN origin TEXT NOT NULL DEFAULT 'made' CHECK (origin IN ('made', 'imported'));
+  `,
 ]

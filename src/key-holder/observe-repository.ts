@@ -1,11 +1,24 @@
 // Learning what is published without signing anything: read-back states, and the first pin of a repository of somebody else.
-import { parseGun, parseRoleName, parseTufKeyId, RELEASES, verifyFiles } from '@countersign/tuf'
+import {
+  parseGun,
+  parseRoleName,
+  parseTufKeyId,
+  RELEASES,
+  ROOT,
+  TARGETS,
+  verifyFiles,
+  type Gun,
+  type RoleName,
+  type TrustedRepository,
+} from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
-import { pinOf, recordsOf, rememberBase, seenFiles, verifyBase, verifyState } from './base.ts'
+import { acceptPublished, pinOf, recordsOf, rememberBase, seenFiles, verifyBase, verifyState } from './base.ts'
+import { ourKeys } from './change-plan.ts'
 import { makeKey } from './file-custodian.ts'
 import { commit, commitForLater, type Answer, type Call, type Holder } from './holder.ts'
 import { checkKeyRate, countKeys, exportOf, recordOfKey } from './key-creation.ts'
 import { limitsFor } from './limits.ts'
+import type { RootCustody } from './repositories.ts'
 import { describeRepository } from './repository-status.ts'
 
 /** See the operation's description in the protocol. @throws KeyHolderError */
@@ -15,7 +28,8 @@ export function observeRepository(
 ): Promise<Answer<'observe-repository'>> {
   const gun = parseGun(request.gun)
   const { pinnedRoot } = holder.repositories.getPinned(gun)
-  const base = verifyBase(holder, gun, pinnedRoot, attachments, socket)
+  // Nothing is signed here, so what has expired teaches as much as anything else.
+  const base = verifyBase(holder, gun, pinnedRoot, attachments, socket, { acceptsExpired: true })
   const records = recordsOf(base, gun)
   if (records.length > 0) {
     // A crash before the commit forgets what was seen; the next observation tells it again.
@@ -35,26 +49,24 @@ export async function pinRepository(
 ): Promise<Answer<'pin-repository'>> {
   const gun = parseGun(request.gun)
   limitsFor(holder.limits, gun)
-  const role = parseRoleName(`targets/${request.signer}`)
-  if (role === RELEASES) {
-    throw new KeyHolderError('CHANGE_MALFORMED', 'No signer can be called releases.', { gun, signer: request.signer })
-  }
+  const role = signerRole(gun, request.signer)
   const tufKeyIds = request.certificateKeyIds.map(parseTufKeyId)
   const pin = { kind: 'certificates', tufKeyIds } as const
-  const repository = verifyState(() => verifyFiles(attachments, { gun, pin, now: holder.now() }), gun)
+  const options = { gun, pin, now: holder.now(), acceptsExpired: true }
+  const repository = verifyState(() => verifyFiles(attachments, options), gun)
   const root = pinOf(repository)
   const existing = holder.repositories.find(gun)
-  if (existing !== undefined && (existing.rootCustody !== 'foreign' || existing.pinnedRoot?.sha256 !== root.sha256)) {
+  if (existing !== undefined && (existing.requestDigest !== undefined || existing.pinnedRoot?.sha256 !== root.sha256)) {
     throw new KeyHolderError('GUN_ALREADY_MANAGED', 'The key holder has this repository already, with its own pin.', {
       gun,
       pinned: existing.pinnedRoot?.sha256 ?? 'none',
     })
   }
+  if (role === undefined) requireListedKey(holder, repository)
   const createdAt = holder.now().toISOString()
-  const known = holder.keys.ofRole(gun, role)
-  if (known === undefined) checkKeyRate(holder, gun, 1)
-  const key = known ?? (await makeKey(gun, role, request.keyType, createdAt))
-  const made = 'privateKey' in key ? key : undefined
+  const known = role && holder.keys.ofRole(gun, role)
+  if (role !== undefined && known === undefined) checkKeyRate(holder, gun, 1)
+  const made = role && known === undefined ? await makeKey(gun, role, request.keyType, createdAt) : undefined
   if (existing === undefined || made !== undefined) {
     const { version, sha256, certificateKeyIds } = root
     const { evidence } = request
@@ -72,11 +84,12 @@ export async function pinRepository(
       if (existing === undefined) {
         holder.repositories.insert({
           gun,
-          rootCustody: 'foreign',
+          rootCustody: custodyAt(holder, repository),
           requestDigest: null,
-          signer: request.signer,
+          signer: request.signer ?? null,
           createdAt,
         })
+        acceptPublished(holder, repository)
       }
       holder.repositories.pin(gun, root)
       for (const file of seenFiles(repository)) holder.versions.raiseSeen(gun, file.role, file)
@@ -86,6 +99,38 @@ export async function pinRepository(
       }
     })
   }
-  const { key: publicKey, pem } = exportOf(key.publicKey)
-  return { response: { repository: describeRepository(holder, gun), key: publicKey, pem } }
+  const key = made?.publicKey ?? known?.publicKey
+  const { key: publicKey, pem } = key === undefined ? {} : exportOf(key)
+  return {
+    response: {
+      repository: describeRepository(holder, gun),
+      ...(publicKey !== undefined && { key: publicKey }),
+      ...(pem !== undefined && { pem }),
+    },
+  }
+}
+
+/** @throws KeyHolderError CHANGE_MALFORMED */
+function signerRole(gun: Gun, signer: string | undefined): RoleName | undefined {
+  if (signer === undefined) return undefined
+  const role = parseRoleName(`${TARGETS}/${signer}`)
+  if (role !== RELEASES) return role
+  throw new KeyHolderError('CHANGE_MALFORMED', 'No signer can be called releases.', { gun, signer })
+}
+
+/** @throws KeyHolderError KEY_LISTED_NOWHERE */
+function requireListedKey(holder: Holder, repository: TrustedRepository): void {
+  const { gun, targets } = repository
+  const roles = [TARGETS, ...targets.metadata.delegations.roles.map(({ name }) => name)]
+  if (roles.some((role) => ourKeys(holder, repository, role).length > 0)) return
+  throw new KeyHolderError('KEY_LISTED_NOWHERE', 'None of the keys that are here is listed by this repository.', {
+    gun,
+    keysHere: holder.keys.ofGun(gun).length,
+  })
+}
+
+/** Whose the repository is: ours, where the key of root or of base targets was imported. */
+function custodyAt(holder: Holder, repository: TrustedRepository): RootCustody {
+  if (holder.keys.ofRole(repository.gun, ROOT) !== undefined) return 'online'
+  return ourKeys(holder, repository, TARGETS).length > 0 ? 'offline' : 'foreign'
 }

@@ -113,9 +113,8 @@ export class RepositoryTable {
     )
   }
 
-  /** Its root key is no longer here. */
-  setRootOffline(gun: Gun): void {
-    this.#database.run(`UPDATE repositories SET root_custody = 'offline' WHERE gun = ?`, gun)
+  setRootCustody(gun: Gun, custody: RootCustody): void {
+    this.#database.run('UPDATE repositories SET root_custody = ? WHERE gun = ?', custody, gun)
   }
 
   /** `because` null: signing may go on. */

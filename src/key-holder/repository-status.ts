@@ -40,13 +40,13 @@ export function describeRepository(holder: Holder, gun: Gun): OperationResponse<
       },
     }),
     rootCustody,
-    keys: holder.keys.ofGun(gun).map(({ role, publicKey, createdAt, lastUsedAt, state, replaces }) => ({
+    keys: holder.keys.ofGun(gun).map(({ role, publicKey, createdAt, lastUsedAt, state, replaces, origin }) => ({
       gun,
       role,
       keyType: publicKey.keyType,
       tufKeyId: publicKey.tufKeyId,
       canonicalKeyId: publicKey.canonicalKeyId,
-      custody: holder.custodian.kind,
+      custody: origin === 'imported' ? `${holder.custodian.kind}, imported` : holder.custodian.kind,
       createdAt,
       ...(lastUsedAt !== undefined && { lastUsedAt }),
       state,

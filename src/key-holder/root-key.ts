@@ -64,7 +64,7 @@ export function removeRootKey(
   // A crash before the commit leaves the key, after it nothing of it.
   commitErasing(holder, [{ kind: 'root-key-removed', by: socket, gun, canonicalKeyId, reason, evidence }], () => {
     holder.keys.retire(gun, canonicalKeyId)
-    holder.repositories.setRootOffline(gun)
+    holder.repositories.setRootCustody(gun, 'offline')
   })
   return Promise.resolve({ response: describeRepository(holder, gun) })
 }

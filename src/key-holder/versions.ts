@@ -95,6 +95,17 @@ export class VersionTable {
     )
   }
 
+  /** A version by keys that were not here yet when it was made. */
+  acceptVersion(gun: Gun, role: RoleName, version: number, messageSha256: string): void {
+    this.#database.run(
+      'INSERT OR IGNORE INTO foreign_versions (gun, role, version, message_sha256, accepted) VALUES (?, ?, ?, ?, 1)',
+      gun,
+      role,
+      version,
+      messageSha256,
+    )
+  }
+
   acceptForeign(gun: Gun): void {
     this.#database.run('UPDATE foreign_versions SET accepted = 1 WHERE gun = ?', gun)
   }

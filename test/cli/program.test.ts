@@ -115,7 +115,9 @@ describe('cli program', () => {
   it('names each error code once, uses it, and has it in docs/cli.md', () => {
     expect(new Set(CLI_ERROR_CODES).size).to.equal(CLI_ERROR_CODES.length)
     const folder = resolve(top, 'src/cli')
-    const files = readdirSync(folder).filter((name) => name !== 'errors.ts')
+    const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter(
+      (name) => name.endsWith('.ts') && name !== 'errors.ts',
+    )
     const source = files.map((name) => readFileSync(resolve(folder, name), 'utf8')).join('\n')
     const manual = readFileSync(resolve(top, 'docs/cli.md'), 'utf8')
     expect(CLI_ERROR_CODES.filter((code) => !source.includes(`'${code}'`))).to.deep.equal([])

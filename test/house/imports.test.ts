@@ -117,7 +117,7 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   koa: ['src/http/', 'src/trust-server/'],
   '@fastify/busboy': ['src/trust-server/'],
   'content-disposition': ['src/trust-server/'],
-  jose: ['src/trust-server/', 'src/identity/'],
+  jose: ['src/trust-server/', 'src/identity/', 'src/key-holder-protocol/key-transport.ts'],
   '@koa/router': ['src/http/'],
   'better-sqlite3': ['src/sqlite/'],
   undici: ['src/net/', 'src/cli/', 'src/demo/'],

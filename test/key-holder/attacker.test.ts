@@ -625,7 +625,9 @@ const OPERATION_ATTACKS: readonly Attack[] = [
     code: 'OPERATION_UNKNOWN',
     act: (world) => send(world, operation, {}),
   })),
-  ...(['pin-repository', 'stage-key', 'export-root-key', 'freeze', 'unfreeze'] as const).map((operation): Attack => ({
+  ...(
+    ['pin-repository', 'begin-key-import', 'import-key', 'stage-key', 'export-root-key', 'freeze', 'unfreeze'] as const
+  ).map((operation): Attack => ({
     name: `the operator’s operation ${operation}`,
     code: 'OPERATION_NOT_ON_THIS_SOCKET',
     act: (world) => send(world, operation, { gun: world.app.gun, reason: 'none', evidence: EVIDENCE }),

@@ -28,6 +28,7 @@ import {
   stripSignatures,
   type Damage,
 } from '../support/swizzler.ts'
+import { testKey } from '../support/test-keys.ts'
 
 function build(): RepositoryBuilder {
   return RepositoryBuilder.withSigner().put('targets/releases', '1.0', 'one').put('targets/countersign', '1.0', 'one')
@@ -295,6 +296,38 @@ describe('RepositoryVerifier', () => {
         if (isNamedByHash) expect(request.maxBytes).to.equal(bytes!.length)
         verifier.accept(bytes)
       }
+    })
+  })
+
+  describe('with acceptsExpired', () => {
+    const DAY_MS = 86_400_000
+    const expiredIn = (...names: string[]): RepositoryBuilder => {
+      const builder = RepositoryBuilder.withSigner()
+      for (const name of names) builder.role(name).expiresAt = new Date(NOW.getTime() - DAY_MS)
+      return builder
+    }
+
+    it('takes targets and delegations that have expired, and names them', () => {
+      const names = [TARGETS, 'targets/countersign']
+      const builder = expiredIn(...names)
+      expectCode('ROLE_EXPIRED', () => builder.verify())
+      const { expired, delegations, unusable } = builder.verify({ acceptsExpired: true })
+      expect([...expired]).to.deep.equal(names)
+      expect([...delegations.keys()]).to.have.members(['targets/countersign', 'targets/releases'])
+      expect([...unusable]).to.deep.equal([])
+      expect([...expiredIn().verify().expired]).to.deep.equal([])
+    })
+
+    it('takes nothing else: no other expired role, no bad signature, no version below a known one', () => {
+      for (const name of ['root', 'snapshot', 'timestamp']) {
+        const facts = expectCode('ROLE_EXPIRED', () => expiredIn(name).verify({ acceptsExpired: true })).facts
+        expect(facts).to.include({ role: name })
+      }
+      const forged = expiredIn(TARGETS)
+      forged.role(TARGETS).signers = [testKey('stranger')]
+      expectCode('SIGNATURE_BELOW_THRESHOLD', () => forged.verify({ acceptsExpired: true }))
+      const highest = new Map([[TARGETS, { version: 2 }]])
+      expectCode('VERSION_ROLLED_BACK', () => expiredIn(TARGETS).verify({ acceptsExpired: true, highest }))
     })
   })
 })

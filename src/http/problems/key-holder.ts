@@ -44,6 +44,28 @@ export const KEY_HOLDER_PROBLEMS = {
   ),
   KEY_NOT_REPLACEABLE: refuse(409, 'The key cannot be replaced this way', 'Read the detail; ask an operator.'),
   KEY_IN_USE: refuse(409, 'The key is still in use', 'Replace it first with: countersign key rotate.'),
+  KEY_NOT_USABLE: refuse(
+    422,
+    'The key is of a type or size that cannot be used',
+    'Give the role another key first, with the client that has made this one.',
+  ),
+  KEY_NOT_IMPORTABLE: refuse(409, 'The key cannot be imported', 'Read the detail.'),
+  KEY_LISTED_NOWHERE: refuse(
+    409,
+    'What is published does not list the key for this role',
+    'Import it for the repository and role that list it; countersign key import finds them.',
+  ),
+  KEY_HAS_TWO_ROLES: refuse(
+    409,
+    'The key is used as a root key and in another role',
+    'Give one of the roles another key first, or say that it is meant: countersign key import --several-roles.',
+  ),
+  KEY_IMPORT_UNREADABLE: refuse(422, 'The encrypted key cannot be opened', 'Run the import again.'),
+  KEY_IMPORT_SESSION_UNKNOWN: refuse(
+    409,
+    'The import was not begun, or was used or forgotten',
+    'Run the import again: what is there already is found.',
+  ),
   KEY_FILE_DAMAGED: refuse(
     502,
     'A sealed key is damaged',

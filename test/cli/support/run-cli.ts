@@ -21,6 +21,7 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly isTTY?: boolean
   readonly stdin?: string
+  readonly askSecret?: Terminal['askSecret']
   readonly interrupted?: AbortSignal
   readonly pause?: Terminal['pause']
   readonly now?: () => Date
@@ -56,6 +57,7 @@ export class Workplace {
       stdout: { write: (text) => out.push(text), isTTY: options.isTTY },
       stderr: { write: (text) => err.push(text), isTTY: options.isTTY },
       stdin: stream(options.stdin ?? ''),
+      ...(options.askSecret !== undefined && { askSecret: options.askSecret }),
       env: { ...this.#env, ...options.env },
       homeFolder: this.folder,
       interrupted: options.interrupted ?? new AbortController().signal,
