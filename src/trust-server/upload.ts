@@ -79,7 +79,6 @@ class UploadReader {
   #parts = 0
   /** Parts that have begun and not ended. */
   #open = 0
-  #isEnding = false
   #isFinished = false
   #wake: () => void = () => undefined
 
@@ -99,11 +98,14 @@ class UploadReader {
     })
     this.#parser.on('finish', () => {
       this.#isFinished = true
-      this.#wakeAtEnd()
+      this.#wakeWhenDone()
     })
   }
 
   async write(chunk: Buffer): Promise<void> {
+    // What follows the last boundary belongs to nobody. Nor may it be waited for: where a part of more than 16 KiB and the last boundary
+    // came in one chunk, the parser never says that it took the chunk.
+    if (this.#isDone) return
     await this.#untilDone((done) => {
       this.#parser.write(chunk, () => {
         done()
@@ -113,9 +115,8 @@ class UploadReader {
 
   async end(): Promise<ReadonlyMap<RoleName, NewFile>> {
     await this.#untilDone(() => {
-      this.#isEnding = true
       this.#parser.end()
-      this.#wakeAtEnd()
+      this.#wakeWhenDone()
     })
     this.#files.delete(TIMESTAMP)
     return this.#files
@@ -134,8 +135,12 @@ class UploadReader {
   }
 
   /** The parser may be at its end before its last parts are. */
-  #wakeAtEnd(): void {
-    if (this.#isEnding && this.#isFinished && this.#open === 0) this.#wake()
+  get #isDone(): boolean {
+    return this.#isFinished && this.#open === 0
+  }
+
+  #wakeWhenDone(): void {
+    if (this.#isDone) this.#wake()
   }
 
   #read(part: Dicer.PartStream): void {
@@ -163,7 +168,7 @@ class UploadReader {
       this.#open--
       // Here and not before, so that the first fault of an update is the one that is told.
       if (this.#failure === undefined) this.#take(headers, chunks)
-      this.#wakeAtEnd()
+      this.#wakeWhenDone()
     })
   }
 
