@@ -39,6 +39,9 @@ interface State {
 
 type Handler = Middleware<State>
 
+/** Answers of a server that starts or stops: their line in the log says enough. */
+const EXPECTED: ReadonlySet<string> = new Set(['NOT_READY', 'SHUTTING_DOWN'])
+
 export function buildApplication(o: ApplicationOptions): { readonly app: Koa<State>; readonly router: Router<State> } {
   const app = new Koa<State>()
   app.silent = true
@@ -77,7 +80,9 @@ function answer(o: ApplicationOptions): Handler {
       // A body that nobody read would be read to its end to keep the connection.
       if (hasBody(ctx.req) && !ctx.req.complete) ctx.set('connection', 'close')
       if (document.code === 'TOKEN_MISSING' || document.code === 'TOKEN_INVALID') o.metrics.tokenRefused(document.code)
-      if (document.status >= 500) o.log.error({ requestId: ctx.state.requestId, error }, 'a request failed')
+      if (document.status >= 500 && !EXPECTED.has(document.code)) {
+        o.log.error({ requestId: ctx.state.requestId, error }, 'a request failed')
+      }
     }
     ctx.set(securityHeaders(o.isTls))
     ctx.set('x-request-id', ctx.state.requestId)

@@ -4,7 +4,7 @@ import { APPROVER_SIGNATURE } from '../approval-statement.ts'
 import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
-import { hex64, requestIdParams, text, REGISTRY_CODES } from './shapes.ts'
+import { hex64, REGISTRY_CODES, requestIdParams, text, TRUST_SERVER_CODES } from './shapes.ts'
 import { signingRequestShape, signingRequestView } from './signing-request-view.ts'
 
 const replies = { 200: { description: 'The request as it is now.', schema: signingRequestShape } }
@@ -51,7 +51,7 @@ export function approvalRoutes(requests: RequestService): Route[] {
           'APPROVAL_OUTDATED',
           'APPROVAL_SIGNATURE_MISSING',
           'APPROVAL_SIGNATURE_INVALID',
-          'NOTARY_UNAVAILABLE',
+          ...TRUST_SERVER_CODES,
           'KEY_HOLDER_UNREACHABLE',
         ],
       },
@@ -116,6 +116,7 @@ export function approvalRoutes(requests: RequestService): Route[] {
           'REPOSITORY_NOT_READY',
           'DIGEST_MISMATCH',
           ...REGISTRY_CODES,
+          ...TRUST_SERVER_CODES,
         ],
       },
       async ({ principal, params, body }) => {

@@ -4,7 +4,7 @@ import { GRANT_KINDS, type Principal } from '../domain/principal.ts'
 import type { Explanation, RequestService } from '../service/services.ts'
 import { parseGrants } from '../service/tokens.ts'
 import { type Route, tokenRoute } from './route.ts'
-import { digestText, printDigest, text, REGISTRY_CODES } from './shapes.ts'
+import { digestText, printDigest, REGISTRY_CODES, text, TRUST_SERVER_CODES } from './shapes.ts'
 import { decisionShape, decisionView, originShape } from './signing-request-view.ts'
 
 const identity = z
@@ -63,7 +63,7 @@ export function policyExplanationRoutes(requests: RequestService, maxImages: num
           'NOT_PERMITTED',
           'REPOSITORY_NOT_READY',
           'DIGEST_MISMATCH',
-          'NOTARY_UNAVAILABLE',
+          ...TRUST_SERVER_CODES,
         ],
       },
       async ({ principal, body }) => {

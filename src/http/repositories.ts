@@ -12,7 +12,7 @@ import {
   repositoryView,
 } from './repository-view.ts'
 import { type Route, tokenRoute } from './route.ts'
-import { gunParams, gunText, hex64, text } from './shapes.ts'
+import { gunParams, gunText, hex64, PUBLISHING_CODES, text, TRUST_SERVER_CODES } from './shapes.ts'
 
 const initialization = z
   .strictObject({
@@ -84,6 +84,7 @@ export function repositoryRoutes(repositories: RepositoryService): Route[] {
           'CERTIFICATE_ALGORITHM',
           'CERTIFICATE_EXPIRED',
           'CERTIFICATE_NOT_YET_VALID',
+          ...PUBLISHING_CODES,
           'KEY_HOLDER_UNREACHABLE',
         ],
       },
@@ -127,7 +128,7 @@ export function repositoryRoutes(repositories: RepositoryService): Route[] {
           'REPOSITORY_NOT_READY',
           'GUN_NOT_MANAGED',
           'KEY_HOLDER_UNREACHABLE',
-          'NOTARY_UNAVAILABLE',
+          ...TRUST_SERVER_CODES,
           'ROLE_EXPIRED',
         ],
       },
@@ -160,7 +161,13 @@ export function repositoryRoutes(repositories: RepositoryService): Route[] {
         params: gunParams,
         body: rootSignatures,
         replies: { 200: { description: 'The repository is published.', schema: initializationShape } },
-        codes: ['GUN_INVALID', 'NOT_PERMITTED', 'ROOT_SIGNATURES_NOT_EXPECTED', 'ROOT_SIGNATURE_INVALID'],
+        codes: [
+          'GUN_INVALID',
+          'NOT_PERMITTED',
+          'ROOT_SIGNATURES_NOT_EXPECTED',
+          'ROOT_SIGNATURE_INVALID',
+          ...PUBLISHING_CODES,
+        ],
       },
       async ({ principal, params, body }) => ({
         status: 200,
@@ -185,6 +192,7 @@ export function repositoryRoutes(repositories: RepositoryService): Route[] {
           'GUN_NOT_MANAGED',
           'ROOT_PIN_MISMATCH',
           'SNAPSHOT_KEY_HELD_BY_CLIENT',
+          ...TRUST_SERVER_CODES,
         ],
       },
       async ({ principal, params }) => {

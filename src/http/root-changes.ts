@@ -3,7 +3,7 @@ import { decodeBase64, encodeBase64, parseGun } from '@countersign/tuf'
 import { z } from 'zod'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
-import { gunParams, hex64, text } from './shapes.ts'
+import { gunParams, hex64, text, TRUST_SERVER_CODES } from './shapes.ts'
 import { signingRequestShape, signingRequestView } from './signing-request-view.ts'
 
 /** Certificates that a root may list; roots of stock clients have one. */
@@ -70,8 +70,7 @@ export function rootChangeRoutes(requests: RequestService): Route[] {
           'ROOT_CHANGE_INVALID',
           'CERTIFICATE_PEM',
           'CERTIFICATE_MALFORMED',
-          'NOTARY_UNAUTHORIZED',
-          'NOTARY_UNAVAILABLE',
+          ...TRUST_SERVER_CODES,
           'KEY_HOLDER_UNREACHABLE',
         ],
       },
@@ -99,7 +98,7 @@ export function rootChangeRoutes(requests: RequestService): Route[] {
           'ROOT_CHANGE_INVALID',
           'ROOT_CHANGE_OUTDATED',
           'ROOT_CHANGE_UNDER_WAY',
-          'NOTARY_UNAVAILABLE',
+          ...TRUST_SERVER_CODES,
           'KEY_HOLDER_UNREACHABLE',
         ],
       },

@@ -1,6 +1,7 @@
 // Shapes that several resources share: names in requests, values in answers, lists and waiting.
 import { z } from 'zod'
 import { parseDuration } from '../config/units.ts'
+import { NOTARY_ERROR_CODES } from '../notary/errors.ts'
 import { REGISTRY_ERROR_CODES } from '../registry/errors.ts'
 
 export const text = (max: number) => z.string().min(1).max(max)
@@ -27,6 +28,14 @@ export const hex64 = z.string().regex(/^[0-9a-f]{64}$/)
 
 /** What may become of a call that looks an image up in its registry. */
 export const REGISTRY_CODES = REGISTRY_ERROR_CODES
+
+/** What may become of a call that publishes at a trust server. */
+export const PUBLISHING_CODES = NOTARY_ERROR_CODES
+
+/** What may become of a call that reads what a trust server publishes. */
+export const TRUST_SERVER_CODES = NOTARY_ERROR_CODES.filter(
+  (code) => code !== 'NOTARY_CONFLICT' && code !== 'NOTARY_UPDATE_INVALID' && code !== 'NOTARY_ANSWER_LOST',
+)
 
 /** A failure that is told inside an answer. */
 export const failure = z.strictObject({ code: z.string(), detail: z.string() })

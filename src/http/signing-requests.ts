@@ -4,7 +4,16 @@ import { z } from 'zod'
 import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
-import { gunText, nextCursorText, REGISTRY_CODES, requestIdParams, text, waitQuery, limitQuery } from './shapes.ts'
+import {
+  gunText,
+  limitQuery,
+  nextCursorText,
+  REGISTRY_CODES,
+  requestIdParams,
+  text,
+  TRUST_SERVER_CODES,
+  waitQuery,
+} from './shapes.ts'
 import { requestStatusShape, signingRequestShape, signingRequestView } from './signing-request-view.ts'
 
 export interface SigningRequestOptions {
@@ -62,6 +71,7 @@ export function signingRequestRoutes({ requests, maxWaitMs, maxImages }: Signing
         'REPOSITORY_NOT_READY',
         'DIGEST_MISMATCH',
         ...REGISTRY_CODES,
+        ...TRUST_SERVER_CODES,
       ],
     },
     async ({ principal, query, body, idempotencyKey, raw }) => {

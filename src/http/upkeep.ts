@@ -4,7 +4,7 @@ import { z } from 'zod'
 import type { PublicCode } from './problem.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
-import { gunParams } from './shapes.ts'
+import { gunParams, TRUST_SERVER_CODES } from './shapes.ts'
 import { signingRequestShape, signingRequestView } from './signing-request-view.ts'
 
 export function upkeepRoutes(requests: RequestService): Route[] {
@@ -49,7 +49,7 @@ export function upkeepRoutes(requests: RequestService): Route[] {
         path: '/v1/repositories/:gun/renewals',
         operationId: 'renewRoles',
         summary: 'Sign the roles of a repository that expire soon again, as they are',
-        codes: ['RENEWAL_NOT_DUE', 'NOTARY_UNAVAILABLE'],
+        codes: ['RENEWAL_NOT_DUE', ...TRUST_SERVER_CODES],
       },
       (principal, gun) => requests.renew(principal, gun),
     ),

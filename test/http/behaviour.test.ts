@@ -1,4 +1,5 @@
 import { expect } from 'chai'
+import { silentLog, type Log } from '../../src/log.ts'
 import { StoreError } from '../../src/store/errors.ts'
 import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { createLog } from '../../src/log.ts'
@@ -198,6 +199,14 @@ describe('the HTTP server', () => {
       expect((await ask({ path: '/livez', token: null })).status).to.equal(200)
       const problem = expectProblem(await ask({ path: '/readyz', token: null }), 503, 'NOT_READY')
       expect(problem.facts).to.deep.equal({ keyHolder: 'sealed', database: 'ok', start: 'ok' })
+    })
+
+    it('does not fill the log with failures while it is not ready', async () => {
+      const failures: unknown[] = []
+      const log: Log = { ...silentLog, error: (facts: unknown) => failures.push(facts) }
+      const { ask } = await start({ probes: { keyHolder: () => Promise.resolve('sealed') }, log })
+      expectProblem(await ask({ path: '/readyz', token: null }), 503, 'NOT_READY')
+      expect(failures).to.deep.equal([])
     })
 
     it('is not ready without a writable database', async () => {

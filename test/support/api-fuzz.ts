@@ -40,7 +40,8 @@ export interface FuzzTarget {
   /** Secrets of tokens that may do everything. */
   readonly tokens: readonly string[]
   readonly document: ApiDocument
-  readonly known: ValueSources['known']
+  /** Values that mean something to the server, by the operation. */
+  readonly known: (operationId: string) => ValueSources['known']
 }
 
 /** One request as it is sent; a character is a byte, so that a counterexample can be read. */
@@ -183,7 +184,10 @@ interface Parts {
 }
 
 function rightRequest(target: FuzzTarget, operation: FuzzedOperation): fc.Arbitrary<Parts> {
-  const sources: ValueSources = { components: target.document.components.schemas, known: target.known }
+  const sources: ValueSources = {
+    components: target.document.components.schemas,
+    known: target.known(operation.operationId),
+  }
   const of = (where: string) => {
     const mine = operation.parameters.filter((one) => one.in === where)
     const values = Object.fromEntries(
@@ -454,10 +458,10 @@ function strays({ tokens }: FuzzTarget): fc.Arbitrary<RawRequest> {
   return fc.oneof({ weight: 6, arbitrary: head }, noise).map(stray)
 }
 
-/** Operations that never succeed on what `openFuzzedOffice` has: nothing waits there, and nobody signs a root. */
+/** Operations that never succeed on what `startFuzzedDaemon` has: nobody signs a root there, no delivery is dead, no login is set. */
 const NEVER: ReadonlySet<string> = new Set([
-  ...['approveSigningRequest', 'denySigningRequest', 'withdrawSigningRequest', 'rotateKeys', 'renewRoles'],
-  ...['addRootSignatures', 'changeRoot', 'redeliverWebhook', 'exchangeToken', 'readLoginProvider'],
+  ...['rotateKeys', 'renewRoles', 'addRootSignatures', 'changeRoot'],
+  ...['redeliverWebhook', 'exchangeToken', 'readLoginProvider'],
 ])
 
 /** Tries every operation. @throws Error that names the operation, and how to repeat it */
@@ -478,6 +482,6 @@ export async function fuzzApi(
   const refused = [...tallies].filter(
     ([id, tally]) => !NEVER.has(id) && ![...tally.keys()].some((key) => /^2/.test(key)),
   )
-  if (numRuns >= 100 && refused.length > 0) throw new Error(`never right: ${refused.map(([id]) => id).join(', ')}`)
+  if (numRuns >= 200 && refused.length > 0) throw new Error(`never right: ${refused.map(([id]) => id).join(', ')}`)
   return tallies
 }
