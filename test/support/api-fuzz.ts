@@ -482,6 +482,7 @@ export async function fuzzApi(
   const refused = [...tallies].filter(
     ([id, tally]) => !NEVER.has(id) && ![...tally.keys()].some((key) => /^2/.test(key)),
   )
-  if (numRuns >= 200 && refused.length > 0) throw new Error(`never right: ${refused.map(([id]) => id).join(', ')}`)
+  if (numRuns >= 200 && refused.length > 0)
+    throw new Error(`never right: ${JSON.stringify(refused.map(([id, tally]) => [id, ...tally]))}`)
   return tallies
 }
