@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { CheckpointLog } from './app/checkpoint-log.ts'
 import { ExpiryWatch } from './app/expiry-watch.ts'
 import { writeFirstToken } from './app/first-token.ts'
+import { ForeignPoll } from './app/foreign-poll.ts'
 import { Health } from './app/health.ts'
 import { connectIssuers } from './app/identity.ts'
 import { observe, queueSources } from './app/observation.ts'
@@ -29,6 +30,7 @@ import type { PublicationStep } from './service/steps.ts'
 import type { StoreDatabase } from './store/database.ts'
 import { SqliteRepositoryStore } from './store/repositories.ts'
 import { SqliteRequestStore } from './store/requests.ts'
+import { SqliteSeenVersions } from './store/seen-versions.ts'
 import { SqliteTokenStore } from './store/tokens.ts'
 
 export interface AppOptions {
@@ -134,6 +136,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     identifiers,
     pause,
     freezes: webhooks.store,
+    seen: new SqliteSeenVersions(database, webhooks.store),
     random: systemRandom,
     observer: observe(log, metrics),
     settings: {
@@ -149,6 +152,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     ...(o.onStep !== undefined && { onStep: o.onStep }),
   })
   const watch = new ExpiryWatch({ services, clock: systemClock, log, renewal, notices: webhooks.store })
+  const foreign = new ForeignPoll(services.foreignWatch, repositories, log)
   const checkpoints = new CheckpointLog(keyHolder, log)
   const { tls } = config.http
   const server = new HttpServer({
@@ -184,6 +188,9 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       ? []
       : [repeat(POLICY_LOOK_EVERY_MS, stopping.signal, log, () => policyFolder.look())]),
     repeat(LOOK_EVERY_MS, stopping.signal, log, () => watch.look(stopping.signal)),
+    ...(config.watch.every === 0
+      ? []
+      : [repeat(config.watch.every, stopping.signal, log, () => foreign.look(stopping.signal))]),
     repeat(CHECKPOINT_EVERY_MS, stopping.signal, log, () => checkpoints.look()),
     repeat(LOOK_FOR_WEBHOOKS_EVERY_MS, stopping.signal, log, () => webhooks.watch.look(stopping.signal)),
     repeat(PRUNE_EVERY_MS, stopping.signal, log, () => webhooks.dispatcher.prune(stopping.signal)),

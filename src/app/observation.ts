@@ -27,6 +27,13 @@ export function observe(log: Log, metrics: Metrics): Observer {
     repositoryTroubled: (event) => {
       log.error(event, 'work on a repository stopped; it is tried again')
     },
+    foreignVersion: ({ change, ...event }) => {
+      metrics.foreignVersionSeen(event.isFrozen)
+      const counts = change && { put: change.put.length, moved: change.moved.length, dropped: change.dropped.length }
+      const line = { ...event, ...counts }
+      if (event.isFrozen) log.error(line, 'somebody else signed with a key of ours: signing is frozen')
+      else log.warn(line, 'somebody else published in a repository')
+    },
     tokenExchanged: (event) => {
       metrics.tokenExchanged(event.issuer)
       log.info({ exchanged: event.token, identity: event.identity, issuer: event.issuer }, 'a token was exchanged')

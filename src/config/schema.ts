@@ -203,6 +203,14 @@ export const configSchema = z
       .prefault({})
       .meta({ description: 'Workload identity: tokens of other issuers, exchanged for short-lived ones of ours.' }),
     renewal: renewalSettings,
+    watch: z
+      .strictObject({
+        every: duration('0s', '1d').default(60_000).meta({
+          description: 'How often each repository is looked at for what somebody else published. 0s: never.',
+        }),
+      })
+      .prefault({})
+      .meta({ description: 'Finding what others publish.' }),
     webhooks: webhookSettings,
     metrics: z
       .strictObject({

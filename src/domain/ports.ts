@@ -1,5 +1,6 @@
 // What the domain needs from the outside, in the words of the domain. Implementations live in the adapters; none is imported here.
 import type { ErrorFacts, Gun, JsonValue, PublicKey, RoleName } from '@countersign/tuf'
+import type { ForeignVersion } from './foreign-version.ts'
 import type { ImageReference } from './image-reference.ts'
 import type { OidcErrorCode } from './oidc-errors.ts'
 import type { DeclaredChange, Evidence, SignedRole } from './publication.ts'
@@ -222,6 +223,8 @@ export interface Observer {
   publicationConflict(event: { readonly gun: Gun; readonly attempt: number; readonly code: string }): void
   /** Work on a repository stopped on an error that no request can carry; it is tried again later. */
   repositoryTroubled(event: { readonly gun: Gun; readonly error: unknown }): void
+  /** Somebody else published in a repository. */
+  foreignVersion(event: ForeignVersion): void
   /** A workload got a token of ours. */
   tokenExchanged(event: { readonly token: string; readonly identity: string; readonly issuer: string }): void
   exchangeRefused(event: { readonly code: OidcErrorCode; readonly facts: ErrorFacts }): void

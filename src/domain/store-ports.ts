@@ -6,6 +6,7 @@ import type { VerifiedOrigin } from './origin.ts'
 import type { Grant } from './principal.ts'
 import type { Publication } from './publication.ts'
 import type { Repository } from './repository.ts'
+import type { WebhookNews } from './webhook-event.ts'
 import type { ImageRecord, RequestStatus, RoleVersion, SigningRequest, Submitter } from './signing-request.ts'
 
 export interface IdempotencyKey {
@@ -154,6 +155,14 @@ export interface TokenStore {
   exchange(spent: SpentToken, token: TokenRecord): void
   /** Forgets exchanged and spent tokens that nobody can use any more. */
   purge(now: Date): void
+}
+
+/** What was published at the last look, so that the next one sees what is new, also after a restart. */
+export interface SeenVersions {
+  /** Root and targets roles; empty: nobody has looked yet. */
+  seen(gun: Gun): readonly RoleVersion[]
+  /** Takes the place of what was seen, and stores the events in the same transaction. */
+  noteSeen(gun: Gun, roles: readonly RoleVersion[], news: readonly WebhookNews[]): void
 }
 
 /** Whether the store can take a write now, for readiness. @throws StoreError */

@@ -20,6 +20,7 @@ export const WEBHOOK_EVENT_TYPES = [
   'request.failed',
   'repository.frozen',
   'repository.expiring',
+  'repository.foreign',
   'audit.checkpoint',
 ] as const
 export type WebhookEventType = (typeof WEBHOOK_EVENT_TYPES)[number]

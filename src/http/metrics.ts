@@ -33,6 +33,7 @@ export class Metrics {
   readonly #refusedTokens: Counter<'code'>
   readonly #webhooks: Counter<'endpoint' | 'result'>
   readonly #exchanges: Counter<'issuer'>
+  readonly #foreignVersions: Counter<'frozen'>
   readonly #refusedExchanges: Counter<'code'>
   readonly #keyFetches: Counter<'issuer' | 'result'>
 
@@ -81,6 +82,13 @@ export class Metrics {
       labelNames: ['endpoint', 'result'],
       registers,
     })
+    this.#foreignVersions = new Counter({
+      name: 'countersign_foreign_versions_total',
+      help: 'Versions of roles that somebody else published; frozen: in a role whose keys are all ours.',
+      labelNames: ['frozen'],
+      registers,
+    })
+    for (const frozen of ['true', 'false']) this.#foreignVersions.inc({ frozen }, 0)
     this.#exchanges = new Counter({
       name: 'countersign_oidc_exchanges_total',
       help: 'Tokens of issuers that were exchanged.',
@@ -123,6 +131,10 @@ export class Metrics {
 
   tokenRefused(code: 'TOKEN_MISSING' | 'TOKEN_INVALID'): void {
     this.#refusedTokens.inc({ code })
+  }
+
+  foreignVersionSeen(isFrozen: boolean): void {
+    this.#foreignVersions.inc({ frozen: String(isFrozen) })
   }
 
   /** `issuer` is its name in the configuration. */

@@ -11,6 +11,7 @@ import type {
   RandomSource,
   RepositoryStore,
   RequestStore,
+  SeenVersions,
   TokenStore,
   TokenVerifier,
   TrustPublisher,
@@ -55,6 +56,7 @@ export interface ServiceDependencies {
   readonly settings: ServiceSettings
   /** Absent: nobody wants to be told of freezes. */
   readonly freezes?: FreezeMemory
+  readonly seen: SeenVersions
   /** Parsed metadata, by content. Absent: everything is parsed anew. */
   readonly cache?: FileCache
   /** For tests: hears each step of a publication when it is done. */

@@ -51,6 +51,12 @@ export class Progress {
     })
   }
 
+  foreignVersion(event: Parameters<Observer['foreignVersion']>[0]): void {
+    this.#tell(() => {
+      this.#observer.foreignVersion(event)
+    })
+  }
+
   /** Calls `wake` whenever an image of the request has come to its end, until the returned function is called. */
   watch(request: string, wake: () => void): () => void {
     const watchers = this.#waiting.get(request) ?? new Set()

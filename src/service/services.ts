@@ -3,6 +3,7 @@ import type { Gun, RoleName } from '@countersign/tuf'
 import type { KeyType } from '../domain/ports.ts'
 import type { ExpiryForecast } from '../domain/expiry-forecast.ts'
 import type { RoleOutlook } from '../domain/expiry-outlook.ts'
+import type { ForeignVersion } from '../domain/foreign-version.ts'
 import type { Grant, Principal } from '../domain/principal.ts'
 import type { Receipt } from '../domain/receipt.ts'
 import type { Repository, RepositoryWarning, RoleReport } from '../domain/repository.ts'
@@ -18,6 +19,7 @@ export interface Services {
   readonly exchange: ExchangeService
   readonly audit: AuditService
   readonly reconciler: Reconciler
+  readonly foreignWatch: ForeignWatch
 }
 
 export interface Submission {
@@ -323,6 +325,14 @@ export interface AuditService {
   receipt(principal: Principal, id: string, position: number): Promise<Receipt>
   /** Public: any identity may ask. @throws KeyHolderError */
   publicKey(principal: Principal): Promise<AuditLogKey>
+}
+
+export interface ForeignWatch {
+  /**
+   * Versions that somebody else published since the last look: recorded in the audit log, told, and shown to the key holder, which freezes the
+   * repository where only we could have signed them. @throws DomainError, TufError, NotaryError, KeyHolderError, StoreError
+   */
+  look(gun: Gun): Promise<readonly ForeignVersion[]>
 }
 
 export interface Reconciler {

@@ -179,6 +179,16 @@ const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (gun, role)
   ) STRICT, WITHOUT ROWID;
   `,
+  // 7: what was published when it was last looked at.
+  `
+  CREATE TABLE seen_versions (
+    gun TEXT NOT NULL,
+    role TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (gun, role)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]
 
 export const SCHEMA: Schema = {

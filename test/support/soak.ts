@@ -20,6 +20,7 @@ import { createDatabase } from '../../src/store/database.ts'
 import { StoreError } from '../../src/store/errors.ts'
 import { SqliteRepositoryStore } from '../../src/store/repositories.ts'
 import { SqliteRequestStore } from '../../src/store/requests.ts'
+import { SqliteSeenVersions } from '../../src/store/seen-versions.ts'
 import { SqliteTokenStore } from '../../src/store/tokens.ts'
 import { Chance, RUN_SEED } from './chance.ts'
 import { FakeRegistry } from './fakes/registry.ts'
@@ -266,6 +267,7 @@ class Soak {
       requests: this.#struckBefore(new SqliteRequestStore(database)),
       repositories: new SqliteRepositoryStore(database),
       tokens: new SqliteTokenStore(database),
+      seen: new SqliteSeenVersions(database),
       verifier: new IdTokenVerifier([], systemClock),
       policies: { current: () => grantsPolicy },
       clock: systemClock,
@@ -291,6 +293,7 @@ class Soak {
       requestChanged: () => undefined,
       publicationFinished: () => undefined,
       publicationConflict: () => undefined,
+      foreignVersion: () => undefined,
       tokenExchanged: () => undefined,
       exchangeRefused: () => undefined,
       repositoryTroubled: ({ gun, error }) => {

@@ -2,9 +2,10 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { parseGun, parseTag, ROOT } from '@countersign/tuf'
+import { describeChange, parseGun, parseTag, RELEASES, ROOT, type TargetsMetadata } from '@countersign/tuf'
 import { expect } from 'chai'
 import { RETRY_PAUSES_MS } from '../../src/domain/webhook-delivery.ts'
+import { foreignNews } from '../../src/domain/foreign-version.ts'
 import { expiryNews } from '../../src/domain/expiry-news.ts'
 import {
   checkpointNews,
@@ -27,6 +28,16 @@ type Verify = (secret: string, headers: Readonly<Record<string, string>>, body: 
 
 function blocks(kind: string): string[] {
   return [...PAGE.matchAll(new RegExp(`^\`\`\`${kind}\\n([\\s\\S]*?)^\`\`\``, 'gm'))].map(([, text = '']) => text)
+}
+
+function targetsWith(version: number, tags: readonly string[], letter: string): TargetsMetadata {
+  const meta = { length: 1, hashes: new Map([['sha256', letter.repeat(44)]]) }
+  return {
+    version,
+    expiresAt: at,
+    targets: new Map(tags.map((tag) => [parseTag(tag), meta])),
+    delegations: { keys: new Map(), roles: [] },
+  }
 }
 
 /** The members of a document, as paths. */
@@ -62,6 +73,18 @@ describe('docs/webhooks.md', () => {
           threshold: 1,
         },
         90,
+        at,
+      ),
+      'repository.foreign': foreignNews(
+        {
+          gun,
+          role: RELEASES,
+          version: 13,
+          sha256: 'a'.repeat(64),
+          from: 12,
+          isFrozen: true,
+          change: describeChange(targetsWith(12, ['1.3', 'latest'], 'a'), targetsWith(13, ['1.5', 'latest'], 'b')),
+        },
         at,
       ),
       'audit.checkpoint': checkpointNews({ origin: 'o', size: 1, rootHash: 'AAAA', checkpoint: 'note' }, at),

@@ -14,6 +14,7 @@ import type { PublicationStep } from '../../../src/service/steps.ts'
 import { createDatabase } from '../../../src/store/database.ts'
 import { SqliteRepositoryStore } from '../../../src/store/repositories.ts'
 import { SqliteRequestStore } from '../../../src/store/requests.ts'
+import { SqliteSeenVersions } from '../../../src/store/seen-versions.ts'
 import { SqliteTokenStore } from '../../../src/store/tokens.ts'
 import { Faults } from './faults.ts'
 import { FakeKeyHolder } from './key-holder.ts'
@@ -29,6 +30,7 @@ export class RecordingObserver implements Observer {
   readonly publications: Parameters<Observer['publicationFinished']>[0][] = []
   readonly conflicts: Parameters<Observer['publicationConflict']>[0][] = []
   readonly troubles: unknown[] = []
+  readonly foreign: Parameters<Observer['foreignVersion']>[0][] = []
   readonly exchanges: Parameters<Observer['tokenExchanged']>[0][] = []
   readonly refusals: Parameters<Observer['exchangeRefused']>[0][] = []
 
@@ -46,6 +48,9 @@ export class RecordingObserver implements Observer {
   }
   tokenExchanged(event: Parameters<Observer['tokenExchanged']>[0]): void {
     this.exchanges.push(event)
+  }
+  foreignVersion(event: Parameters<Observer['foreignVersion']>[0]): void {
+    this.foreign.push(event)
   }
   exchangeRefused(event: Parameters<Observer['exchangeRefused']>[0]): void {
     this.refusals.push(event)
@@ -99,6 +104,7 @@ export class World {
       pause: this.time,
       random: new CountingRandom(),
       observer: this.observer,
+      seen: faults.wrap('seen', new SqliteSeenVersions(database)),
       onStep: (step) => {
         this.onStep(step)
       },

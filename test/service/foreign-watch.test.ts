@@ -1,0 +1,184 @@
+// Whoever else publishes in a repository is seen at the next look: told, recorded and diffed; and where only we could have signed, frozen.
+import { editTargets, parseRoleName, parseTag, RELEASES, type RoleName, type TargetsChange } from '@countersign/tuf'
+import { expect } from 'chai'
+import type { ForeignVersion } from '../../src/domain/foreign-version.ts'
+import type { WebhookNews } from '../../src/domain/webhook-event.ts'
+import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
+import { createServices } from '../../src/service/create-services.ts'
+import { SqliteSeenVersions } from '../../src/store/seen-versions.ts'
+import { expectCodeAsync } from '../support/expect-code.ts'
+import { addAlice, load, publishAs } from '../support/fakes/rival.ts'
+import { signFile, type SigningKey } from '../support/fakes/signing-key.ts'
+import { app, World } from '../support/fakes/world.ts'
+import { HostileWorld } from '../support/hostile-world.ts'
+
+const SIGNER = parseRoleName('targets/countersign')
+const ALICE = parseRoleName('targets/alice')
+const put = (tag: string, letter: string): TargetsChange => ({
+  kind: 'put',
+  name: parseTag(tag),
+  sha256: letter.repeat(64),
+  length: 9,
+})
+const drop = (tag: string): TargetsChange => ({ kind: 'drop', name: parseTag(tag) })
+const brief = ({ role, version, from, isFrozen, change }: ForeignVersion) => ({
+  role,
+  version,
+  from,
+  isFrozen,
+  put: change?.put.map(({ name }) => name),
+  moved: change?.moved.map(({ name }) => name),
+  dropped: change?.dropped.map(({ name }) => name),
+})
+
+describe('the watch over what others publish', () => {
+  describe('a rival with a key of her own', () => {
+    let world: World
+    let alice: SigningKey
+    beforeEach(async () => {
+      world = await World.withRepository()
+      alice = await addAlice(world, app)
+      world.registry.push(app, '1.0', 'a')
+      world.registry.push(app, '2.0', 'b')
+      await world.sign(`${app}:1.0`)
+      await world.sign(`${app}:2.0`)
+      expect(await look(), 'the first look takes everything as it is').to.deep.equal([])
+    })
+    afterEach(() => {
+      world.close()
+    })
+    const look = () => world.services.foreignWatch.look(app)
+    const records = () =>
+      world.keyHolder.records.filter(({ kind }) => kind === 'foreign-version').map(({ facts }) => facts)
+
+    it('is told, recorded and diffed, once', async () => {
+      await publishAs(world, app, RELEASES, [put('hers', 'c'), put('1.0', 'd'), drop('2.0')], [alice])
+      const [found, ...more] = await look()
+      expect(more).to.deep.equal([])
+      const shown = {
+        role: RELEASES,
+        version: 3,
+        from: 2,
+        isFrozen: false,
+        put: ['hers'],
+        moved: ['1.0'],
+        dropped: ['2.0'],
+      }
+      expect(brief(found!)).to.deep.equal(shown)
+      expect(world.observer.foreign.map(brief)).to.deep.equal([shown])
+      expect(records()).to.deep.equal([
+        {
+          gun: app,
+          role: RELEASES,
+          version: 3,
+          from: 2,
+          sha256: found?.sha256,
+          frozen: false,
+          put: 1,
+          moved: 1,
+          dropped: 1,
+          delegations: false,
+          tags: 'hers 1.0 2.0',
+        },
+      ])
+      expect(await look()).to.deep.equal([])
+      expect(records()).to.have.length(1)
+    })
+
+    it('in a role of her own is told too, with every entry of its first version', async () => {
+      await publishAs(world, app, ALICE, [put('hers', 'c')], [alice])
+      const [found] = await look()
+      expect(brief(found!)).to.deep.include({ role: ALICE, version: 1, from: undefined, put: ['hers'] })
+    })
+
+    it('what we publish ourselves is no news, also after a restart', async () => {
+      world.registry.push(app, '3.0', 'c')
+      await world.sign(`${app}:3.0`)
+      expect(await look()).to.deep.equal([])
+      await world.restart()
+      world.registry.push(app, '4.0', 'c')
+      await world.sign(`${app}:4.0`)
+      expect(await look()).to.deep.equal([])
+    })
+
+    it('what came while nobody looked is found by the next process', async () => {
+      await world.restart()
+      await publishAs(world, app, RELEASES, [put('hers', 'c')], [alice])
+      expect((await look()).map(brief)).to.have.length(1)
+    })
+
+    it('where the file from before is not there any more, the version is told without what it changed', async () => {
+      await publishAs(world, app, RELEASES, [put('hers', 'c')], [alice])
+      const read = world.server.read.bind(world.server)
+      world.server.read = (gun, name, max) =>
+        name === `2.${RELEASES}.json` ? Promise.resolve(undefined) : read(gun, name, max)
+      const [found] = await look()
+      expect(found).to.include({ role: RELEASES, version: 3, change: undefined })
+      expect(records()[0]).not.to.have.property('put')
+    })
+
+    it('asks for one file where nothing has changed', async () => {
+      await look()
+      const before = world.faults.calls.length
+      await look()
+      expect(world.faults.calls.slice(before)).to.deep.equal(['source.read'])
+    })
+
+    for (const method of ['keyHolder.appendRecord', 'seen.noteSeen', 'keyHolder.observeRepository'] as const) {
+      it(`stopped at ${method} tells it at the next look`, async () => {
+        await publishAs(world, app, RELEASES, [put('hers', 'c')], [alice])
+        const error = () => new KeyHolderError('KEY_HOLDER_UNREACHABLE', 'stopped by the test')
+        world.faults.plan({ method, call: 1, moment: 'before', error })
+        await expectCodeAsync('KEY_HOLDER_UNREACHABLE', look)
+        expect(world.observer.foreign).to.deep.equal([])
+        world.faults.plan(undefined)
+        expect((await look()).map(brief)).to.have.length(1)
+      })
+    }
+
+    it('an event is stored with what was seen', async () => {
+      const told: WebhookNews[] = []
+      const outbox = { isWanted: () => true, record: (news: WebhookNews) => told.push(news) }
+      world.services = createServices({
+        ...world.dependencies,
+        seen: new SqliteSeenVersions(world.database, { ...outbox, record: (news) => void outbox.record(news) }),
+      })
+      await publishAs(world, app, RELEASES, [put('hers', 'c')], [alice])
+      await look()
+      expect(told.map(({ type, guns, data }) => [type, guns, data['put'], data['frozen']])).to.deep.equal([
+        ['repository.foreign', [app], ['hers'], false],
+      ])
+    })
+  })
+
+  describe('a thief of a key of ours', () => {
+    let hostile: HostileWorld
+    beforeEach(async () => {
+      hostile = await HostileWorld.start()
+      await hostile.world.services.foreignWatch.look(app)
+    })
+    afterEach(() => hostile.close())
+
+    async function publishStolen(role: RoleName, tag: string): Promise<void> {
+      const { world } = hostile
+      const key = await hostile.stealKey(SIGNER)
+      const version = world.server.version(app, role) + 1
+      const next = { version, expiresAt: new Date('2029-01-01T00:00:00Z') }
+      const unsigned = editTargets(await load(world, app), role, [put(tag, 'e')], next)
+      if (unsigned === undefined) throw new Error('The thief changes nothing.')
+      await world.server.publish(app, new Map([[role, signFile(unsigned, [key])]]))
+    }
+
+    it('attack: Stolen delegation key + Notary write rights: found by one look without any request, and frozen', async () => {
+      await publishStolen(RELEASES, 'evil')
+      const found = await hostile.world.services.foreignWatch.look(app)
+      expect(found.map(brief)).to.deep.equal([
+        { ...brief(found[0]!), role: RELEASES, isFrozen: true, put: ['evil'], moved: [], dropped: [] },
+      ])
+      expect(await hostile.sign('next')).to.equal('failed REPOSITORY_FROZEN')
+      const kinds = hostile.holder.log().map(({ kind, record }) => (kind === 'daemon-record' ? record : kind))
+      expect(kinds.indexOf('repository-frozen')).to.be.greaterThan(0)
+      expect(kinds.indexOf('foreign-version')).to.be.greaterThan(kinds.indexOf('repository-frozen'))
+    })
+  })
+})
