@@ -37,21 +37,32 @@ function newKey(): ForgeKey {
   }
 }
 
-function newCertificate(commonName: string, key: ForgeKey): forge.pki.Certificate {
+function newCertificate(commonName: string, key: ForgeKey, validity: Validity): forge.pki.Certificate {
   const certificate = forge.pki.createCertificate()
   certificate.publicKey = key.publicKey
   // The first byte keeps the number positive and without leading zeros, as DER demands.
   certificate.serialNumber = `01${randomBytes(15).toString('hex')}`
-  certificate.validity.notBefore = new Date(Date.now() - 3_600_000)
-  certificate.validity.notAfter = new Date(Date.now() + LIFETIME_DAYS * 86_400_000)
+  certificate.validity.notBefore = validity.notBefore
+  certificate.validity.notAfter = validity.notAfter
   certificate.setSubject([{ name: 'commonName', value: commonName }])
   return certificate
 }
 
-/** A fresh authority. */
-export function createTestCa(commonName = 'Countersign test authority'): TestCa {
+interface Validity {
+  readonly notBefore: Date
+  readonly notAfter: Date
+}
+
+/** A fresh authority. @param validity of everything that it makes, its own certificate included */
+export function createTestCa(
+  commonName = 'Countersign test authority',
+  validity: Validity = {
+    notBefore: new Date(Date.now() - 3_600_000),
+    notAfter: new Date(Date.now() + LIFETIME_DAYS * 86_400_000),
+  },
+): TestCa {
   const key = newKey()
-  const ca = newCertificate(commonName, key)
+  const ca = newCertificate(commonName, key, validity)
   ca.setIssuer(ca.subject.attributes)
   ca.setExtensions([
     { name: 'basicConstraints', critical: true, cA: true },
@@ -62,7 +73,7 @@ export function createTestCa(commonName = 'Countersign test authority'): TestCa 
     certificatePem: pem(ca),
     issue: (names, { isExpired = false, isForServers = false, hasNames = true } = {}) => {
       const leafKey = newKey()
-      const leaf = newCertificate(names[0] ?? 'localhost', leafKey)
+      const leaf = newCertificate(names[0] ?? 'localhost', leafKey, validity)
       if (isExpired) leaf.validity.notAfter = new Date(Date.now() - 60_000)
       leaf.setIssuer(ca.subject.attributes)
       leaf.setExtensions([

@@ -26,6 +26,14 @@ export interface NotaryClientOptions {
   readonly login?: Credentials
   /** A client certificate, and its key (PEM files). */
   readonly certificate?: { readonly certFile: string; readonly keyFile: string }
+  /** Starts it with another clock, or otherwise: the program and what it is given, to what is started instead. */
+  readonly wrapped?: (program: string, args: readonly string[]) => Wrapped
+}
+
+export interface Wrapped {
+  readonly command: string
+  readonly args: readonly string[]
+  readonly env: Readonly<Record<string, string>>
 }
 
 export class NotaryClient {
@@ -33,11 +41,13 @@ export class NotaryClient {
   readonly folder: string
   readonly #config: string
   readonly #env: Readonly<Record<string, string>>
+  readonly #wrapped: NonNullable<NotaryClientOptions['wrapped']>
 
   constructor(scope: Scope, options: NotaryClientOptions) {
     this.folder = scope.folder('notary-client')
     this.#config = join(this.folder, 'config.json')
     const { notary, login, certificate } = options
+    this.#wrapped = options.wrapped ?? ((command, args) => ({ command, args, env: {} }))
     const tls = certificate && { tls_client_cert: certificate.certFile, tls_client_key: certificate.keyFile }
     const server = { url: notary.url, root_ca: notary.caFile, ...tls }
     writeFileSync(this.#config, JSON.stringify({ trust_dir: this.folder, remote_server: server }))
@@ -55,16 +65,18 @@ export class NotaryClient {
 
   /** @param input what is typed, where the client asks */
   run(args: readonly string[], input = ''): Promise<CommandResult> {
-    return runCommand(programOnPath('notary'), this.#arguments(args), { env: this.#env, input })
+    const { command, args: all, env } = this.#started(args)
+    return runCommand(command, all, { env: { ...this.#env, ...env }, input })
   }
 
   /** @throws Error on any other status than 0 */
   must(args: readonly string[]): Promise<CommandResult> {
-    return runToSuccess(programOnPath('notary'), this.#arguments(args), { env: this.#env })
+    const { command, args: all, env } = this.#started(args)
+    return runToSuccess(command, all, { env: { ...this.#env, ...env } })
   }
 
-  #arguments(args: readonly string[]): string[] {
-    return ['-c', this.#config, '-d', this.folder, ...args]
+  #started(args: readonly string[]): Wrapped {
+    return this.#wrapped(programOnPath('notary'), ['-c', this.#config, '-d', this.folder, ...args])
   }
 
   /** `notary list GUN`: one row for each name, from whichever role is found first. With a role: the entries of that role itself. */

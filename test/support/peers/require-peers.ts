@@ -11,6 +11,8 @@ const PEERS = {
   registry: { programs: ['docker-registry'], debianPackage: 'docker-registry' },
   docker: { programs: ['docker'], debianPackage: 'docker.io' },
   'docker-engine': { programs: ['dockerd', 'containerd', 'runc', 'tar'], debianPackage: 'docker.io' },
+  // Gives stock Go clients another clock; libfaketime is found by shifted-clock.ts.
+  'shifted-clock': { programs: ['qemu-x86_64'], debianPackage: 'qemu-user libfaketime' },
   // For the examples of the documents.
   curl: { programs: ['curl', 'bash'], debianPackage: 'curl' },
   // Not a peer of Countersign: two users of this machine, one of which tries to look at the other.

@@ -30,6 +30,10 @@ export interface ServedTrustOptions {
   readonly settings?: string
   /** The authority of client certificates. */
   readonly clientCa?: TestCa
+  /** YAML: the limits file of its key holder. */
+  readonly limits?: string
+  /** Its clock and its key holder's, in place of the machine's; not for the program. */
+  readonly now?: () => Date
   /** True: the built program, in a process of its own; what it writes is in `output`. */
   readonly isProgram?: boolean
 }
@@ -48,6 +52,7 @@ export class ServedTrust {
   readonly #config: string
   readonly #configFile: string
   readonly #isProgram: boolean
+  readonly #clock: () => Date
   #running: RunningTrustServer | undefined
   #program: RunningProcess | undefined
 
@@ -59,9 +64,10 @@ export class ServedTrust {
     this.ca = o.ca
     this.dataFolder = join(folder, 'data')
     mkdirSync(this.dataFolder, { mode: 0o700 })
-    this.holder = new TestKeyHolder(scope, LIMITS)
+    this.holder = new TestKeyHolder(scope, o.limits ?? LIMITS)
     this.#scope = scope
     this.#isProgram = o.isProgram ?? false
+    this.#clock = o.now ?? (() => new Date())
     const write = (name: string, text: string): string => {
       writeFileSync(join(folder, name), text, { mode: 0o600 })
       return join(folder, name)
@@ -126,6 +132,6 @@ export class ServedTrust {
   }
 
   #now(): Date {
-    return new Date(Date.now() + this.ahead)
+    return new Date(this.#clock().getTime() + this.ahead)
   }
 }
