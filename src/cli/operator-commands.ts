@@ -53,6 +53,8 @@ export function addOperatorCommands(group: Command, perform: Perform): void {
     .addHelpText(
       'after',
       `
+With --imported-keys targets and delegations may have expired: repair them afterwards with countersign repo repair.
+
 Examples:
   $ countersign repo adopt registry.example.com/team/app --pin 6ea804ec...
   $ countersign repo adopt registry.example.com/team/app --pin 6ea804ec... --imported-keys --trust-server https://notary.example.com
@@ -183,7 +185,7 @@ async function adoptWithImportedKeys(session: Session, gun: Gun): Promise<ExitSt
   output.line(`${gun} is managed with the keys that were imported.`, 'green')
   const where = signer === null || signer === undefined ? 'targets' : `targets/releases and targets/${signer}`
   if (trouble === undefined) output.line(`Tags are signed in ${where}. See: countersign repo status ${gun}`)
-  else output.warn(`${trouble.code}: ${trouble.detail ?? ''}`)
+  else output.warn(`${trouble.code}: ${trouble.detail ?? ''} Repair it: countersign repo repair ${gun}`)
   return EXIT.done
 }
 

@@ -11,6 +11,7 @@ import { addKeyCommands } from './key-commands.ts'
 import { addLoginCommand } from './login-command.ts'
 import { addOperatorCommands } from './operator-commands.ts'
 import { addPolicyCommands } from './policy-commands.ts'
+import { addRepairCommand } from './repair-command.ts'
 import { addRenewCommand } from './renew-command.ts'
 import { addRepositoryCommands } from './repository-commands.ts'
 import { addRootCommands } from './root-commands.ts'
@@ -39,6 +40,7 @@ function addAllCommands(program: Command, perform: Perform): void {
   addRepositoryCommands(repositories, perform)
   addExportCommand(repositories, perform)
   addRenewCommand(repositories, perform)
+  addRepairCommand(repositories, perform)
   addOperatorCommands(repositories, perform)
   addKeyCommands(program, perform)
   addRootCommands(program, perform)

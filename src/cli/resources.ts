@@ -171,6 +171,22 @@ export const expiryForecastSchema = z.looseObject({
 })
 export type ExpiryForecastResource = z.infer<typeof expiryForecastSchema>
 
+/** What a repair would do. */
+export const repairPlanSchema = z.looseObject({
+  gun: text,
+  expired: z.array(
+    z.looseObject({
+      role: text,
+      version: z.number(),
+      expiredAt: text,
+      canRepair: z.boolean(),
+      obstacle: text.optional(),
+      keys: z.array(text),
+    }),
+  ),
+})
+export type RepairPlanResource = z.infer<typeof repairPlanSchema>
+
 /** A repository's report, for its keys. */
 export const keyReportSchema = repositoryReportSchema.extend({
   custody: z.looseObject({

@@ -114,11 +114,13 @@ const GRANTS_RULES: readonly Rule[] = [
 /**
  * A rotation: whoever asks holds the grant `operator`, and an operator has staged the keys at the key holder, which checks it again.
  * A renewal: whoever asks holds the grant `operator`, or Countersign itself asks because the time has come.
+ * A repair: whoever asks holds the grant `operator`; the key holder signs nothing but what has expired.
  * A change of root: whoever asks holds the grant `operator`, and the root keys signed it; the key holder checks that again.
  */
 const UPKEEP_POLICIES = {
   rotate: { text: 'countersign built-in policy rotation, version 1', rule: 'staged-by-operator', code: 'KEY_STAGED' },
   renew: { text: 'countersign built-in policy renewal, version 1', rule: 'renew-before-expiry', code: 'EXPIRES_SOON' },
+  repair: { text: 'countersign built-in policy repair, version 1', rule: 'repair-of-expired', code: 'HAS_EXPIRED' },
   root: { text: 'countersign built-in policy root, version 1', rule: 'signed-by-root-keys', code: 'ROOT_KEYS_SIGNED' },
 } as const
 

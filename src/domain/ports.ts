@@ -157,6 +157,8 @@ export interface KeyHolder {
     evidence: Evidence
     base: ReadonlyMap<string, Uint8Array>
   }): Promise<readonly SignedRole[]>
+  /** Signs roles that have expired again as they are. */
+  repairRoles: KeyHolder['renewRoles']
   /** Records a root that its keys signed elsewhere, and signs the targets that have to come with it; the root comes back first. */
   changeRoot(o: {
     publication: string

@@ -73,7 +73,16 @@ export function isSignable(
   custody: Pick<RepositoryCustody, 'keys'>,
   role: RoleName,
 ): boolean {
-  return obstacle(repository, custody, role) === undefined
+  return signingObstacle(repository, custody, role) === undefined
+}
+
+/** Why we cannot sign the role again as it is; undefined where we can. */
+export function signingObstacle(
+  repository: TrustedRepository,
+  custody: Pick<RepositoryCustody, 'keys'>,
+  role: RoleName,
+): string | undefined {
+  return obstacle(repository, custody, role)
 }
 
 export function hasDelegations(repository: TrustedRepository): boolean {

@@ -42,6 +42,8 @@ export interface Publication {
   readonly keys?: { readonly changes: readonly KeyChange[]; readonly evidence: Evidence }
   /** Of a renewal, which changes nothing but expiry dates: afterwards they lie behind `until`. */
   readonly renewal?: { readonly until: Date; readonly evidence: Evidence }
+  /** Of a repair, which changes nothing but expiry dates that have passed. */
+  readonly repair?: { readonly evidence: Evidence }
   /** Of a change of root: the file that its keys signed, base64. Targets come with it where they get other keys. */
   readonly root?: { readonly file: string; readonly evidence: Evidence }
   /** Version and hash of each of these roles in the repository that this was built upon; a role not yet published is absent. */

@@ -9,10 +9,10 @@ import type { SignedApproval } from './signed-approval.ts'
 /** Of images. */
 export type ImageKind = 'sign' | 'unsign'
 /**
- * Of a repository as a whole. `rotate`: staged keys take the place of their predecessors. `renew`: roles get a later expiry. `root`: a
- * next root that its keys signed elsewhere.
+ * Of a repository as a whole. `rotate`: staged keys take the place of their predecessors. `renew`: roles get a later expiry.
+ * `repair`: roles that have expired get one. `root`: a next root that its keys signed elsewhere.
  */
-export type UpkeepKind = 'rotate' | 'renew' | 'root'
+export type UpkeepKind = 'rotate' | 'renew' | 'repair' | 'root'
 export type RequestKind = ImageKind | UpkeepKind
 
 /** Characters of a request's description, so that records stay small. */

@@ -97,10 +97,20 @@ export class KeyHolderClient implements KeyHolder {
     return signedRoles(response.roles, attachments)
   }
 
-  async renewRoles(o: Parameters<KeyHolder['renewRoles']>[0]): Promise<readonly SignedRole[]> {
-    const { publication, gun, roles, evidence, base } = o
+  renewRoles(o: Parameters<KeyHolder['renewRoles']>[0]): Promise<readonly SignedRole[]> {
+    return this.#signAgain('renew-roles', o)
+  }
+
+  repairRoles(o: Parameters<KeyHolder['repairRoles']>[0]): Promise<readonly SignedRole[]> {
+    return this.#signAgain('repair-roles', o)
+  }
+
+  async #signAgain(
+    operation: 'renew-roles' | 'repair-roles',
+    { publication, gun, roles, evidence, base }: Parameters<KeyHolder['renewRoles']>[0],
+  ): Promise<readonly SignedRole[]> {
     const request = { publication, gun, roles: [...roles], evidence: { ...evidence }, files: [...base.keys()] }
-    const { response, attachments } = await this.#connection.call('renew-roles', request, base)
+    const { response, attachments } = await this.#connection.call(operation, request, base)
     return signedRoles(response.roles, attachments)
   }
 

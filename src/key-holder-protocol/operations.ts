@@ -154,6 +154,15 @@ export const OPERATIONS = {
     response: z.strictObject({ roles: z.array(signedRole) }),
   },
   /**
+   * Signs targets and delegations that have expired again as they are, with the next version. Checks, records and repeats like
+   * change-targets, but for the expiry of targets and delegations of the base; a role that has not expired is refused.
+   */
+  'repair-roles': {
+    sockets: ['service'],
+    request: z.strictObject({ publication: text(64), gun, roles: z.array(role).min(1).max(64), files, evidence }),
+    response: z.strictObject({ roles: z.array(signedRole) }),
+  },
+  /**
    * Takes a next root that the root keys signed elsewhere (attachment `next-root`, beside the base) and records it; where it gives base
    * targets other keys, signs targets with those, its content unchanged. Checks, records and repeats like change-targets. The root may
    * change nothing but keys of base roles and its expiry, and has to be signed by enough keys of the pinned root and of its own: a

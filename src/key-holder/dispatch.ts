@@ -17,7 +17,7 @@ import { createDelegationKey, exportPublicKey } from './key-creation.ts'
 import { observeRepository, pinRepository } from './observe-repository.ts'
 import { proveInclusion } from './prove-inclusion.ts'
 import type { Refusals } from './refusals.ts'
-import { renewRoles } from './renew-roles.ts'
+import { renewRoles, repairRoles } from './renew-roles.ts'
 import { replaceKeys } from './replace-keys.ts'
 import { repositoryStatus, status } from './repository-status.ts'
 import { rewrapKeys } from './rewrap-keys.ts'
@@ -42,6 +42,7 @@ const HANDLERS: { readonly [N in OperationName]: Handler<N> } = {
   'change-targets': changeTargets,
   'replace-keys': replaceKeys,
   'renew-roles': renewRoles,
+  'repair-roles': repairRoles,
   'change-root': changeRoot,
   'observe-repository': observeRepository,
   'append-record': appendRecord,

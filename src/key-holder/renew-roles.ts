@@ -1,5 +1,5 @@
-// Signs roles again as they are, before they expire: check, verify the base, plan, record, publish the log, sign, store, answer. Each
-// step as in change-targets.ts.
+// Signs roles again as they are, before they expire, or after it to repair a repository: check, verify the base, plan, record, publish the
+// log, sign, store, answer. Each step as in change-targets.ts.
 import {
   parseGun,
   renewTargets,
@@ -9,7 +9,6 @@ import {
   type TrustedRepository,
 } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
-import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { recordsOf, verifyBase, verifyState, type Base } from './base.ts'
 import { checkSignable, nextVersion, parseTargetsRoles, payloadOf, type PlannedRole } from './change-plan.ts'
 import { checkRates, countRates } from './change-rules.ts'
@@ -26,32 +25,79 @@ import {
 } from './recorded-publication.ts'
 import { signPayloads } from './signing.ts'
 
-type RenewRequest = OperationRequest<'renew-roles'>
+type AgainCall = Call<'renew-roles' | 'repair-roles'>
+
+interface Purpose {
+  /** Before the caller's idempotency key, so that two operations never meet. */
+  readonly prefix: string
+  readonly kind: 'roles-renewal' | 'roles-repair'
+  readonly acceptsExpired: boolean
+  /** Refuses a role for which there is no reason. @throws KeyHolderError CHANGE_EMPTY */
+  readonly requireReason: (repository: TrustedRepository, role: RoleName, expiresAt: { old: Date; next: Date }) => void
+}
 
 /** A renewal that gains less is none: versions are not to be had for nothing. */
 const LEAST_GAIN_MS = 30 * 86_400_000
 
+const RENEWAL: Purpose = {
+  prefix: 'renew',
+  kind: 'roles-renewal',
+  acceptsExpired: false,
+  requireReason: ({ gun }, role, { old, next }) => {
+    if (next.getTime() - old.getTime() >= LEAST_GAIN_MS) return
+    throw new KeyHolderError('CHANGE_EMPTY', 'The role does not expire sooner than a renewed one would.', {
+      gun,
+      role,
+      expiresAt: old.toISOString(),
+    })
+  },
+}
+
+/** What has expired is signed again; nothing else, so that nothing expired is ever built upon by the way. */
+const REPAIR: Purpose = {
+  prefix: 'repair',
+  kind: 'roles-repair',
+  acceptsExpired: true,
+  requireReason: ({ gun, expired }, role, { old }) => {
+    if (expired.has(role)) return
+    const facts = { gun, role, expiresAt: old.toISOString() }
+    throw new KeyHolderError('CHANGE_EMPTY', 'The role has not expired: there is nothing to repair.', facts)
+  },
+}
+
 /** See the operation's description in the protocol. @throws KeyHolderError */
-export async function renewRoles(
+export function renewRoles(holder: Holder, call: Call<'renew-roles'>): Promise<Answer<'renew-roles'>> {
+  return signAgain(holder, call, RENEWAL)
+}
+
+/** See the operation's description in the protocol. @throws KeyHolderError */
+export function repairRoles(holder: Holder, call: Call<'repair-roles'>): Promise<Answer<'repair-roles'>> {
+  return signAgain(holder, call, REPAIR)
+}
+
+async function signAgain(
   holder: Holder,
-  { request, attachments, socket }: Call<'renew-roles'>,
-): Promise<Answer<'renew-roles'>> {
+  { request, attachments, socket }: AgainCall,
+  purpose: Purpose,
+): Promise<Answer<'renew-roles'> & Answer<'repair-roles'>> {
   // 1. Everything that needs no verification. A crash leaves nothing.
   const gun = parseGun(request.gun)
   const { pinnedRoot } = holder.repositories.getSignable(gun)
   const limits = limitsFor(holder.limits, gun)
   const asked = [gun, request.roles, evidenceParts(request.evidence)]
-  const name = { gun, id: `renew:${request.publication}`, requestDigest: requestDigest(asked, attachments) }
+  const id = `${purpose.prefix}:${request.publication}`
+  const name = { gun, id, requestDigest: requestDigest(asked, attachments) }
   const repeated = await repeatedAnswer(holder, name)
   if (repeated !== undefined) return repeated
   const roles = parseTargetsRoles(request.roles, gun)
   holder.step('checked')
 
   // 2. The base, from our own pinned root and against all that we know. A crash before or after leaves nothing.
-  const base = verifyBase(holder, gun, pinnedRoot, attachments, socket)
+  const { acceptsExpired } = purpose
+  const base = verifyBase(holder, gun, pinnedRoot, attachments, socket, { acceptsExpired })
 
   // 3. The next versions, worked out here. A crash leaves nothing.
-  const planned = roles.map((role) => planRenewal(holder, base.repository, role))
+  const planned = roles.map((role) => planAgain(holder, base.repository, role, purpose))
   checkRates(holder, limits, gun, planned.length, 0)
   const payloads = planned.map((role) => payloadOf(gun, name.id, role))
   holder.step('planned')
@@ -60,7 +106,7 @@ export async function renewRoles(
   //    these versions unless the same request comes again; nothing has been signed.
   const recorded = await commitToSign(
     holder,
-    [...recordsOf(base, gun), recordOfRenewal(request, base, planned, payloads)],
+    [...recordsOf(base, gun), recordOf(purpose, request, base, planned, payloads)],
     () => {
       recordPublication(holder, name, { base, roles, payloads, reason: request.evidence })
       countRates(holder, gun, planned.length, 0)
@@ -79,29 +125,34 @@ export async function renewRoles(
 }
 
 /** @throws KeyHolderError ROLE_NOT_SIGNABLE, BASE_NOT_VERIFIED, CHANGE_EMPTY */
-function planRenewal(holder: Holder, repository: TrustedRepository, role: RoleName): PlannedRole {
+function planAgain(
+  holder: Holder,
+  repository: TrustedRepository,
+  role: RoleName,
+  { requireReason }: Purpose,
+): PlannedRole {
   const { gun } = repository
   const signingKeys = checkSignable(holder, repository, role, [])
   const current = targetsOf(repository, role)
   const next = nextVersion(holder, gun, role, current)
   const unsigned = verifyState(() => renewTargets(repository, role, next), gun)
-  const expiresAt = current?.metadata.expiresAt ?? next.expiresAt
-  if (next.expiresAt.getTime() - expiresAt.getTime() < LEAST_GAIN_MS) {
-    throw new KeyHolderError('CHANGE_EMPTY', 'The role does not expire sooner than a renewed one would.', {
-      gun,
-      role,
-      expiresAt: expiresAt.toISOString(),
-    })
-  }
+  requireReason(repository, role, { old: current?.metadata.expiresAt ?? next.expiresAt, next: next.expiresAt })
   return { unsigned, baseVersion: current?.metadata.version ?? 0, signingKeys }
 }
 
-function recordOfRenewal(
-  { publication, evidence }: RenewRequest,
+function recordOf(
+  { kind }: Purpose,
+  { publication, evidence }: AgainCall['request'],
   base: Base,
   planned: readonly PlannedRole[],
   payloads: readonly Payload[],
 ): AuditRecord {
-  const { gun } = base.repository
-  return { kind: 'roles-renewal', by: 'service', gun, publication, ...recordedRoles(base, planned, payloads), evidence }
+  const { gun, expired } = base.repository
+  // What was no longer valid, and since when: a repair says why it was one.
+  const lapsed = [...expired].map((role) => ({
+    role,
+    expiredAt: targetsOf(base.repository, role)?.metadata.expiresAt.toISOString() ?? '',
+  }))
+  const signed = recordedRoles(base, planned, payloads)
+  return { kind, by: 'service', gun, publication, ...signed, ...(lapsed.length > 0 && { expired: lapsed }), evidence }
 }

@@ -24,6 +24,7 @@ import type { KeyChange, Publication } from '../domain/publication.ts'
 import type { SignedApproval } from '../domain/signed-approval.ts'
 import { holdsRoot, rolesOfRootChange, verifyRootChange } from '../domain/root-change.ts'
 import { renewalEnd, rolesToRenew, windowsWhenAsked } from '../domain/renewal.ts'
+import { expiredRoles, rolesToRepair } from '../domain/repair.ts'
 import { rolesToSign, rolesToUnsign } from '../domain/publication-roles.ts'
 import { signedDigest } from '../domain/signed-entry.ts'
 import { imageOf, nextRootOf, type ImageSubject, type RoleVersion } from '../domain/signing-request.ts'
@@ -50,6 +51,7 @@ interface Candidate {
   readonly keys?: readonly KeyChange[]
   /** Of a renewal: what the expiry dates are to lie behind. */
   readonly until?: Date
+  readonly isRepair?: boolean
   /** Of a change of root: the signed file. */
   readonly nextRoot?: Uint8Array
   readonly roles: readonly RoleName[]
@@ -119,7 +121,8 @@ export class IntentFormer {
 
   async #load(gun: Gun, images: readonly PendingImage[]): Promise<LoadedRepository> {
     return this.#retrying(images, async () => {
-      const loaded = await loadRepository(this.#dependencies, gun)
+      const acceptsExpired = images.some(({ kind }) => kind === 'repair')
+      const loaded = await loadRepository(this.#dependencies, gun, { acceptsExpired })
       await this.#snapshotKey.require(loaded.trusted)
       return loaded
     })
@@ -137,6 +140,7 @@ export class IntentFormer {
     try {
       if (image.kind === 'rotate') return this.#rotation(trusted, custody, image)
       if (image.kind === 'renew') return this.#renewal(trusted, custody, image)
+      if (image.kind === 'repair') return this.#repair(trusted, custody, image)
       if (image.kind === 'root') return this.#rootChange(trusted, image)
       return this.#imageChange(loaded, image)
     } catch (error) {
@@ -196,6 +200,14 @@ export class IntentFormer {
     const now = clock.now()
     const roles = rolesToRenew(base, custody, windows, now)
     if (roles.length > 0) return { image, until: renewalEnd(windows, roles, now), roles }
+    this.#progress.move([image], [{ type: 'found-unchanged', roles: roleVersions(base, [TARGETS]) }])
+    return undefined
+  }
+
+  /** Undefined: nothing has expired any more that we can sign. */
+  #repair(base: TrustedRepository, custody: RepositoryCustody, image: PendingImage): Candidate | undefined {
+    const roles = rolesToRepair(expiredRoles(base, custody))
+    if (roles.length > 0) return { image, isRepair: true, roles }
     this.#progress.move([image], [{ type: 'found-unchanged', roles: roleVersions(base, [TARGETS]) }])
     return undefined
   }
@@ -275,7 +287,7 @@ export class IntentFormer {
     const { clock, identifiers } = this.#dependencies
     const now = clock.now()
     const changes = candidates.flatMap(({ change }) => change ?? [])
-    const { keys, until, nextRoot } = first
+    const { keys, until, nextRoot, isRepair = false } = first
     const evidence = evidenceOf(first.image)
     const publication: Publication = {
       id: identifiers.next('publication'),
@@ -285,6 +297,7 @@ export class IntentFormer {
       changes: candidates.flatMap((candidate) => declared(candidate) ?? []),
       ...(keys !== undefined && { keys: { changes: keys, evidence } }),
       ...(until !== undefined && { renewal: { until, evidence } }),
+      ...(isRepair && { repair: { evidence } }),
       ...(nextRoot !== undefined && { root: { file: encodeBase64(nextRoot), evidence } }),
       base: roleVersions(base, roles),
       createdAt: now,

@@ -22,10 +22,14 @@ type LoadDependencies = Pick<
 /**
  * Loads a registered repository. The pin is the daemon's own copy of the root, and the key holder's pin must be that root or one
  * that follows from it; and nothing is accepted below what either remembers. Two memories, so that neither alone, restored from a
- * backup, can be led to another root or back.
+ * backup, can be led to another root or back. With `acceptsExpired` targets and delegations may have expired: for a repair.
  * @throws DomainError REPOSITORY_NOT_READY, ROOT_PIN_MISMATCH; TufError; NotaryError; KeyHolderError
  */
-export async function loadRepository(dependencies: LoadDependencies, gun: Gun): Promise<LoadedRepository> {
+export async function loadRepository(
+  dependencies: LoadDependencies,
+  gun: Gun,
+  o: { readonly acceptsExpired?: boolean } = {},
+): Promise<LoadedRepository> {
   const repository = dependencies.repositories.find(gun)
   if (repository?.root === undefined) {
     throw new DomainError(
@@ -40,7 +44,7 @@ export async function loadRepository(dependencies: LoadDependencies, gun: Gun): 
     highestSeen: { version, sha256 },
   }))
   const known = { roles: [...custody.roles, ...proven] }
-  const trusted = await verifyPublished(dependencies, gun, repository.root.bytes, known)
+  const trusted = await verifyPublished(dependencies, gun, repository.root.bytes, known, o)
   return { trusted, custody, repository: followPin(dependencies, repository, custody, trusted) }
 }
 
@@ -50,6 +54,7 @@ export async function verifyPublished(
   gun: Gun,
   root: Uint8Array,
   known: Pick<RepositoryCustody, 'roles'>,
+  o: { readonly acceptsExpired?: boolean } = {},
 ): Promise<TrustedRepository> {
   const highest = new Map<RoleName, { version: number; sha256: string }>()
   for (const { role, highestSeen } of known.roles) {
@@ -61,6 +66,7 @@ export async function verifyPublished(
     pin: { kind: 'root', bytes: root },
     now: clock.now(),
     highest,
+    ...o,
     ...(cache !== undefined && { cache }),
   })
   for (let request = verifier.next(); request !== undefined; request = verifier.next()) {

@@ -24,7 +24,8 @@ import type {
 import { SubmissionBatch } from './submission-batch.ts'
 import { SubmissionsUnderWay } from './submissions-under-way.ts'
 import { explain, type Intake, submit, type Submitted } from './submit.ts'
-import { submitRenewal, submitRotation } from './submit-upkeep.ts'
+import { planRepair, submitRenewal, submitRepair, submitRotation } from './submit-upkeep.ts'
+import type { ExpiredRole } from '../domain/repair.ts'
 
 const DEFAULT_PAGE = 50
 const MAX_PAGE = 200
@@ -86,6 +87,14 @@ export class Requests implements RequestService {
 
   async renew(principal: Principal, gun: Gun): Promise<Submitted> {
     return this.#accept(await submitRenewal(this.#dependencies, principal, gun))
+  }
+
+  planRepair(principal: Principal, gun: Gun): Promise<readonly ExpiredRole[]> {
+    return planRepair(this.#dependencies, principal, gun)
+  }
+
+  async repair(principal: Principal, gun: Gun): Promise<Submitted> {
+    return this.#accept(await submitRepair(this.#dependencies, principal, gun))
   }
 
   planRootChange(principal: Principal, gun: Gun, request: RootPlanRequest): Promise<RootPlan> {

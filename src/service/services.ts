@@ -5,6 +5,7 @@ import type { ExpiryForecast } from '../domain/expiry-forecast.ts'
 import type { RoleOutlook } from '../domain/expiry-outlook.ts'
 import type { ForeignVersion } from '../domain/foreign-version.ts'
 import type { Grant, Principal } from '../domain/principal.ts'
+import type { ExpiredRole } from '../domain/repair.ts'
 import type { Receipt } from '../domain/receipt.ts'
 import type { Repository, RepositoryWarning, RoleReport } from '../domain/repository.ts'
 import type { Decision } from '../domain/decision.ts'
@@ -79,6 +80,17 @@ export interface RequestService {
    * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, RENEWAL_NOT_DUE; TufError, NotaryError, KeyHolderError, StoreError
    */
   renew(principal: Principal, gun: Gun): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
+  /**
+   * What has expired, what of it can be signed again here, and in words what cannot. Grant `operator`.
+   * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY; TufError, NotaryError, KeyHolderError
+   */
+  planRepair(principal: Principal, gun: Gun): Promise<readonly ExpiredRole[]>
+  /**
+   * Asks that targets and delegations which have expired are signed again as they are. Grant `operator`.
+   * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, REPAIR_NOT_NEEDED, REPAIR_NOT_POSSIBLE; TufError, NotaryError, KeyHolderError,
+   * StoreError
+   */
+  repair(principal: Principal, gun: Gun): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
   /**
    * The next root of a repository, for its keys to sign elsewhere. Publishes nothing. Grant `operator`.
    * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, ROTATION_NOT_STAGED; TufError, NotaryError, KeyHolderError

@@ -5,6 +5,7 @@ import { changesTargets, CodedError, decodeBase64, TufError, type TrustedReposit
 import { holdsRoot } from '../domain/root-change.ts'
 import { isRotated } from '../domain/key-rotation.ts'
 import { isRenewed } from '../domain/renewal.ts'
+import { isRepaired } from '../domain/repair.ts'
 import { codeOf, failureOf, isFault, isOutage } from '../domain/port-faults.ts'
 import type { PendingImage, SignedRole } from '../domain/ports.ts'
 import type { Publication } from '../domain/publication.ts'
@@ -93,7 +94,7 @@ export class PublicationSteps {
   }
 
   #haveSigned({ publication, base }: Intent): Promise<readonly SignedRole[]> {
-    const { id, gun, roles, changes, keys, renewal, root } = publication
+    const { id, gun, roles, changes, keys, renewal, repair, root } = publication
     if (root !== undefined) {
       const { file, evidence } = root
       const nextRoot = decodeBase64(file)
@@ -106,6 +107,10 @@ export class PublicationSteps {
     if (renewal !== undefined) {
       const { evidence } = renewal
       return this.#dependencies.keyHolder.renewRoles({ publication: id, gun, roles, evidence, base: base.files })
+    }
+    if (repair !== undefined) {
+      const { evidence } = repair
+      return this.#dependencies.keyHolder.repairRoles({ publication: id, gun, roles, evidence, base: base.files })
     }
     return this.#dependencies.keyHolder.changeTargets({ publication: id, gun, roles, changes, base: base.files })
   }
@@ -182,7 +187,9 @@ export class PublicationSteps {
   /** The state of the repository as far as this publication is concerned. */
   async #look(publication: Publication): Promise<Sight> {
     try {
-      const { trusted } = await loadRepository(this.#dependencies, publication.gun)
+      // Until a repair is published, what it repairs is expired.
+      const acceptsExpired = publication.kind === 'repair'
+      const { trusted } = await loadRepository(this.#dependencies, publication.gun, { acceptsExpired })
       const sight = this.#compare(publication, trusted)
       if (sight.seen === 'ours') await this.#dependencies.keyHolder.observeRepository(publication.gun, trusted.files)
       return sight
@@ -239,9 +246,10 @@ export class PublicationSteps {
 }
 
 function holdsChanges(trusted: TrustedRepository, { role }: SignedRole, publication: Publication): boolean {
-  const { changes, keys, renewal, root } = publication
+  const { changes, keys, renewal, repair, root } = publication
   if (root !== undefined) return holdsRoot(trusted, decodeBase64(root.file))
   if (renewal !== undefined) return isRenewed(trusted, [role], renewal.until)
+  if (repair !== undefined) return isRepaired(trusted, [role])
   if (keys !== undefined) return isRotated(trusted, keys.changes)
   const wanted = changes.map(({ change }) => change)
   return !changesTargets(trusted, role, wanted)

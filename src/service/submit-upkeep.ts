@@ -5,6 +5,7 @@ import { DomainError } from '../domain/errors.ts'
 import { stagedKeys } from '../domain/key-rotation.ts'
 import { upkeepDecision } from '../domain/policy.ts'
 import type { Principal } from '../domain/principal.ts'
+import { expiredRoles, rolesToRepair, type ExpiredRole } from '../domain/repair.ts'
 import { rolesToRenew, windowsWhenAsked } from '../domain/renewal.ts'
 import {
   advance,
@@ -66,6 +67,50 @@ export async function submitRenewal(
     'renew',
     roles.map((role) => `${gun} ${role}`),
   )
+}
+
+/** What has expired, and what of it can be signed again here. @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY; as `loadRepository` */
+export async function planRepair(
+  dependencies: ServiceDependencies,
+  principal: Principal,
+  gun: Gun,
+): Promise<readonly ExpiredRole[]> {
+  requireReady(dependencies.repositories, principal, 'operator', gun)
+  const { trusted, custody } = await loadRepository(dependencies, gun, { acceptsExpired: true })
+  return expiredRoles(trusted, custody)
+}
+
+/**
+ * Idempotent while the repository has a repair under way.
+ * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, REPAIR_NOT_NEEDED, REPAIR_NOT_POSSIBLE; TufError, NotaryError,
+ * KeyHolderError, StoreError
+ */
+export async function submitRepair(
+  dependencies: ServiceDependencies,
+  principal: Principal,
+  gun: Gun,
+): Promise<Submitted> {
+  requireReady(dependencies.repositories, principal, 'operator', gun)
+  const running = underWay(dependencies, gun, 'repair')
+  if (running !== undefined) return { request: running, isRepeated: true }
+  const expired = await planRepair(dependencies, principal, gun)
+  if (expired.length === 0) {
+    throw new DomainError('REPAIR_NOT_NEEDED', 'Neither targets nor a delegation of this repository has expired.', {
+      gun,
+    })
+  }
+  const roles = rolesToRepair(expired)
+  if (roles.length === 0) {
+    const why = expired.flatMap(({ obstacle }) => obstacle ?? [])
+    throw new DomainError('REPAIR_NOT_POSSIBLE', why.join(' '), {
+      gun,
+      roles: expired.map(({ role }) => role).join(' '),
+    })
+  }
+  const subjects = expired
+    .filter(({ role }) => roles.includes(role))
+    .map(({ role, version, expiredAt }) => `${gun} ${role}: version ${version} expired at ${expiredAt.toISOString()}`)
+  return storeUpkeep(dependencies, principal, { reference: gun, gun }, 'repair', subjects)
 }
 
 /** @param subjects what is changed, a text each, for the record of the decision @throws KeyHolderError, StoreError */

@@ -129,11 +129,12 @@ const change = z.discriminatedUnion('kind', [
 const signedApproval = z.strictObject({ approver: z.string(), expiresAt: z.string(), signature: z.string() })
 const keyId = hex64.transform((text) => parseTufKeyId(text))
 const publication = z.strictObject({
-  kind: z.enum(['sign', 'unsign', 'rotate', 'renew', 'root']),
+  kind: z.enum(['sign', 'unsign', 'rotate', 'renew', 'repair', 'root']),
   roles: z.array(role),
   changes: z.array(z.strictObject({ change, evidence, approvals: z.array(signedApproval).exactOptional() })),
   keys: z.strictObject({ changes: z.array(z.strictObject({ from: keyId, to: keyId })), evidence }).exactOptional(),
   renewal: z.strictObject({ until: time, evidence }).exactOptional(),
+  repair: z.strictObject({ evidence }).exactOptional(),
   root: z.strictObject({ file: z.base64(), evidence }).exactOptional(),
   base: z.array(roleVersion),
 })
@@ -165,7 +166,7 @@ export function decodeImageRecord(text: string): ImageRecord {
 
 export function decodePublication(
   text: string,
-): Pick<Publication, 'kind' | 'roles' | 'changes' | 'keys' | 'renewal' | 'root' | 'base'> {
+): Pick<Publication, 'kind' | 'roles' | 'changes' | 'keys' | 'renewal' | 'repair' | 'root' | 'base'> {
   return decode(publication, text)
 }
 

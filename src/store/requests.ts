@@ -213,7 +213,7 @@ export class SqliteRequestStore implements RequestStore {
   }
 
   #savePublication({ id, gun, createdAt, files, ...record }: Publication): void {
-    const { kind, roles, changes, keys, renewal, root, base } = record
+    const { kind, roles, changes, keys, renewal, repair, root, base } = record
     this.#statements.savePublication.run({
       id,
       gun,
@@ -224,6 +224,7 @@ export class SqliteRequestStore implements RequestStore {
         changes,
         ...(keys !== undefined && { keys }),
         ...(renewal !== undefined && { renewal }),
+        ...(repair !== undefined && { repair }),
         ...(root !== undefined && { root }),
         base,
       }),

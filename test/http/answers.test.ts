@@ -109,6 +109,8 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
     call: 'changeRoot',
   },
   renewRoles: { method: 'POST', path: `/v1/repositories/${encodedGun}/renewals`, status: 201, call: 'renew' },
+  planRepair: { path: `/v1/repositories/${encodedGun}/repairs`, status: 200, call: 'planRepair' },
+  repairRepository: { method: 'POST', path: `/v1/repositories/${encodedGun}/repairs`, status: 201, call: 'repair' },
   verifyImages: {
     method: 'POST',
     path: '/v1/verifications',

@@ -34,6 +34,8 @@ addRootSignatures      | NP                  | NP NP                | 200 NP    
 adoptRepository        | NP                  | NP NP                | 201 NP                 | NP NP                       | NP NP
 rotateKeys             | NP                  | NP NP                | ROTATION_NOT_STAGED NP | NP NP                       | NP NP
 renewRoles             | NP                  | NP NP                | RENEWAL_NOT_DUE NP     | NP NP                       | NP NP
+planRepair             | NP                  | NP NP                | 200 NP                 | NP NP                       | NP NP
+repairRepository       | NP                  | NP NP                | REPAIR_NOT_NEEDED NP   | NP NP                       | NP NP
 planRootChange         | NP                  | NP NP                | 200 NP                 | NP NP                       | NP NP
 changeRoot             | NP                  | NP NP                | ROOT_CHANGE_INVALID NP | NP NP                       | NP NP
 verifyImages           | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
@@ -114,6 +116,8 @@ const ASKS: Readonly<Record<string, (o: Place) => Ask & { readonly has?: (answer
   adoptRepository: (o) => ({ method: 'POST', path: ofRepository(o, '/adoption') }),
   rotateKeys: (o) => ({ method: 'POST', path: ofRepository(o, '/key-rotations') }),
   renewRoles: (o) => ({ method: 'POST', path: ofRepository(o, '/renewals') }),
+  planRepair: (o) => ({ path: ofRepository(o, '/repairs') }),
+  repairRepository: (o) => ({ method: 'POST', path: ofRepository(o, '/repairs') }),
   planRootChange: (o) => ({ method: 'POST', path: ofRepository(o, '/root-plans'), body: {} }),
   changeRoot: (o) => ({
     method: 'POST',

@@ -258,6 +258,20 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
       resubmit: () => Promise.resolve(note('resubmit', { request: waitingRequest, isRepeated: false })),
       rotate: () => Promise.resolve(note('rotate', { request: rotation, isRepeated: false })),
       renew: () => Promise.resolve(note('renew', { request: rotation, isRepeated: false })),
+      planRepair: () =>
+        Promise.resolve(
+          note('planRepair', [
+            {
+              role: parseRoleName('targets'),
+              version: 3,
+              expiredAt: at,
+              canRepair: false,
+              obstacle: 'none of its keys is held here',
+              keys: [hex('key')],
+            },
+          ]),
+        ),
+      repair: () => Promise.resolve(note('repair', { request: rotation, isRepeated: false })),
       planRootChange: () =>
         Promise.resolve(note('planRootChange', { gun, current: Buffer.from('{}'), next: Buffer.from('{}') })),
       changeRoot: () => Promise.resolve(note('changeRoot', { request: rotation, isRepeated: false })),

@@ -460,7 +460,7 @@ function strays({ tokens }: FuzzTarget): fc.Arbitrary<RawRequest> {
 
 /** Operations that never succeed on what `startFuzzedDaemon` has: nobody signs a root there, no delivery is dead, no login is set. */
 const NEVER: ReadonlySet<string> = new Set([
-  ...['rotateKeys', 'renewRoles', 'addRootSignatures', 'changeRoot'],
+  ...['rotateKeys', 'renewRoles', 'repairRepository', 'addRootSignatures', 'changeRoot'],
   ...['redeliverWebhook', 'exchangeToken', 'readLoginProvider'],
 ])
 

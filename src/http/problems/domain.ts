@@ -160,6 +160,12 @@ export const DOMAIN_PROBLEMS = {
     'No key waits to replace another one',
     'Start a rotation on the key holder with: countersign key rotate.',
   ),
+  REPAIR_NOT_NEEDED: refuse(409, 'Nothing has expired that could be repaired', 'Nothing needs to be done.'),
+  REPAIR_NOT_POSSIBLE: refuse(
+    409,
+    'What has expired cannot be signed again here',
+    'Import the keys that the detail names: countersign key import.',
+  ),
   RENEWAL_NOT_DUE: refuse(409, 'No role that is signed here expires soon', 'Nothing needs to be done.'),
   ROOT_CHANGE_INVALID: refuse(
     422,

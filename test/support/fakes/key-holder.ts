@@ -155,6 +155,10 @@ export class FakeKeyHolder implements KeyHolder {
     )
   }
 
+  repairRoles(): Promise<readonly SignedRole[]> {
+    throw new KeyHolderError('CHANGE_EMPTY', 'Nothing expires here; the tests of repair use the real key holder.')
+  }
+
   renewRoles(): Promise<readonly SignedRole[]> {
     throw new KeyHolderError('CHANGE_EMPTY', 'Nothing expires here; the tests of renewal use the real key holder.')
   }

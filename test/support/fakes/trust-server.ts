@@ -18,6 +18,7 @@ import {
   parseJson,
   parseRoot,
   parseTargets,
+  parseSnapshot,
   parseTimestamp,
   type PublicKey,
   ROOT,
@@ -233,8 +234,11 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
     const timestamp = repository?.current.get(TIMESTAMP)
     if (repository === undefined || timestamp === undefined) return
     try {
-      const { expiresAt } = parseTimestamp(timestamp).metadata
-      if (isExpired(expiresAt, this.#clock.now())) this.#writeTimestamp(gun, repository)
+      const now = this.#clock.now()
+      const snapshot = repository.current.get(SNAPSHOT)
+      if (snapshot !== undefined && isExpired(parseSnapshot(snapshot).metadata.expiresAt, now)) {
+        this.#renew(gun, repository)
+      } else if (isExpired(parseTimestamp(timestamp).metadata.expiresAt, now)) this.#writeTimestamp(gun, repository)
     } catch (error) {
       // A forged one is served as it is.
       if (!(error instanceof TufError)) throw error
