@@ -3,6 +3,7 @@
 // clients cannot use afterwards; each such place says so.
 import { Buffer } from 'node:buffer'
 import { TufError } from './errors.ts'
+import { readFile, type FileCache } from './file-cache.ts'
 import { verifyNotExpired, verifyPlausible } from './freshness.ts'
 import type { Gun } from './gun.ts'
 import { keyObjectOf } from './key.ts'
@@ -27,6 +28,8 @@ export interface UpdateRules {
   readonly serverKeys: ServerKeys
   /** Where the state has no root to be followed: the version of one that was given up; a first root has this or the next one. */
   readonly lastRootVersion?: number
+  /** Where the root of the state may have been parsed before. */
+  readonly cache?: FileCache
 }
 
 export interface ServerKeys {
@@ -56,7 +59,7 @@ export function acceptUpdate(
   files: ReadonlyMap<RoleName, Uint8Array>,
   rules: UpdateRules,
 ): AcceptedUpdate {
-  const stored = state.root === undefined ? undefined : parseRoot(state.root)
+  const stored = state.root === undefined ? undefined : readFile(rules.cache, ROOT, state.root, parseRoot)
   const rootBytes = files.get(ROOT)
   const sent = rootBytes === undefined ? undefined : acceptRoot(stored, rootBytes, rules)
   const root = sent ?? stored

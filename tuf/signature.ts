@@ -1,7 +1,7 @@
 // One signature: its encodings, verifying it, and making one. How many signatures a role needs is signed.ts.
-import { constants, createPublicKey, sign, verify, type KeyObject, type SignKeyObjectInput } from 'node:crypto'
+import { constants, sign, verify, type KeyObject, type SignKeyObjectInput } from 'node:crypto'
 import { TufError } from './errors.ts'
-import { bareKeyType, keyObjectOf, pemKeyObjectOf, type PublicKey } from './key.ts'
+import { keyObjectOf, pemKeyObjectOf, publicKeyOf, type PublicKey } from './key.ts'
 import type { TufKeyId } from './role.ts'
 
 export interface SignatureEntry {
@@ -45,20 +45,29 @@ export function verifySignature(key: PublicKey, method: string, message: Uint8Ar
 /**
  * Signs with the method that Notary's clients use for the key, and verifies the result before giving it out, so that a fault
  * while signing neither publishes nor leaks anything. ECDSA is P-256 only, as stock tools make.
+ * @param publicKey whose signature it must be; by default the key's own public half
  * @throws TufError KEY_TYPE_UNSUPPORTED, KEY_TOO_WEAK, SIGNATURE_SELF_CHECK
  */
-export function signMessage(privateKey: KeyObject, message: Uint8Array): { method: string; signature: Uint8Array } {
-  const publicKey = createPublicKey(privateKey)
-  const keyType = bareKeyType(publicKey)
-  const method = keyType === 'ecdsa' ? 'ecdsa' : keyType === 'rsa' ? 'rsapss' : 'eddsa'
-  if (keyType === 'ecdsa' && privateKey.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
-    throw new TufError('KEY_TYPE_UNSUPPORTED', 'ECDSA signatures are made with P-256 only')
-  }
+export function signMessage(
+  privateKey: KeyObject,
+  message: Uint8Array,
+  publicKey: PublicKey = publicKeyOf(privateKey),
+): { method: string; signature: Uint8Array } {
+  const method = methodOf(privateKey)
   const signature = sign(method === 'eddsa' ? null : 'sha256', message, inputFor(method, privateKey))
-  if (!verifyWith(publicKey, method, message, signature)) {
+  if (!verifySignature(publicKey, method, message, signature)) {
     throw new TufError('SIGNATURE_SELF_CHECK', 'A signature just made does not verify', { method })
   }
   return { method, signature }
+}
+
+function methodOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string {
+  if (asymmetricKeyType === 'ed25519') return 'eddsa'
+  if (asymmetricKeyType === 'rsa') return 'rsapss'
+  if (asymmetricKeyType !== 'ec' || asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
+    throw new TufError('KEY_TYPE_UNSUPPORTED', 'ECDSA signatures are made with P-256 only')
+  }
+  return 'ecdsa'
 }
 
 function verifyWith(key: KeyObject, method: string, message: Uint8Array, signature: Uint8Array): boolean {

@@ -7,12 +7,12 @@ import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { errorCodeOf, unreadable } from './audit-faults.ts'
 import { encodeVerifierKey, signCheckpoint, verifyCheckpoint, type Checkpoint } from './checkpoint.ts'
 import type { StateDatabase } from './database.ts'
-import { prepareFiles, syncFolderLater, writeContentDurably, writeDurably } from './durable-file.ts'
+import { prepareFiles, syncFolderLater, writeContentDurably, writeDurably, writeUnflushed } from './durable-file.ts'
 import { inclusionProof, leafHash, perfectRoot, rootHash, rootOfInclusion, TILE_WIDTH, type Nodes } from './merkle.ts'
 import { encodeBundle, MAX_ENTRY_BYTES, partialFolder, tilePath, tilesOf } from './tiles.ts'
 
-/** How long entries that no signature waits for may stand in the database alone, in milliseconds. */
-const PUBLISH_DELAY_MS = 100
+/** How long entries whose publication nothing waits for may stand in the database alone, in milliseconds. */
+export const PUBLISH_DELAY_MS = 100
 /** Entry bundles that are compared at start. */
 const BUNDLES_CHECKED = 16
 
@@ -182,7 +182,24 @@ export class AuditLog {
   }
 
   /**
-   * The same up to this size at least, without holding up other operations, and with few waits for the disk. Those who come while
+   * For entries that a signature waits for, where the database, in which they are durable, can tell them after any crash: writes them beside
+   * the log's newest ones without waiting for the disk, so that a log that cannot be written is noticed before a key is used; the files of
+   * the log follow within a moment.
+   * @throws KeyHolderError AUDIT_LOG_UNWRITABLE
+   */
+  writeAhead(): void {
+    if (!this.#isFailing) {
+      const { size } = this
+      const from = Math.max(this.#published?.size ?? 0, size - TILE_WIDTH)
+      this.#tried(() => {
+        if (size > from) this.#writeFile(aheadPath(size - 1), this.#bundle(from, size - from), writeUnflushed)
+      })
+    }
+    this.publishSoon()
+  }
+
+  /**
+   * As `publish`, up to this size at least, without holding up other operations, and with few waits for the disk. Those who come while
    * a round is under way share the next one.
    * @throws KeyHolderError AUDIT_LOG_UNWRITABLE
    */
@@ -427,6 +444,11 @@ export class AuditLog {
       throw unwritable(cause, { path })
     }
   }
+}
+
+/** Beside the partial bundles of this entry, and removed like a superseded one; nobody reads it. */
+function aheadPath(position: number): string {
+  return `${partialFolder('entries', Math.floor(position / TILE_WIDTH))}/ahead`
 }
 
 function unwritable(cause: unknown, facts: { readonly path?: string } = {}): KeyHolderError {

@@ -1,5 +1,5 @@
 // Writes a file so that after a crash either the old or the new content is there, whole.
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync, writeSync } from 'node:fs'
 import { open } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
@@ -17,6 +17,12 @@ export function writeDurably(path: string, bytes: Uint8Array, mode = 0o600): voi
  */
 export function writeContentDurably(path: string, bytes: Uint8Array): void {
   replaceFile(path, bytes, 0o600)
+}
+
+/** Writes over `path` in its place. After a crash any part of it may be missing. */
+export function writeUnflushed(path: string, bytes: Uint8Array): void {
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  writeFileSync(path, bytes, { mode: 0o600 })
 }
 
 /** @returns whether the folder had to be made */

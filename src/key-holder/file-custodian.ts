@@ -9,7 +9,7 @@ import {
   signMessage,
   SNAPSHOT,
   TIMESTAMP,
-  verifySignature,
+  TufError,
   type Gun,
   type PublicKey,
   type RoleName,
@@ -68,12 +68,7 @@ export class FileCustodian implements Custodian {
     if ((isServerRole(key.role) || isServerRole(purpose.role)) && key.role !== purpose.role) {
       throw new KeyHolderError('KEY_NOT_FOUND', 'This key belongs to another role.', { ...purpose })
     }
-    const made = signMessage(this.#open(key), message)
-    // A fault while signing, or a private key that is not this public key's, must neither be published nor leak anything.
-    if (!verifySignature(key.publicKey, made.method, message, made.signature)) {
-      throw new KeyHolderError('KEY_FILE_DAMAGED', 'A signature just made does not verify.', { ...purpose })
-    }
-    return Promise.resolve(made)
+    return Promise.resolve(checked(() => signMessage(this.#open(key), message, key.publicKey), { ...purpose }))
   }
 
   /** Signs the words of key-import-proof.ts, made here: of the caller they have names alone. @throws KeyHolderError KEY_FILE_DAMAGED */
@@ -81,9 +76,7 @@ export class FileCustodian implements Custodian {
     const key = this.#keys.byRef(keyRef)
     const { gun, role, publicKey } = key
     const message = keyImportMessage(gun, publicKey.canonicalKeyId, challenge)
-    const made = signMessage(this.#unsealKey(key), message)
-    if (verifySignature(publicKey, made.method, message, made.signature)) return made
-    throw new KeyHolderError('KEY_FILE_DAMAGED', 'A signature just made does not verify.', { gun, role })
+    return checked(() => signMessage(this.#unsealKey(key), message, publicKey), { gun, role })
   }
 
   /** Root keys only: no other key leaves. */
@@ -157,6 +150,19 @@ export class FileCustodian implements Custodian {
 
   #unsealDer(key: StoredKey): Buffer {
     return unseal(key.sealed, this.#unlockKey, { gun: key.gun, role: key.role, keyId: key.publicKey.canonicalKeyId })
+  }
+}
+
+/**
+ * A fault while signing, or a private key that is not this public key's, must neither be published nor leak anything.
+ * @throws KeyHolderError KEY_FILE_DAMAGED
+ */
+function checked<T>(sign: () => T, facts: Readonly<Record<string, string | number>>): T {
+  try {
+    return sign()
+  } catch (cause) {
+    if (!(cause instanceof TufError) || cause.code !== 'SIGNATURE_SELF_CHECK') throw cause
+    throw new KeyHolderError('KEY_FILE_DAMAGED', 'A signature just made does not verify.', facts, { cause })
   }
 }
 

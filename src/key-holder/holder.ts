@@ -25,7 +25,16 @@ import type { VersionTable } from './versions.ts'
 
 /** Points at which tests may stop the process. What lies between two of them is said where they are passed. */
 export type Step =
-  'checked' | 'planned' | 'keys-made' | 'committed' | LogStep | 'log-published' | 'signed' | 'stored' | 'erased'
+  | 'checked'
+  | 'planned'
+  | 'keys-made'
+  | 'committed'
+  | LogStep
+  | 'log-published'
+  | 'log-ahead'
+  | 'signed'
+  | 'stored'
+  | 'erased'
 
 export interface Holder {
   readonly database: StateDatabase
@@ -113,6 +122,17 @@ export async function commitToSign(
   await holder.log.publishUpTo(size)
   holder.step('log-published')
   return size
+}
+
+/**
+ * The same for snapshots and timestamps, which are signed next: the records are as durable, and are written to the log's folder; its files
+ * and checkpoint follow within a moment, flushed together with those of other changes (decision 0024).
+ * @throws as `commit`
+ */
+export function commitAhead(holder: Holder, records: readonly AuditRecord[], change: () => void): void {
+  commitUnpublished(holder, records, change)
+  holder.log.writeAhead()
+  holder.step('log-ahead')
 }
 
 /**

@@ -10,7 +10,7 @@ import {
   TIMESTAMP_LIFETIME_MS,
 } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
-import { commit, type Answer, type Call, type Holder } from './holder.ts'
+import { commitAhead, type Answer, type Call, type Holder } from './holder.ts'
 import { checkServed } from './limits.ts'
 import { dropSuperseded } from './serve-update.ts'
 import { finishPair, nextIssue, recordPayload } from './served-pair.ts'
@@ -67,12 +67,12 @@ export async function serveRefresh(
     timestamp: { version: timestamp.version, expiresAt: timestamp.expiresAt.toISOString() },
     roles: [],
   } as const
-  commit(holder, [record], () => {
+  commitAhead(holder, [record], () => {
     holder.served.save(after, served.state)
     dropSuperseded(holder, served, isSnapshot ? [SNAPSHOT, TIMESTAMP] : [TIMESTAMP])
     if (unsigned !== undefined) recordPayload(holder, gun, root, unsigned)
   })
-  const { response, attachments } = await finishPair(holder, after)
+  const { response, attachments } = await finishPair(holder, after, 'ahead')
   return { response: { ...response, refreshed: true }, attachments }
 }
 

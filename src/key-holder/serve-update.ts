@@ -1,4 +1,4 @@
-// New files of a served repository: verify, work out the next snapshot and timestamp, record, publish the log, sign, store, answer.
+// New files of a served repository: verify, work out the next snapshot and timestamp, record, write the log ahead, sign, store, answer.
 // In this order, and only so. The cost follows the files of the update; of the others only digests and keys are known here.
 import {
   acceptUpdate,
@@ -22,11 +22,11 @@ import {
 } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { Attachments } from '../key-holder-protocol/operations.ts'
-import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
+import { commitAhead, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { checkServed } from './limits.ts'
 import { chunkRecord } from './record-chunks.ts'
 import { refuseFrozen } from './repositories.ts'
-import { finishPair, highestVersion, nextIssue, recordPayload } from './served-pair.ts'
+import { finishPair, highestVersion, nextIssue, recordPayload, type ServedPair } from './served-pair.ts'
 import type { Issue, ServedRepository } from './served-repositories.ts'
 import { allServerKeys, noteListedKeys } from './server-keys.ts'
 
@@ -42,7 +42,7 @@ export async function serveUpdate(
   if (managed !== undefined) refuseFrozen(managed)
   const served = holder.served.find(gun)
   const updateDigest = digestOf(attachments)
-  if (served?.updateDigest === updateDigest) return answerOf(holder, served, true)
+  if (served?.updateDigest === updateDigest) return answerOf(await finishPair(holder, served), true)
   holder.step('checked')
 
   // 2. The files, from the accepted root and against all that we know. A crash leaves nothing.
@@ -68,7 +68,7 @@ export async function serveUpdate(
   }
   holder.step('planned')
 
-  // 4. State, exact bytes and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction leaves a
+  // 4. State, exact bytes and record in one transaction; 5. the record ahead of the log's files. A crash after the transaction leaves a
   //    pair that the same request finishes, and so does every later operation on this repository.
   const record: AuditRecord = {
     kind: unsigned === undefined ? 'timestamp-signed' : 'snapshot-signed',
@@ -85,7 +85,7 @@ export async function serveUpdate(
     evidence: request.evidence,
   }
   const roles = [...accepted.changed].map(([role, { version, sha256 }]) => ({ role, version, sha256 }))
-  commit(holder, chunkRecord(record, 'roles', roles), () => {
+  commitAhead(holder, chunkRecord(record, 'roles', roles), () => {
     holder.served.save(after, before)
     noteListedKeys(holder, gun, root)
     if (served !== undefined) dropSuperseded(holder, served)
@@ -94,11 +94,10 @@ export async function serveUpdate(
 
   // 6. Sign the snapshot and store it with the timestamp's bytes; 7. sign the timestamp and store it. A crash leaves what is left of
   //    this to the next operation on the repository.
-  return answerOf(holder, after, false)
+  return answerOf(await finishPair(holder, after, 'ahead'), false)
 }
 
-async function answerOf(holder: Holder, served: ServedRepository, repeated: boolean): Promise<Answer<'serve-update'>> {
-  const { response, attachments } = await finishPair(holder, served)
+function answerOf({ response, attachments }: ServedPair, repeated: boolean): Answer<'serve-update'> {
   return { response: { ...response, repeated }, attachments }
 }
 
@@ -145,6 +144,7 @@ function accept(
     gun,
     now: holder.now(),
     serverKeys: allServerKeys(holder, gun),
+    cache: holder.cache,
     ...(lastRootVersion !== undefined && { lastRootVersion }),
   }
   let accepted: AcceptedUpdate

@@ -7,6 +7,7 @@ import {
   parseRoot,
   parseSnapshot,
   parseTimestamp,
+  ROOT,
   ServedTree,
   sha256Hex,
   SNAPSHOT,
@@ -74,14 +75,15 @@ export function recordPayload(
 /**
  * The newest pair, signed where it is not yet. The timestamp speaks of the snapshot's file, so its bytes are recorded together
  * with that file: a crash in between leaves a snapshot to be signed again or a timestamp to be signed, never two contents.
+ * @param recorded `ahead`: by `commitAhead`, just now; otherwise the log is published first
  * @throws KeyHolderError KEY_NOT_FOUND, KEY_FILE_DAMAGED, AUDIT_LOG_UNWRITABLE, STATE_UNWRITABLE
  */
-export async function finishPair(holder: Holder, served: ServedRepository): Promise<ServedPair> {
+export async function finishPair(holder: Holder, served: ServedRepository, recorded?: 'ahead'): Promise<ServedPair> {
   const { gun, snapshot, timestamp, clientSnapshot } = served
-  const root = parseRoot(served.state.root)
+  const root = holder.cache.read(ROOT, served.state.root, parseRoot)
   const snapshotBytes =
     clientSnapshot ??
-    (await signOne(holder, holder.payloads.get(gun, SNAPSHOT, snapshot.version), root, ({ bytes }) => {
+    (await signOne(holder, holder.payloads.get(gun, SNAPSHOT, snapshot.version), root, recorded, ({ bytes }) => {
       recordTimestamp(holder, served, root, bytes)
     }))
   if (holder.payloads.find(gun, TIMESTAMP, timestamp.version) === undefined) {
@@ -89,7 +91,7 @@ export async function finishPair(holder: Holder, served: ServedRepository): Prom
       recordTimestamp(holder, served, root, snapshotBytes)
     })
   }
-  const timestampBytes = await signOne(holder, holder.payloads.get(gun, TIMESTAMP, timestamp.version), root)
+  const timestampBytes = await signOne(holder, holder.payloads.get(gun, TIMESTAMP, timestamp.version), root, recorded)
   return {
     response: {
       snapshot: describe(snapshot, snapshotBytes),
@@ -108,6 +110,7 @@ async function signOne(
   holder: Holder,
   payload: Payload,
   root: Received<RootMetadata>,
+  recorded?: 'ahead',
   alongside: (file: SignedFile) => void = () => undefined,
 ): Promise<Uint8Array> {
   const { role } = payload
@@ -115,6 +118,7 @@ async function signOne(
     verifyThreshold(role === SNAPSHOT ? parseSnapshot(bytes) : parseTimestamp(bytes), baseRoleKeys(root, role))
   }
   const [file] = await signPayloads(holder, [payload], {
+    ...(recorded !== undefined && { recorded }),
     verify,
     alongside: (files) => {
       files.forEach(alongside)

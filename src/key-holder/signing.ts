@@ -15,7 +15,8 @@ export interface SignedFile {
 /**
  * Files of recorded payloads: stored ones as they are, so that a lost answer gets the same bytes again; others are signed and
  * stored. A crash before the files are stored leaves recorded payloads that the same request signs again; no signature has left.
- * @param o.recorded a size of the log that has the record of these payloads; by default all that is committed
+ * @param o.recorded a size of the log that has the record of these payloads, by default all that is committed; `ahead` where the record was
+ * written ahead of the log's files just now
  * @param o.verify a last look at each file before it is stored and given out
  * @param o.alongside what becomes durable together with the files; not called where they were stored before
  * @throws KeyHolderError KEY_NOT_FOUND, KEY_FILE_DAMAGED, AUDIT_LOG_UNWRITABLE, STATE_UNWRITABLE
@@ -24,13 +25,13 @@ export async function signPayloads(
   holder: Holder,
   payloads: readonly Payload[],
   o: {
-    readonly recorded?: number
+    readonly recorded?: number | 'ahead'
     readonly verify?: (file: SignedFile) => void
     readonly alongside?: (files: readonly SignedFile[]) => void
   } = {},
 ): Promise<SignedFile[]> {
-  // The record is in the log's files, flushed, or nothing is signed: here, and after a failure or crash behind the commit.
-  await holder.log.publishUpTo(o.recorded ?? holder.log.size)
+  // The record is in the log's files, flushed or written ahead of them, or nothing is signed: here, and after a failure or crash behind the commit.
+  if (o.recorded !== 'ahead') await holder.log.publishUpTo(o.recorded ?? holder.log.size)
   const files: SignedFile[] = []
   for (const payload of payloads) files.push(await fileOf(holder, payload))
   for (const file of files) o.verify?.(file)

@@ -60,6 +60,9 @@ interface FileRow {
   readonly created_at: string
 }
 
+/** The file that is current of each role. */
+type CurrentFiles = ReadonlyMap<RoleName, { readonly file: number; readonly sha256: string }>
+
 type Value = string | number | Uint8Array
 
 const FILE = 'SELECT f.bytes, f.version, f.sha256, f.created_at FROM repositories r'
@@ -172,8 +175,10 @@ export class MetadataStore {
       const newest = signed.map(({ role, sha256 }) => [role, sha256] as const)
       const pointed = new Map([...listed, ...newest])
       const before = this.#currentFiles(repository)
-      for (const [role, sha256] of pointed) this.#point(repository, role, sha256)
-      this.#unlist(repository, pointed)
+      for (const [role, sha256] of pointed) {
+        if (before.get(role)?.sha256 !== sha256) this.#point(repository, role, sha256)
+      }
+      this.#unlist(repository, before, pointed)
       this.#supersede(repository, before, now)
       this.#run(
         `UPDATE repositories SET is_deleted = 0, timestamp_expires_at = ?, snapshot_expires_at = ?,
@@ -287,26 +292,28 @@ export class MetadataStore {
   }
 
   /** Roles that the newest snapshot no longer names are no longer current; their files stay. */
-  #unlist(repository: number, pointed: ReadonlyMap<RoleName, string>): void {
-    for (const { role } of this.#all<{ role: string }>('SELECT role FROM current WHERE repository = ?', repository)) {
-      const name = parseRoleName(role)
+  #unlist(repository: number, before: CurrentFiles, pointed: ReadonlyMap<RoleName, string>): void {
+    for (const name of before.keys()) {
       if (pointed.has(name) || name === SNAPSHOT || name === TIMESTAMP) continue
-      this.#run('DELETE FROM current WHERE repository = ? AND role = ?', repository, role)
+      this.#run('DELETE FROM current WHERE repository = ? AND role = ?', repository, name)
     }
   }
 
-  #currentFiles(repository: number): ReadonlySet<number> {
-    const rows = this.#all<{ file: number }>('SELECT file FROM current WHERE repository = ?', repository)
-    return new Set(rows.map(({ file }) => file))
+  #currentFiles(repository: number): CurrentFiles {
+    const sql =
+      'SELECT c.role, c.file, f.sha256 FROM current c CROSS JOIN files f ON f.id = c.file WHERE c.repository = ?'
+    const rows = this.#all<{ role: string; file: number; sha256: string }>(sql, repository)
+    return new Map(rows.map(({ role, file, sha256 }) => [parseRoleName(role), { file, sha256 }]))
   }
 
   /** Notes which files have ceased to be current. Timestamps that lead to them were served until now. */
-  #supersede(repository: number, before: ReadonlySet<number>, now: string): void {
-    const after = this.#currentFiles(repository)
+  #supersede(repository: number, before: CurrentFiles, now: string): void {
+    const idsOf = (files: CurrentFiles): ReadonlySet<number> => new Set([...files.values()].map(({ file }) => file))
+    const [old, next] = [idsOf(before), idsOf(this.#currentFiles(repository))]
     const sql = `INSERT INTO superseded (file, repository, since, needed_until)
       SELECT ?, id, ?, coalesce(served_until, '') FROM repositories WHERE id = ?`
-    for (const file of before) if (!after.has(file)) this.#run(sql, file, now, repository)
-    for (const file of after) if (!before.has(file)) this.#run('DELETE FROM superseded WHERE file = ?', file)
+    for (const file of old) if (!next.has(file)) this.#run(sql, file, now, repository)
+    for (const file of next) if (!old.has(file)) this.#run('DELETE FROM superseded WHERE file = ?', file)
   }
 
   #unstage(repository: number): void {

@@ -340,6 +340,8 @@ describe('a trust server played by an attacker', () => {
     const deleted = await ServedRepository.create(holder, 'registry.example.com/team/deleted')
     await deleted.delete()
     const other = await ServedRepository.create(holder, 'registry.example.com/team/other')
+    // What they say of the log begins after this.
+    await holder.wholeLog()
     world = { holder, served, old, now, deleted, other }
   })
   after(() => scope.close())

@@ -46,7 +46,7 @@ describe('faults of the key holder while serving', () => {
     const pair = await repository.send(files)
     expect([pair.snapshot.version, pair.timestamp.version]).to.deep.equal([2, 2])
     repository.verify(client)
-    expect(holder.log().filter(({ kind }) => kind === 'snapshot-signed')).to.have.length(2)
+    expect((await holder.wholeLog()).filter(({ kind }) => kind === 'snapshot-signed')).to.have.length(2)
   })
 
   const DISK_FULL = (event: string) =>

@@ -89,7 +89,7 @@ describe('serving', () => {
       expect([...trusted.delegations.keys()]).to.deep.equal(['targets/releases', 'targets/alice'])
       expect(trusted.snapshot.metadata.expiresAt.getTime()).to.equal(NOW.getTime() + 3 * 365 * DAY_MS)
       expect(trusted.timestamp.metadata.expiresAt.getTime()).to.equal(NOW.getTime() + 14 * DAY_MS)
-      const record = holder.log().at(-1)
+      const record = (await holder.wholeLog()).at(-1)
       expect(record).to.include({ kind: 'snapshot-signed', by: 'trust-server', gun: SERVED_GUN, cause: 'update' })
       expect(record?.['evidence']).to.deep.equal(EVIDENCE)
       expect(record?.['snapshot']).to.deep.equal({ version: 1, payloadSha256: sha256Of(trusted.snapshot.message) })
@@ -145,7 +145,7 @@ describe('serving', () => {
       builder.role(SNAPSHOT).version = 9
       const pair = await repository.update(ROOT, SNAPSHOT)
       expect(pair).to.include({ snapshotHeldBy: 'client' })
-      expect(holder.log().at(-1)).to.include({ kind: 'timestamp-signed', cause: 'update' })
+      expect((await holder.wholeLog()).at(-1)).to.include({ kind: 'timestamp-signed', cause: 'update' })
       client = repository.verify(remembered(client), client.root.bytes)
       expect(repository.versions()).to.deep.equal([9, 2])
       await expectCodeAsync('SERVER_KEY_MISSING', () => repository.refresh('snapshot'))
@@ -207,12 +207,8 @@ describe('serving', () => {
       expect(repository.versions()).to.deep.equal([2, 3])
       const { snapshot } = repository.verify(client)
       expect(without(snapshot)).to.deep.equal(without(repository.verify().snapshot))
-      expect(
-        holder
-          .log()
-          .map(({ kind, cause }) => [kind, cause])
-          .slice(-2),
-      ).to.deep.equal([
+      const log = await holder.wholeLog()
+      expect(log.map(({ kind, cause }) => [kind, cause]).slice(-2)).to.deep.equal([
         ['timestamp-signed', 'refresh'],
         ['snapshot-signed', 'refresh'],
       ])

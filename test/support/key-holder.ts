@@ -1,6 +1,7 @@
 // A key holder in a folder of its own, with callers on both sockets, and repositories whose files it signs.
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import {
   METADATA_LIMITS,
   parseJson,
@@ -13,6 +14,7 @@ import {
   type RoleName,
 } from '@countersign/tuf'
 import { connectKeyHolder, type KeyHolderConnection } from '../../src/holder/connection.ts'
+import { PUBLISH_DELAY_MS } from '../../src/key-holder/audit-log.ts'
 import { verifyAuditLog } from '../../src/key-holder/audit-verification.ts'
 import { silentLog } from '../../src/key-holder/holder-log.ts'
 import {
@@ -142,6 +144,12 @@ export class TestKeyHolder {
       onEntry: (entry) => entries.push(JSON.parse(entry.toString('utf8')) as LogEntry),
     })
     return entries
+  }
+
+  /** The same once everything that is recorded by now has been published: later than any timer that waits for it. */
+  async wholeLog(): Promise<LogEntry[]> {
+    await delay(PUBLISH_DELAY_MS + 1)
+    return this.log()
   }
 
   /** The database, opened beside a stopped key holder. */

@@ -55,6 +55,7 @@ const KEY_HOLDER: Readonly<Record<Step, readonly { readonly passing: number; rea
   'tiles-written': [{ passing: 1, burns: 1 }],
   'later-tiles-written': [{ passing: 1, burns: 0 }],
   'log-published': [{ passing: 1, burns: 1 }],
+  'log-ahead': [],
   signed: [{ passing: 1, burns: 1 }],
   stored: [{ passing: 1, burns: 1 }],
   erased: [],
