@@ -80,7 +80,7 @@ export { signersOfRole, signersOfRoot, verifyArchive, type ArchivedRepository, t
 export { RepositoryVerifier, verifyFiles } from './verifier.ts'
 export { findTarget, signersOf, signingRole, targetsOf, type SigningRole } from './resolve.ts'
 export { changesTargets, editTargets, verifyEdit, type DropTarget, type PutTarget, type TargetsChange } from './edit.ts'
-export { verifyNextVersion } from './next-version.ts'
+export { verifyNextVersion, verifyRestored } from './next-version.ts'
 export {
   renewTargets,
   replaceDelegationKeys,

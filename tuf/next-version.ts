@@ -50,6 +50,28 @@ export function verifyNextVersion(
 }
 
 /**
+ * As `verifyNextVersion`, but with the content of an earlier version in place of what the repository has now.
+ * @throws TufError as `verifyNextVersion`
+ */
+export function verifyRestored(
+  repository: TrustedRepository,
+  role: RoleName,
+  bytes: Uint8Array,
+  content: Received<TargetsMetadata>,
+): Received<TargetsMetadata> {
+  const next = parseTargets(bytes, role)
+  const signers = signingRole(repository, role)
+  verifyFollows(repository, next, {
+    name: role,
+    keys: new Map((signers?.keys ?? []).map((key) => [key.tufKeyId, key])),
+    threshold: signers?.threshold ?? 1,
+  })
+  verifySameDelegations(role, content, next)
+  verifyContentKept(role, content, next)
+  return next
+}
+
+/**
  * That a file may follow what the repository has, whatever it says: normal form, enough signatures of these keys and of no other, a
  * higher version, not expired at `repository.verifiedAt`.
  * @throws TufError NORMAL_FORM_*, NEXT_VERSION_DIFFERS, SIGNATURE_*, VERSION_*, ROLE_EXPIRED

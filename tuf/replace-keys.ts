@@ -9,7 +9,8 @@ import { isJsonArray, isJsonObject, type JsonObject, type JsonValue } from './js
 import { encodePublicKey, type PublicKey } from './key.ts'
 import { verifyNormalForm } from './normal-form.ts'
 import { TARGETS, type RoleName, type TufKeyId } from './role.ts'
-import type { UnsignedMetadata } from './signed.ts'
+import type { Received, UnsignedMetadata } from './signed.ts'
+import type { TargetsMetadata } from './targets.ts'
 import type { TrustedRepository } from './trusted.ts'
 
 /** One key of delegations that gives its place to another. */
@@ -55,11 +56,17 @@ export function replaceDelegationKeys(
 }
 
 /**
- * A targets role with the content that it has.
+ * A targets role with the content that it has, or that an earlier version had.
+ * @param content the earlier version, where what came after it is not to be carried on
  * @throws TufError ROLE_NOT_DELEGATED, ROLE_UNUSABLE, ROLE_NOT_PUBLISHED, VERSION_*, ROLE_EXPIRED, METADATA_EXPIRES, NORMAL_FORM_*
  */
-export function renewTargets(repository: TrustedRepository, role: RoleName, next: NextVersion): UnsignedMetadata {
-  const previous = previousTargets(repository, role)
+export function renewTargets(
+  repository: TrustedRepository,
+  role: RoleName,
+  next: NextVersion,
+  content?: Received<TargetsMetadata>,
+): UnsignedMetadata {
+  const previous = content ?? previousTargets(repository, role)
   if (previous === undefined) throw new TufError('ROLE_NOT_PUBLISHED', 'The role has no file yet', { role })
   return nextOf(repository, role, next, previous.signed)
 }

@@ -15,6 +15,7 @@ import type { TrustedRepository } from './trusted.ts'
  * That these files, published together, replace exactly these keys: base targets differs in them alone and is signed by its own
  * keys; each role that listed one of them and has a file comes with its content unchanged, signed by the keys of the new base
  * targets alone; and there is no other file. All in normal form, of higher versions, not expired at `repository.verifiedAt`.
+ * @param restored roles whose content is that of an earlier version, and not what the repository has
  * @throws TufError NEXT_VERSION_DIFFERS (facts say where), NORMAL_FORM_*, SIGNATURE_*, VERSION_*, ROLE_EXPIRED, ROLE_UNUSABLE, and
  * as parsing
  */
@@ -22,6 +23,7 @@ export function verifyKeyReplacement(
   repository: TrustedRepository,
   files: ReadonlyMap<RoleName, Uint8Array>,
   replacements: readonly KeyReplacement[],
+  restored: ReadonlyMap<RoleName, Received<TargetsMetadata>> = new Map(),
 ): ReadonlyMap<RoleName, Received<TargetsMetadata>> {
   const bytes = files.get(TARGETS)
   if (bytes === undefined) throw differs('The file that lists the successors is missing', TARGETS)
@@ -40,7 +42,8 @@ export function verifyKeyReplacement(
   for (const role of firstEntries(targets.metadata.delegations)) {
     const before = firstEntries(repository.targets.metadata.delegations).find(({ name }) => name === role.name)
     const isTouched = before?.keyIds.some((id) => gone.has(canonicalId(repository.targets.metadata.delegations, id)))
-    const previous = isTouched === true ? previousTargets(repository, role.name) : undefined
+    const previous =
+      isTouched === true ? (restored.get(role.name) ?? previousTargets(repository, role.name)) : undefined
     const file = files.get(role.name)
     if (previous === undefined && file === undefined) continue
     if (previous === undefined || file === undefined)

@@ -5,7 +5,7 @@ import { noticeDue } from '../domain/expiry-forecast.ts'
 import { ROLE_CLASSES, type RoleClass, type RoleOutlook } from '../domain/expiry-outlook.ts'
 import { parsePattern } from '../domain/pattern.ts'
 import { codeOf } from '../domain/port-faults.ts'
-import type { Clock, ExpiryMemory } from '../domain/ports.ts'
+import type { Clock, ExpiryMemory, RepositoryCustody } from '../domain/ports.ts'
 import type { Principal } from '../domain/principal.ts'
 import { renewalDue, type RenewalSettings } from '../domain/renewal.ts'
 import { expiryNews } from '../domain/expiry-news.ts'
@@ -74,7 +74,8 @@ export class ExpiryWatch {
         if (outlook.length > 0) this.#expiries.set(gun, outlook)
         this.#tell(gun, outlook)
         // A frozen one would only be refused.
-        if (custody.state !== 'frozen' && outlook.some((role) => this.#isDue(gun, role))) await this.#renew(gun)
+        if (custody.state !== 'frozen' && (hasDisowned(custody) || outlook.some((role) => this.#isDue(gun, role))))
+          await this.#renew(gun)
       } catch (error) {
         log.error({ gun, error }, 'a repository could not be looked at')
       }
@@ -116,4 +117,9 @@ export class ExpiryWatch {
       if (codeOf(error) !== 'RENEWAL_NOT_DUE') throw error
     }
   }
+}
+
+/** A renewal brings back what we signed last. */
+function hasDisowned({ disowned }: Pick<RepositoryCustody, 'disowned'>): boolean {
+  return (disowned ?? []).length > 0
 }

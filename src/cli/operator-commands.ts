@@ -27,6 +27,7 @@ interface AdoptOptions extends SocketOptions {
 
 interface FreezeOptions extends SocketOptions {
   readonly reason: string
+  readonly dropForeign?: true
 }
 
 export function addOperatorCommands(group: Command, perform: Perform): void {
@@ -69,7 +70,7 @@ Examples:
     group,
     perform,
     'unfreeze',
-    'Lets signing go on, and takes what is published now for the truth.',
+    'Lets signing go on, and takes what is published now for the truth, unless --drop-foreign says otherwise.',
     'version 12 was the restored backup',
   )
 }
@@ -132,11 +133,18 @@ function addFreezing(
   description: string,
   example: string,
 ): void {
-  group
+  const command = group
     .command(operation)
     .description(description)
     .argument('<gun>', 'repository')
     .requiredOption('--reason <text>', 'why; it is recorded in the audit log')
+  if (operation === 'unfreeze') {
+    command.option(
+      '--drop-foreign',
+      'versions that were not signed here are a theft: the next rotation or renewal goes back to what was signed here last',
+    )
+  }
+  command
     .addOption(socketOption())
     .addHelpText(
       'after',
@@ -146,9 +154,18 @@ function addFreezing(
       perform(command, async (session) => {
         const gun = repositoryArgument(text)
         const request = { gun, reason: options.reason, evidence: evidenceOf('operator') }
-        const { response } = await withOperator(session, options, (operator) => operator.call(operation, request))
+        const foreign = options.dropForeign === true ? 'drop' : 'accept'
+        const response = await withOperator(session, options, async (operator) =>
+          operation === 'freeze'
+            ? (await operator.call(operation, request)).response
+            : (await operator.call(operation, { ...request, foreign })).response,
+        )
         session.output.document(response)
         session.output.line(`${gun}: ${response.state}`)
+        const disowned = response.disowned ?? []
+        if (disowned.length > 0) {
+          session.output.line(`Rotate the key now: what is published in ${disowned.join(', ')} goes with it.`)
+        }
         return EXIT.done
       }),
     )

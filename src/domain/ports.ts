@@ -83,6 +83,8 @@ export interface RepositoryCustody {
     readonly highestSeen?: HighestVersion
     readonly highestSigned?: HighestVersion
   }[]
+  /** Roles whose version an operator disowned; the next one has the content of our last. */
+  readonly disowned?: readonly RoleName[]
 }
 
 export interface InitializationFiles {

@@ -28,6 +28,8 @@ export interface SignedRole {
   readonly version: number
   readonly sha256: string
   readonly bytes: Uint8Array
+  /** The earlier file of ours whose content it has, where the key holder did not carry on what was published. */
+  readonly restored?: Uint8Array
 }
 
 /** Stored before anything is signed. Its state is that of the images that name it. */

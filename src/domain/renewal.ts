@@ -45,16 +45,17 @@ function placeOf(gun: Gun): number {
   return Number.parseInt(sha256Hex(Buffer.from(gun)).slice(0, 12), 16) / 2 ** 48
 }
 
-/** The roles with a file that expires within its window and that we can sign, base targets first. */
+/** The roles that we can sign whose file expires within its window, or was disowned; base targets first. */
 export function rolesToRenew(
   repository: TrustedRepository,
-  custody: Pick<RepositoryCustody, 'keys'>,
+  custody: Pick<RepositoryCustody, 'keys' | 'disowned'>,
   windows: RenewalWindows,
   now: Date,
 ): readonly RoleName[] {
   const roles = [TARGETS, ...repository.delegations.keys()]
   const isDue = (role: RoleName) => expiresBefore(repository, role, renewalEnd(windows, [role], now))
-  return roles.filter((role) => isDue(role) && isSignable(repository, custody, role))
+  const isDisowned = (role: RoleName) => custody.disowned?.includes(role) === true
+  return roles.filter((role) => (isDue(role) || isDisowned(role)) && isSignable(repository, custody, role))
 }
 
 /** What expires before this moment is signed again now. */

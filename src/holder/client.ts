@@ -94,7 +94,7 @@ export class KeyHolderClient implements KeyHolder {
     const { publication, gun, evidence, base } = o
     const request = { publication, gun, evidence: { ...evidence }, files: [...base.keys()] }
     const { response, attachments } = await this.#connection.call('replace-keys', request, base)
-    return signedRoles(response.roles, attachments)
+    return signedRoles(response.roles, attachments, response.restored)
   }
 
   renewRoles(o: Parameters<KeyHolder['renewRoles']>[0]): Promise<readonly SignedRole[]> {
@@ -111,7 +111,7 @@ export class KeyHolderClient implements KeyHolder {
   ): Promise<readonly SignedRole[]> {
     const request = { publication, gun, roles: [...roles], evidence: { ...evidence }, files: [...base.keys()] }
     const { response, attachments } = await this.#connection.call(operation, request, base)
-    return signedRoles(response.roles, attachments)
+    return signedRoles(response.roles, attachments, response.restored)
   }
 
   async changeRoot(o: Parameters<KeyHolder['changeRoot']>[0]): Promise<readonly SignedRole[]> {
@@ -146,15 +146,14 @@ export class KeyHolderClient implements KeyHolder {
 function signedRoles(
   roles: OperationResponse<'change-targets'>['roles'],
   attachments: ReadonlyMap<string, Uint8Array>,
+  restored: readonly string[] = [],
 ): readonly SignedRole[] {
-  const files = listed(
-    roles.map(({ role }) => role),
-    attachments,
-  )
+  const files = listed([...roles.map(({ role }) => role), ...restored.map((role) => `restored/${role}`)], attachments)
   return roles.map(({ role, version, sha256 }) => {
     const bytes = files.get(role)
     if (bytes === undefined || sha256Hex(bytes) !== sha256) throw malformed('a signed file is not the one announced')
-    return { role: parseRoleName(role), version, sha256, bytes }
+    const former = files.get(`restored/${role}`)
+    return { role: parseRoleName(role), version, sha256, bytes, ...(former !== undefined && { restored: former }) }
   })
 }
 
@@ -200,6 +199,7 @@ function toCustody(gun: Gun, response: OperationResponse<'repository-status'>): 
       ...(highestSeen !== undefined && { highestSeen }),
       ...(highestSigned !== undefined && { highestSigned }),
     })),
+    ...(response.disowned !== undefined && { disowned: response.disowned.map(parseRoleName) }),
   }
 }
 

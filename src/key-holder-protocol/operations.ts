@@ -136,22 +136,23 @@ export const OPERATIONS = {
   },
   /**
    * Puts the staged keys of a repository (`stage-key`) in the place of those that they were made for, as one publication: base
-   * targets with the successors, and every role that they sign, again, with its content unchanged. Checks, records and repeats like
+   * targets with the successors, and every role that they sign, again, with its content unchanged, or restored as by renew-roles. Checks, records and repeats like
    * change-targets. Which keys is the operator's word, not the caller's.
    */
   'replace-keys': {
     sockets: ['service'],
     request: z.strictObject({ publication: text(64), gun, files, evidence }),
-    response: z.strictObject({ roles: z.array(signedRole) }),
+    response: z.strictObject({ roles: z.array(signedRole), restored: z.array(role).optional() }),
   },
   /**
    * Signs roles again as they are, with the next version and a new expiry. Checks, records and repeats like change-targets; a role whose
-   * expiry would move by less than a month is refused.
+   * expiry would move by less than a month is refused. A role whose version an operator disowned comes with the content of our last
+   * published version, which is answered as well (`restored/ROLE`).
    */
   'renew-roles': {
     sockets: ['service'],
     request: z.strictObject({ publication: text(64), gun, roles: z.array(role).min(1).max(64), files, evidence }),
-    response: z.strictObject({ roles: z.array(signedRole) }),
+    response: z.strictObject({ roles: z.array(signedRole), restored: z.array(role).optional() }),
   },
   /**
    * Signs targets and delegations that have expired again as they are, with the next version. Checks, records and repeats like
@@ -160,7 +161,7 @@ export const OPERATIONS = {
   'repair-roles': {
     sockets: ['service'],
     request: z.strictObject({ publication: text(64), gun, roles: z.array(role).min(1).max(64), files, evidence }),
-    response: z.strictObject({ roles: z.array(signedRole) }),
+    response: z.strictObject({ roles: z.array(signedRole), restored: z.array(role).optional() }),
   },
   /**
    * Takes a next root that the root keys signed elsewhere (attachment `next-root`, beside the base) and records it; where it gives base
@@ -341,10 +342,18 @@ export const OPERATIONS = {
     request: z.strictObject({ gun, reason: text(1024), evidence }),
     response: repositoryState,
   },
-  /** Lets signing go on, and takes the present highest versions as the new truth. */
+  /**
+   * Lets signing go on. `foreign` decides about versions that only we could have signed, and did not: `accept` takes them for the new truth;
+   * `drop` goes on above them without what they say (`renew-roles`, `replace-keys`).
+   */
   unfreeze: {
     sockets: ['operator'],
-    request: z.strictObject({ gun, reason: text(1024), evidence }),
+    request: z.strictObject({
+      gun,
+      reason: text(1024),
+      evidence,
+      foreign: z.enum(['accept', 'drop']).default('accept'),
+    }),
     response: repositoryState,
   },
   /**

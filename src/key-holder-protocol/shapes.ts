@@ -92,6 +92,8 @@ export const repositoryState = z.strictObject({
   rootCustody: z.enum(['online', 'offline', 'foreign']),
   keys: z.array(keyDescription),
   roles: z.array(roleState),
+  /** Roles whose version an operator disowned, and whose next one goes back. Absent: none. */
+  disowned: z.array(role).optional(),
 })
 
 /** Signed bytes of one role; the file itself is the attachment named `role`. */

@@ -32,6 +32,8 @@ import type { Payload } from './payloads.ts'
 export interface PlannedRole {
   readonly unsigned: UnsignedMetadata
   readonly baseVersion: number
+  /** The earlier version whose content it has, where that of the base is not carried on. */
+  readonly restored?: Received<TargetsMetadata>
   readonly signingKeys: readonly (readonly [canonicalKeyId: string, tufKeyId: string])[]
 }
 

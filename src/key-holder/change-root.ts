@@ -20,6 +20,7 @@ import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { recordsOf, verifyBase, verifyState, type Base } from './base.ts'
 import { nextVersion, notSignable, oursAmong, payloadOf, type PlannedRole } from './change-plan.ts'
 import { checkRates, countRates } from './change-rules.ts'
+import { refuseDisowned } from './disowned.ts'
 import { commitToSign, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
 import type { Payload } from './payloads.ts'
@@ -61,6 +62,7 @@ export async function changeRoot(
 
   // 3. What the root changes is read from it, and it is its keys' word; whether it may is looked at here. A crash leaves nothing.
   const changes = verifyRoot(base, next)
+  refuseDisowned(holder, gun, [TARGETS])
   const planned = planTargets(holder, base, changes)
   checkRates(holder, limits, gun, planned.length, 0)
   const payloads = planned.map((role) => payloadOf(gun, name.id, role))
@@ -94,7 +96,7 @@ export async function changeRoot(
       if (targets !== undefined) holder.cache.add(TARGETS, targets)
     },
   })
-  return withRoot(signedAnswer(made), next)
+  return withRoot(signedAnswer(holder, gun, made), next)
 }
 
 /** @throws KeyHolderError OPERATION_MALFORMED */

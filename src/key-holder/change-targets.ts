@@ -5,6 +5,7 @@ import { checkApprovals } from './approvals.ts'
 import { recordsOf, verifyBase, type Base } from './base.ts'
 import { parseTargetsRoles, payloadOf, planChange, type PlannedRole } from './change-plan.ts'
 import { checkLocks, checkRates, checkRepeats, checkTags, countRates, rememberTags } from './change-rules.ts'
+import { refuseDisowned } from './disowned.ts'
 import { commitToSign, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
 import type { Payload } from './payloads.ts'
@@ -43,6 +44,7 @@ export async function changeTargets(
   const base = verifyBase(holder, gun, pinnedRoot, attachments, socket)
 
   // 3. The next versions, worked out here. A crash leaves nothing.
+  refuseDisowned(holder, gun, roles)
   checkLocks(holder, limits, base.repository, changes)
   checkApprovals(holder.now(), limits, base.repository, request.changes)
   const planned = planChange(holder, limits, base.repository, roles, changes)
@@ -73,7 +75,7 @@ export async function changeTargets(
       holder.cache.add(role, verified)
     },
   })
-  return signedAnswer(files)
+  return signedAnswer(holder, gun, files)
 }
 
 function toChange(change: ChangeRequest['changes'][number]): TargetsChange {

@@ -14,14 +14,15 @@ export function freeze(holder: Holder, { request, socket }: Call<'freeze'>): Pro
   return Promise.resolve({ response: describeRepository(holder, gun) })
 }
 
-/** Also accepts versions of our roles that were found and not signed here. @throws KeyHolderError GUN_NOT_MANAGED */
+/** Also decides about versions of our roles that were found and not signed here. @throws KeyHolderError GUN_NOT_MANAGED */
 export function unfreeze(holder: Holder, { request, socket }: Call<'unfreeze'>): Promise<Answer<'unfreeze'>> {
   const gun = parseGun(request.gun)
   const { frozenBecause = '' } = holder.repositories.get(gun)
-  const { reason, evidence } = request
-  commit(holder, [{ kind: 'repository-unfrozen', by: socket, gun, frozenBecause, reason, evidence }], () => {
+  const { reason, evidence, foreign } = request
+  commit(holder, [{ kind: 'repository-unfrozen', by: socket, gun, frozenBecause, foreign, reason, evidence }], () => {
     holder.repositories.setFrozen(gun, null)
-    holder.versions.acceptForeign(gun)
+    if (foreign === 'drop') holder.versions.disownForeign(gun)
+    else holder.versions.acceptForeign(gun)
   })
   return Promise.resolve({ response: describeRepository(holder, gun) })
 }

@@ -159,6 +159,19 @@ export class PayloadTable {
     )
   }
 
+  /** The newest version of a role that was found published, below this one; the first files of a repository count. */
+  lastPublished(gun: Gun, role: RoleName, below: number): Payload | undefined {
+    const [row] = this.#database.all<Row>(
+      `SELECT signed_payloads.* FROM signed_payloads LEFT JOIN publications ON publications.id = publication
+       WHERE signed_payloads.gun = ? AND role = ? AND version < ? AND file IS NOT NULL AND coalesce(is_published, 1) = 1
+       ORDER BY version DESC LIMIT 1`,
+      gun,
+      role,
+      below,
+    )
+    return row === undefined ? undefined : toPayload(row)
+  }
+
   /** The publication that did for this request what it asked for this tag, if it was found published. */
   publishedFor(gun: Gun, { request, tag }: RequestedTag): string | undefined {
     return this.#database.all<{ id: string }>(

@@ -1,9 +1,10 @@
 // What changes of tags and of keys share: a publication is recorded once, and asked for again it gives the same bytes.
-import { sha256Hex, type Gun, type RoleName } from '@countersign/tuf'
+import { ROOT, sha256Hex, type Gun, type RoleName } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { rememberBase, type Base } from './base.ts'
 import type { PlannedRole } from './change-plan.ts'
+import { contentToRestore } from './disowned.ts'
 import type { Holder } from './holder.ts'
 import type { Payload } from './payloads.ts'
 import { signPayloads, type SignedFile } from './signing.ts'
@@ -31,14 +32,25 @@ export function evidenceParts({ request, principal, decision, origin }: Evidence
 
 /** Signed files as `change-targets` and `replace-keys` answer them. */
 export interface SignedAnswer {
-  readonly response: { readonly roles: { role: string; version: number; sha256: string }[] }
+  readonly response: { readonly roles: { role: string; version: number; sha256: string }[]; restored?: string[] }
   readonly attachments: ReadonlyMap<string, Uint8Array>
 }
 
-export function signedAnswer(files: readonly SignedFile[]): SignedAnswer {
+/** With the earlier version of each role that went back to it, for whoever wants to check that. */
+export function signedAnswer(holder: Holder, gun: Gun, files: readonly SignedFile[]): SignedAnswer {
+  const restored = files.flatMap(({ role, version }) => {
+    const content = role === ROOT ? undefined : contentToRestore(holder, gun, role, version)
+    return content === undefined ? [] : [[role, content.bytes] as const]
+  })
   return {
-    response: { roles: files.map(({ role, version, sha256 }) => ({ role, version, sha256 })) },
-    attachments: new Map(files.map(({ role, bytes }) => [role, bytes])),
+    response: {
+      roles: files.map(({ role, version, sha256 }) => ({ role, version, sha256 })),
+      ...(restored.length > 0 && { restored: restored.map(([role]) => role) }),
+    },
+    attachments: new Map<string, Uint8Array>([
+      ...files.map(({ role, bytes }) => [role, bytes] as const),
+      ...restored.map(([role, bytes]) => [`restored/${role}`, bytes] as const),
+    ]),
   }
 }
 
@@ -58,7 +70,7 @@ export async function repeatedAnswer(
       publication: id,
     })
   }
-  return signedAnswer(await signPayloads(holder, holder.payloads.ofPublication(gun, id)))
+  return signedAnswer(holder, gun, await signPayloads(holder, holder.payloads.ofPublication(gun, id)))
 }
 
 /** The roles of a publication and what it stands on, as the audit log names them. */
@@ -69,12 +81,17 @@ export function recordedRoles(
 ): { readonly roles: readonly object[]; readonly base: object } {
   const { root, timestamp, snapshot } = repository
   return {
-    roles: payloads.map(({ role, version, messageSha256 }) => ({
-      role,
-      baseVersion: planned.find(({ unsigned }) => unsigned.role === role)?.baseVersion ?? 0,
-      version,
-      payloadSha256: messageSha256,
-    })),
+    roles: payloads.map(({ role, version, messageSha256 }) => {
+      const plan = planned.find(({ unsigned }) => unsigned.role === role)
+      const restored = plan?.restored?.metadata.version
+      return {
+        role,
+        baseVersion: plan?.baseVersion ?? 0,
+        version,
+        payloadSha256: messageSha256,
+        ...(restored !== undefined && { restoredVersion: restored }),
+      }
+    }),
     base: { root: root.sha256, timestamp: timestamp.sha256, snapshot: snapshot.sha256 },
   }
 }

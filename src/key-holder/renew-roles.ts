@@ -5,6 +5,7 @@ import {
   renewTargets,
   targetsOf,
   verifyNextVersion,
+  verifyRestored,
   type RoleName,
   type TrustedRepository,
 } from '@countersign/tuf'
@@ -12,6 +13,7 @@ import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { recordsOf, verifyBase, verifyState, type Base } from './base.ts'
 import { checkSignable, nextVersion, parseTargetsRoles, payloadOf, type PlannedRole } from './change-plan.ts'
 import { checkRates, countRates } from './change-rules.ts'
+import { contentToRestore } from './disowned.ts'
 import { commitToSign, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
 import type { Payload } from './payloads.ts'
@@ -118,10 +120,15 @@ async function signAgain(
   const files = await signPayloads(holder, payloads, {
     recorded,
     verify: ({ role, bytes }) => {
-      holder.cache.add(role, verifyNextVersion(base.repository, role, bytes, []))
+      const restored = planned.find(({ unsigned }) => unsigned.role === role)?.restored
+      const verified =
+        restored === undefined
+          ? verifyNextVersion(base.repository, role, bytes, [])
+          : verifyRestored(base.repository, role, bytes, restored)
+      holder.cache.add(role, verified)
     },
   })
-  return signedAnswer(files)
+  return signedAnswer(holder, gun, files)
 }
 
 /** @throws KeyHolderError ROLE_NOT_SIGNABLE, BASE_NOT_VERIFIED, CHANGE_EMPTY */
@@ -129,15 +136,20 @@ function planAgain(
   holder: Holder,
   repository: TrustedRepository,
   role: RoleName,
-  { requireReason }: Purpose,
+  { requireReason, acceptsExpired }: Purpose,
 ): PlannedRole {
   const { gun } = repository
   const signingKeys = checkSignable(holder, repository, role, [])
   const current = targetsOf(repository, role)
   const next = nextVersion(holder, gun, role, current)
-  const unsigned = verifyState(() => renewTargets(repository, role, next), gun)
-  requireReason(repository, role, { old: current?.metadata.expiresAt ?? next.expiresAt, next: next.expiresAt })
-  return { unsigned, baseVersion: current?.metadata.version ?? 0, signingKeys }
+  const restored = contentToRestore(holder, gun, role, next.version)
+  const unsigned = verifyState(() => renewTargets(repository, role, next, restored), gun)
+  // To go back behind a theft is reason enough.
+  if (restored === undefined || acceptsExpired) {
+    requireReason(repository, role, { old: current?.metadata.expiresAt ?? next.expiresAt, next: next.expiresAt })
+  }
+  const baseVersion = current?.metadata.version ?? 0
+  return { unsigned, baseVersion, signingKeys, ...(restored !== undefined && { restored }) }
 }
 
 function recordOf(

@@ -20,6 +20,7 @@ import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { recordsOf, verifyBase, verifyState, type Base } from './base.ts'
 import { nextVersion, notSignable, ourKeys, payloadOf, type PlannedRole } from './change-plan.ts'
 import { checkRates, countRates } from './change-rules.ts'
+import { contentToRestore, refuseDisowned } from './disowned.ts'
 import { commitToSign, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { limitsFor } from './limits.ts'
 import type { Payload } from './payloads.ts'
@@ -89,12 +90,17 @@ export async function replaceKeys(
     verify: ({ role, bytes }) => {
       made.set(role, bytes)
       if (made.size < payloads.length) return
-      for (const [verifiedRole, file] of verifyKeyReplacement(base.repository, made, replacements)) {
+      const restored = new Map(
+        planned.flatMap(({ unsigned, restored }) =>
+          restored === undefined ? [] : [[unsigned.role, restored] as const],
+        ),
+      )
+      for (const [verifiedRole, file] of verifyKeyReplacement(base.repository, made, replacements, restored)) {
         holder.cache.add(verifiedRole, file)
       }
     },
   })
-  return signedAnswer(files)
+  return signedAnswer(holder, gun, files)
 }
 
 /** @throws KeyHolderError KEY_NOT_STAGED, KEY_NOT_REPLACEABLE, ROLE_NOT_SIGNABLE, BASE_NOT_VERIFIED */
@@ -115,6 +121,7 @@ function planReplacement(
       })
     }
   }
+  refuseDisowned(holder, gun, [TARGETS])
   const targetsKeys = ourKeys(holder, repository, TARGETS)
   requireThreshold(repository, TARGETS, targetsKeys.length)
   const gone = replacements.map(({ from }) => from)
@@ -133,10 +140,13 @@ function planReplacement(
       const kept = ourKeys(holder, repository, role).filter(([id]) => !gone.some((from) => from === id))
       const signingKeys = [...kept, ...successorsOf(repository, role, replacements).map(idsOf)]
       requireThreshold(repository, role, signingKeys.length)
+      const next = nextVersion(holder, gun, role, current)
+      const restored = contentToRestore(holder, gun, role, next.version)
       return {
-        unsigned: verifyState(() => renewTargets(repository, role, nextVersion(holder, gun, role, current)), gun),
+        unsigned: verifyState(() => renewTargets(repository, role, next, restored), gun),
         baseVersion: current?.metadata.version ?? 0,
         signingKeys,
+        ...(restored !== undefined && { restored }),
       }
     }),
   ]

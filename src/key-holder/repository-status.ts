@@ -1,6 +1,7 @@
 // What the key holder says of itself and of a repository. Reads only.
 import { parseGun, type Gun } from '@countersign/tuf'
 import type { OperationResponse } from '../key-holder-protocol/operations.ts'
+import { rolesToRestore } from './disowned.ts'
 import type { Answer, Call, Holder } from './holder.ts'
 
 /** See the operation's description in the protocol. */
@@ -28,6 +29,7 @@ export function repositoryStatus(
 /** @throws KeyHolderError GUN_NOT_MANAGED */
 export function describeRepository(holder: Holder, gun: Gun): OperationResponse<'repository-status'> {
   const { state, frozenBecause, pinnedRoot, rootCustody } = holder.repositories.get(gun)
+  const disowned = rolesToRestore(holder, gun)
   return {
     gun,
     state: frozenBecause === undefined ? state : 'frozen',
@@ -53,5 +55,6 @@ export function describeRepository(holder: Holder, gun: Gun): OperationResponse<
       ...(replaces !== undefined && { replaces }),
     })),
     roles: holder.versions.ofGun(gun),
+    ...(disowned.length > 0 && { disowned: [...disowned] }),
   }
 }

@@ -14,6 +14,10 @@ export interface RoleVersions {
   readonly highestSigned?: KnownVersion
 }
 
+/** What an operator decided about a foreign version; 0: nothing yet. */
+const ACCEPTED = 1
+const DISOWNED = 2
+
 interface Row {
   role: string
   seen_version: number | null
@@ -72,7 +76,7 @@ export class VersionTable {
   isOurs(gun: Gun, role: RoleName, version: number, messageSha256: string): boolean {
     const found = this.#database.all(
       `SELECT 1 FROM signed_payloads WHERE gun = ? AND role = ? AND version = ? AND message_sha256 = ?
-       UNION ALL SELECT 1 FROM foreign_versions WHERE gun = ? AND role = ? AND version = ? AND message_sha256 = ? AND accepted = 1`,
+       UNION ALL SELECT 1 FROM foreign_versions WHERE gun = ? AND role = ? AND version = ? AND message_sha256 = ? AND accepted <> 0`,
       gun,
       role,
       version,
@@ -106,8 +110,30 @@ export class VersionTable {
     )
   }
 
+  /** An operator takes what is published for the truth. */
   acceptForeign(gun: Gun): void {
-    this.#database.run('UPDATE foreign_versions SET accepted = 1 WHERE gun = ?', gun)
+    this.#decide(gun, ACCEPTED)
+  }
+
+  /** An operator lets signing go on, above these versions and without what they say. */
+  disownForeign(gun: Gun): void {
+    this.#decide(gun, DISOWNED)
+  }
+
+  /** The highest disowned version of a role. */
+  highestDisowned(gun: Gun, role: RoleName): number | undefined {
+    const [found] = this.#database.all<{ version: number | null }>(
+      'SELECT max(version) AS version FROM foreign_versions WHERE gun = ? AND role = ? AND accepted = ?',
+      gun,
+      role,
+      DISOWNED,
+    )
+    return found?.version ?? undefined
+  }
+
+  /** About those that nothing was decided of before. */
+  #decide(gun: Gun, decision: number): void {
+    this.#database.run('UPDATE foreign_versions SET accepted = ? WHERE gun = ? AND accepted = 0', decision, gun)
   }
 
   /** The digest that a tag stood for last, as far as we know. */

@@ -63,7 +63,12 @@ export class PublicationSteps {
       this.#passed('signed')
       // 6. Check it before it leaves the house: the difference to the base is exactly what was declared. A crash before or after
       //    leaves the intent, as at 5.
-      files = verifySigned(intent, signed, this.#dependencies.cache)
+      files = verifySigned(
+        intent,
+        signed,
+        this.#dependencies.cache,
+        this.#dependencies.requests.proven(publication.gun),
+      )
       this.#passed('bytes-checked')
     } catch (error) {
       return this.#notSigned(publication, images, error)

@@ -8,17 +8,20 @@ import {
   type RoleName,
   ROOT,
   type RootMetadata,
+  sha256Hex,
   TARGETS,
   type TargetsMetadata,
   type TrustedRepository,
   verifyKeyReplacement,
   verifyNextRoot,
   verifyNextVersion,
+  verifyRestored,
 } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import type { SignedRole } from '../domain/ports.ts'
 import type { Publication } from '../domain/publication.ts'
 import { verifyRootChange } from '../domain/root-change.ts'
+import type { RoleVersion } from '../domain/signing-request.ts'
 import type { Intent } from './form-intent.ts'
 
 type Verified = Received<RootMetadata | TargetsMetadata>
@@ -31,14 +34,19 @@ export function verifySigned(
   { publication, base }: Intent,
   signed: readonly SignedRole[],
   cache: FileCache | undefined,
+  proven: readonly RoleVersion[],
 ): readonly SignedRole[] {
   const expected = [...publication.roles].sort()
   const received = signed.map(({ role }) => role).sort()
   if (expected.join(' ') !== received.join(' ')) throw unexpected(publication.gun, 'roles')
   const changes = publication.changes.map(({ change }) => change)
-  const files = verifiedTogether(publication, base, signed)
+  const restored = restoredContents(publication, signed, proven)
+  const files = verifiedTogether(publication, base, signed, restored)
   for (const { role, version, sha256, bytes } of signed) {
-    const verified = files === undefined ? verifyNextVersion(base, role, bytes, changes) : files.get(role)
+    const former = restored.get(role)
+    const alone = () =>
+      former === undefined ? verifyNextVersion(base, role, bytes, changes) : verifyRestored(base, role, bytes, former)
+    const verified = files === undefined ? alone() : files.get(role)
     if (verified?.sha256 !== sha256 || verified.metadata.version !== version) throw unexpected(publication.gun, role)
     // Read back, it need not be parsed once more.
     cache?.add(role, verified)
@@ -51,8 +59,9 @@ function verifiedTogether(
   publication: Publication,
   base: TrustedRepository,
   signed: readonly SignedRole[],
+  restored: ReadonlyMap<RoleName, Received<TargetsMetadata>>,
 ): ReadonlyMap<RoleName, Verified> | undefined {
-  if (publication.keys !== undefined) return verifyRotation(publication, base, signed)
+  if (publication.keys !== undefined) return verifyRotation(publication, base, signed, restored)
   if (publication.root === undefined) return undefined
   const file = decodeBase64(publication.root.file)
   const files = signed.map(({ role, bytes }) => [role, bytes] as const)
@@ -66,6 +75,7 @@ function verifyRotation(
   { gun, keys }: Publication,
   base: TrustedRepository,
   signed: readonly SignedRole[],
+  restored: ReadonlyMap<RoleName, Received<TargetsMetadata>>,
 ): ReturnType<typeof verifyKeyReplacement> {
   const files = new Map(signed.map(({ role, bytes }) => [role, bytes]))
   const targets = files.get(TARGETS)
@@ -76,7 +86,28 @@ function verifyRotation(
     if (key === undefined) throw unexpected(gun, to)
     return { from, to: key }
   })
-  return verifyKeyReplacement(base, files, replacements)
+  return verifyKeyReplacement(base, files, replacements, restored)
+}
+
+/**
+ * The earlier versions whose content came again. The key holder's word is not enough: each must be one that we published and proved, and
+ * only a renewal, a repair or a rotation goes back.
+ * @throws DomainError SIGNED_ROLES_UNEXPECTED; TufError
+ */
+function restoredContents(
+  { gun, keys, renewal, repair }: Publication,
+  signed: readonly SignedRole[],
+  proven: readonly RoleVersion[],
+): ReadonlyMap<RoleName, Received<TargetsMetadata>> {
+  const contents = signed.flatMap(({ role, restored }) => {
+    if (restored === undefined) return []
+    const sha256 = sha256Hex(restored)
+    const newest = Math.max(...proven.filter((one) => one.role === role).map(({ version }) => version))
+    const isProven = proven.some((one) => one.role === role && one.sha256 === sha256 && one.version === newest)
+    if (!isProven || (keys ?? renewal ?? repair) === undefined) throw unexpected(gun, `restored ${role}`)
+    return [[role, parseTargets(restored, role)] as const]
+  })
+  return new Map(contents)
 }
 
 function unexpected(gun: Gun, what: string): DomainError {

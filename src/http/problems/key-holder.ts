@@ -110,6 +110,11 @@ export const KEY_HOLDER_PROBLEMS = {
     'A version stands there that only our keys can sign and that we did not sign',
     BASE,
   ),
+  BASE_VERSION_DISOWNED: refuse(
+    409,
+    'An operator disowned what is published, and it stands there still',
+    'Rotate the key with countersign key rotate, or bring back what was signed last with countersign repo renew.',
+  ),
   BASE_VERSION_IMPLAUSIBLE: refuse(502, 'The published version is implausibly high', BASE),
   ROLE_NOT_SIGNABLE: refuse(409, 'The role cannot be signed with our key', 'Read the status of the repository.'),
   CHANGE_EMPTY: refuse(409, 'The change changes nothing', 'Nothing needs to be done.'),
