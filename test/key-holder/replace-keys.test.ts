@@ -65,7 +65,9 @@ describe('the succession of a signing key', () => {
     await holder.stop()
     holder.database((database) => {
       // Back to before that migration, with what came after it.
-      database.exec('DROP INDEX log_entries_by_publication; ALTER TABLE keys DROP COLUMN last_used_at')
+      database.exec(
+        'DROP INDEX log_entries_by_publication; ALTER TABLE keys DROP COLUMN last_used_at; ALTER TABLE keys DROP COLUMN origin',
+      )
       database.pragma(`user_version = ${MIGRATIONS.findIndex((migration) => migration.includes('last_used_at'))}`)
     })
     await holder.start()
