@@ -96,7 +96,7 @@ export const TUF_PROBLEMS = {
   ROLE_EXPIRED: refuse(
     502,
     'The metadata has expired',
-    'Call an operator: the role must be renewed by those who hold its key.',
+    'Call an operator: where its key is here, countersign repo repair signs it again; else its owner must.',
   ),
   VERSION_ROLLED_BACK: metadata('The metadata is older than what was seen before'),
   VERSION_FORKED: metadata('The metadata differs from what was seen at this version'),
