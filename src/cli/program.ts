@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import { addApproverCommands } from './approver-commands.ts'
 import { addAuditCommands } from './audit-commands.ts'
+import { addBackupCommands } from './backup/command.ts'
 import { addConfigCommands } from './config-commands.ts'
 import { addDaemonCommands } from './daemon-commands.ts'
 import { addClientCommands } from './client-program.ts'
@@ -50,6 +51,7 @@ function addAllCommands(program: Command, perform: Perform): void {
   addApproverCommands(program, perform)
   addWebhookCommands(program, perform)
   addAuditCommands(program, perform)
+  addBackupCommands(program, perform)
   addConfigCommands(program, perform)
   addDaemonCommands(program, perform)
 }

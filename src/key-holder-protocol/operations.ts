@@ -313,8 +313,43 @@ export const OPERATIONS = {
     response: z.strictObject({ keys: z.number().int().min(0), from: unlockFile, to: unlockFile }),
   },
   /**
+   * Makes a copy of everything that is here, of one moment, and keeps it for `read-backup`. The keys in it stay sealed. `secrets` is the
+   * unlock key, encrypted under the passphrase that the configuration names, never the caller's: without it the copy opens nothing.
+   * Attachment `limits.yaml`: the limits file. A copy that was made before is forgotten.
+   */
+  'begin-backup': {
+    sockets: ['operator'],
+    request: z.strictObject({ reason: text(1024), evidence }),
+    response: z.strictObject({
+      session: text(64),
+      madeAt: text(32),
+      version: text(32),
+      /** Of the copy. */
+      bytes: z.number().int().min(1),
+      sha256: hex64,
+      secrets: text(4096),
+      passphraseFile: text(4096),
+      repositories: z.number().int().min(0),
+      keys: z.number().int().min(0),
+      /** A checkpoint that the copy leads to: `size` records are in it at least. */
+      log: z.strictObject({
+        origin: text(256),
+        size: z.number().int().min(1),
+        publicKey: text(256),
+        checkpoint: text(4096),
+      }),
+      files,
+    }),
+  },
+  /** A part of the copy (attachment `part`), from this byte on. With the last one the copy is forgotten. */
+  'read-backup': {
+    sockets: ['operator'],
+    request: z.strictObject({ session: text(64), offset: z.number().int().min(0) }),
+    response: z.strictObject({ isLast: z.boolean(), files }),
+  },
+  /**
    * The root key that was made here, encrypted under the passphrase, in the format of docker and notary (attachment `root.key`). The
-   * one operation that gives out a private key. It stays here until `remove-root-key`.
+   * one operation that gives out a private key by itself. It stays here until `remove-root-key`.
    */
   'export-root-key': {
     sockets: ['operator'],

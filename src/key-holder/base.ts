@@ -1,5 +1,15 @@
 // The state that a caller brings: verified from the pinned root, then compared with everything this key holder knows.
-import { ROOT, SNAPSHOT, sha256Hex, signingRole, TARGETS, TIMESTAMP, TufError, verifyFiles } from '@countersign/tuf'
+import {
+  ROOT,
+  SNAPSHOT,
+  sha256Hex,
+  signingRole,
+  TARGETS,
+  TIMESTAMP,
+  TufError,
+  verifyFiles,
+  verifySignature,
+} from '@countersign/tuf'
 import type { Gun, RoleName, TrustedRepository } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { Attachments, SocketName } from '../key-holder-protocol/operations.ts'
@@ -31,8 +41,7 @@ export interface Base {
 
 /**
  * Verifies the files from the pinned root and compares. With `acceptsExpired` targets and delegations may have expired: for acts that
- * say so. A version that nobody but us could have signed, and that we did not
- * sign, freezes the repository; that is recorded before this throws.
+ * say so. A version that was signed with a key of ours, or that nobody else could have signed, and that we did not sign freezes the repository; that is recorded before this throws.
  * @throws KeyHolderError BASE_NOT_VERIFIED, BASE_VERSION_IMPLAUSIBLE, BASE_OLDER_THAN_KNOWN, BASE_DIFFERS_FROM_KNOWN,
  * BASE_VERSION_NOT_OURS
  */
@@ -73,7 +82,7 @@ export function verifyBase(
   })
   throw new KeyHolderError(
     'BASE_VERSION_NOT_OURS',
-    'A role whose keys are all held here has a version that was not signed here. Signing is stopped until an operator decides.',
+    'A version is signed with keys that are held here, and was not signed here. Signing is stopped until an operator decides.',
     { gun, role: first.role, version: first.version },
   )
 }
@@ -181,16 +190,16 @@ function compareWithKnown(holder: Holder, gun: Gun, { role, version, sha256 }: S
   }
 }
 
-/** Whether only we could have signed it, and did not. */
+/** Whether it was not signed here, although only we could have, or although a key of ours has. */
 function isForeign(holder: Holder, repository: TrustedRepository, file: SeenFile): boolean {
   const { gun } = repository
+  if (holder.versions.isOurs(gun, file.role, file.version, file.messageSha256)) return false
   const ours = new Set<string>(holder.keys.ofGun(gun).map(({ publicKey }) => publicKey.canonicalKeyId))
-  if (!hasOnlyKeysOf(repository, file.role, ours)) return false
-  return !holder.versions.isOurs(gun, file.role, file.version, file.messageSha256)
+  return hasOnlyKeysOf(repository, file.role, ours) || isSignedByOneOf(repository, file.role, ours)
 }
 
 /**
- * Takes what is published now in roles that only our keys can sign for signed by these keys, while they were elsewhere; call inside the
+ * Takes what is published now with our keys for signed while they were elsewhere; call inside the
  * transaction that makes such a key ours.
  */
 export function acceptPublished(holder: Holder, repository: TrustedRepository): void {
@@ -203,4 +212,14 @@ export function acceptPublished(holder: Holder, repository: TrustedRepository): 
 function hasOnlyKeysOf(repository: TrustedRepository, role: RoleName, ours: ReadonlySet<string>): boolean {
   const keys = signingRole(repository, role)?.keys ?? []
   return role !== ROOT && keys.length > 0 && keys.every(({ canonicalKeyId }) => ours.has(canonicalKeyId))
+}
+
+/** Of targets roles: in one that others sign as well, a good signature by our key on what we have not signed is a clone's or a thief's. */
+function isSignedByOneOf(repository: TrustedRepository, role: RoleName, ours: ReadonlySet<string>): boolean {
+  const file = role === TARGETS ? repository.targets : repository.delegations.get(role)
+  const keys = (signingRole(repository, role)?.keys ?? []).filter(({ canonicalKeyId }) => ours.has(canonicalKeyId))
+  if (file === undefined || keys.length === 0) return false
+  return file.signatures.some(({ keyId, method, signature }) =>
+    keys.some((key) => key.tufKeyId === keyId && verifySignature(key, method, file.message, signature)),
+  )
 }

@@ -18,6 +18,8 @@ export interface KeyHolderConfig {
   readonly unlock: UnlockSource
   /** The unlock key that a rewrap puts in its place; the file need not be there. Absent: there is none. */
   readonly nextUnlock?: UnlockSource
+  /** The passphrase of backups. Absent: none are made. */
+  readonly backupPassphraseFile?: string
   readonly limitsFile: string
   /** First line of the audit log's checkpoints and name of its key. */
   readonly logOrigin: string
@@ -74,6 +76,7 @@ const schema = z.strictObject({
       if (next?.path === current.path) return refuse('the next unlock key needs a file of its own')
       return { current, next }
     }),
+  backup: z.strictObject({ passphraseFile: path.optional() }).prefault({}),
   limitsFile: path.default('/etc/countersign/limits.yaml'),
   logOrigin: z
     .string()
@@ -91,6 +94,7 @@ const SETTINGS: readonly (readonly string[])[] = [
   ['unlock', 'passphraseFile'],
   ['unlock', 'nextKeyFile'],
   ['unlock', 'nextPassphraseFile'],
+  ['backup', 'passphraseFile'],
   ['log', 'level'],
 ]
 
@@ -121,12 +125,13 @@ export function parseKeyHolderConfig(
       faults: faults.join('; '),
     })
   }
-  const { unlock, log, trustServerSocket, ...rest } = parsed.data
+  const { unlock, backup, log, trustServerSocket, ...rest } = parsed.data
   return {
     ...rest,
     ...(trustServerSocket !== undefined && { trustServerSocket }),
     unlock: unlock.current,
     ...(unlock.next !== undefined && { nextUnlock: unlock.next }),
+    ...(backup.passphraseFile !== undefined && { backupPassphraseFile: backup.passphraseFile }),
     logLevel: log.level,
   }
 }

@@ -5,6 +5,7 @@ import type { AnswerFrame, RequestFrame } from '../key-holder-protocol/frames.ts
 import { isOperationName, OPERATIONS } from '../key-holder-protocol/operations.ts'
 import type { Attachments, OperationName, SocketName } from '../key-holder-protocol/operations.ts'
 import { appendRecord } from './append-record.ts'
+import { beginBackup, readBackup } from './backup.ts'
 import { changeRoot } from './change-root.ts'
 import { changeTargets } from './change-targets.ts'
 import { completeInitialization } from './first-files.ts'
@@ -53,6 +54,8 @@ const HANDLERS: { readonly [N in OperationName]: Handler<N> } = {
   'stage-key': stageKey,
   'retire-key': retireKey,
   'rewrap-keys': rewrapKeys,
+  'begin-backup': beginBackup,
+  'read-backup': readBackup,
   'export-root-key': exportRootKey,
   'remove-root-key': removeRootKey,
   freeze,
@@ -148,6 +151,10 @@ export class Dispatcher {
     const handler = HANDLERS[name] as Handler<OperationName>
     const call = { socket, request: parsed.data, attachments } as Call<OperationName>
     if (BESIDE.has(name)) return this.#queue.beside(() => handler(this.#holder, call))
+    // Of backups there is one at a time, for which nobody else has to wait.
+    if (name === 'begin-backup' || name === 'read-backup') {
+      return this.#queue.run('backup', () => handler(this.#holder, call))
+    }
     // Two at a time would each rewrap what the other has replaced; no other operation has to wait for it.
     if (name === 'rewrap-keys') return this.#queue.run('unlock key', () => handler(this.#holder, call))
     const lane = `${SERVING.has(name) ? 'served ' : ''}${gunIn(parsed.data) ?? ''}`

@@ -114,6 +114,25 @@ export class FileCustodian implements Custodian {
     return rewrap(sealed, this.#unlockKey, unlockKey, sealedFor)
   }
 
+  /** The unlock key itself, sealed under another key. */
+  sealedUnlockKey(key: Buffer, sealedFor: SealedFor): Buffer {
+    return seal(this.#unlockKey, key, sealedFor)
+  }
+
+  /**
+   * Signs a challenge with every key that is here, out of its sealed form, and verifies it. No metadata looks like what is signed.
+   * @returns how many keys. @throws KeyHolderError KEY_FILE_DAMAGED
+   */
+  proveAll(challenge: string): number {
+    const keys = this.#keys.all().filter(({ state }) => state !== 'retired')
+    for (const key of keys) {
+      const { gun, role, publicKey } = key
+      const message = Buffer.from(['countersign backup proof v1', gun, publicKey.canonicalKeyId, challenge].join('\0'))
+      checked(() => signMessage(this.#unsealKey(key), message, publicKey), { gun, role })
+    }
+    return keys.length
+  }
+
   /** From now on keys are sealed under a copy of this one. Call as soon as all rewrapped keys are durable, and before anything else. */
   takeUnlockKey(unlockKey: Buffer): void {
     this.#unlockKey.fill(0)

@@ -9,6 +9,7 @@ import type {
   SocketName,
 } from '../key-holder-protocol/operations.ts'
 import type { AuditLog, LogStep } from './audit-log.ts'
+import type { BackupCopies } from './backup-copies.ts'
 import type { StateDatabase } from './database.ts'
 import type { FileCustodian } from './file-custodian.ts'
 import type { ImportSessions } from './import-sessions.ts'
@@ -50,6 +51,7 @@ export interface Holder {
   readonly custodian: FileCustodian
   readonly unlock: UnlockSources
   readonly imports: ImportSessions
+  readonly backups: BackupCopies
   readonly limits: Limits
   /** Parsed metadata by content: spares work, and decides nothing. Empty after a start. */
   readonly cache: FileCache

@@ -64,6 +64,8 @@ export interface Limits {
   readonly pendingRepositories: number
   /** 64 hex digits over the file. */
   readonly digest: string
+  /** The file. */
+  readonly bytes: Uint8Array
 }
 
 const MAX_FILE_BYTES = 4 * 1024 * 1024
@@ -106,7 +108,7 @@ export function parseLimits(bytes: Uint8Array): Limits {
     const faults = parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`).join('; ')
     throw new KeyHolderError('LIMITS_FILE_INVALID', `The limits file is not valid: ${faults}.`, { faults })
   }
-  return { ...parsed.data, digest: sha256Hex(bytes) }
+  return { ...parsed.data, digest: sha256Hex(bytes), bytes }
 }
 
 /** @throws KeyHolderError LIMIT_GUN */

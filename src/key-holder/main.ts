@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { CodedError, FileCache } from '@countersign/tuf'
 import { programVersion } from '../version.ts'
 import { AuditLog } from './audit-log.ts'
+import { BackupCopies } from './backup-copies.ts'
 import type { KeyHolderConfig } from './config.ts'
 import { BufferBudget, CONNECTION_LIMITS, type ConnectionLimits } from './connection.ts'
 import { StateDatabase } from './database.ts'
@@ -97,6 +98,10 @@ export async function startKeyHolder(
     })
     log.open()
     const now = options.now ?? (() => new Date())
+    const backups = new BackupCopies(config.folder, config.backupPassphraseFile)
+    closers.unshift(() => {
+      backups.close()
+    })
     const holder: Holder = {
       database,
       repositories: new RepositoryTable(database),
@@ -111,6 +116,7 @@ export async function startKeyHolder(
       custodian,
       unlock: sources,
       imports: new ImportSessions(),
+      backups,
       limits,
       cache: new FileCache(FILE_CACHE_BYTES),
       identity: {

@@ -92,6 +92,11 @@ export function changeUnlockKey(
   replace(database, 'unlock-key-check', unlockKeyCheck(unlockKey))
 }
 
+/** The name of the audit log. */
+export function logOriginOf(database: StateDatabase): string {
+  return read(database, 'log-origin').toString()
+}
+
 /** Whether `unlock` has completed once in this database. */
 export function isPrepared(database: StateDatabase): boolean {
   return find(database, 'unlock-key-check') !== undefined

@@ -69,8 +69,22 @@ export async function readNextUnlockKey(
   }
 }
 
+/**
+ * The 32 bytes that the passphrase in a file stretches to; the caller zeroes them.
+ * @throws KeyHolderError UNLOCK_KEY_UNREADABLE, UNLOCK_KEY_EXPOSED, as for the unlock key
+ */
+export function readPassphraseKey(path: string, stretching: Stretching): Promise<Buffer> {
+  return readUnlockKey({ kind: 'passphrase-file', path }, stretching)
+}
+
+/** What `readPassphraseKey` makes of the same passphrase; the caller zeroes it. */
+export function passphraseKey(passphrase: Buffer, { salt, cost }: Stretching): Promise<Buffer> {
+  const maxmem = 2 * 128 * cost * BLOCK_SIZE
+  return stretch(passphrase, salt, KEY_BYTES, { N: cost, r: BLOCK_SIZE, p: 1, maxmem })
+}
+
 /** @throws KeyHolderError UNLOCK_KEY_UNREADABLE */
-async function unlockKeyIn(bytes: Buffer, source: UnlockSource, { salt, cost }: Stretching): Promise<Buffer> {
+async function unlockKeyIn(bytes: Buffer, source: UnlockSource, stretching: Stretching): Promise<Buffer> {
   if (source.kind === 'key-file') {
     if (bytes.byteLength === KEY_BYTES) return Buffer.from(bytes)
     throw unreadable(source.path, 'an unlock key file holds exactly 32 bytes')
@@ -78,8 +92,7 @@ async function unlockKeyIn(bytes: Buffer, source: UnlockSource, { salt, cost }: 
   let end = bytes.byteLength
   while (end > 0 && (bytes[end - 1] === 0x0a || bytes[end - 1] === 0x0d)) end--
   if (end < MIN_PASSPHRASE_BYTES) throw unreadable(source.path, 'the passphrase has fewer than 12 bytes')
-  const maxmem = 2 * 128 * cost * BLOCK_SIZE
-  return stretch(bytes.subarray(0, end), salt, KEY_BYTES, { N: cost, r: BLOCK_SIZE, p: 1, maxmem })
+  return passphraseKey(bytes.subarray(0, end), stretching)
 }
 
 /** Writes a new unlock key file, readable by its owner alone. */

@@ -3,6 +3,8 @@ import { openDatabaseFolder } from '../data-folder.ts'
 import type { StoreDatabase } from '../store/database.ts'
 import { SCHEMA } from '../store/schema.ts'
 
+export { SCHEMA }
+
 export const DATABASE_FILE = 'countersign.db'
 export const FIRST_TOKEN_FILE = 'admin.token'
 export const KEY_HOLDER_FOLDER = 'key-holder'

@@ -51,8 +51,9 @@ export function prepareKeyHolderFiles(o: KeyHolderFilesOptions): string {
   // JSON strings are YAML strings.
   const lines = settings.map(([name, value]) => `${name}: ${JSON.stringify(value)}`)
   const unlock = `unlock: { keyFile: ${JSON.stringify(at('unlock.key'))}, nextKeyFile: ${JSON.stringify(at('unlock-next.key'))} }`
+  const backup = `backup: { passphraseFile: ${JSON.stringify(at('backup.passphrase'))} }`
   // Last: a crash before this leaves parts that the next start keeps, and no configuration that names missing ones.
-  makeFile(at('key-holder.yaml'), [CONFIG_COMMENT, ...lines, unlock, ''].join('\n'), o.owner)
+  makeFile(at('key-holder.yaml'), [CONFIG_COMMENT, ...lines, unlock, backup, ''].join('\n'), o.owner)
   return at('key-holder.yaml')
 }
 

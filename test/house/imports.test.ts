@@ -95,6 +95,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/net',
     'src/policy',
     'src/approval-statement',
+    // Databases are copied for backups and checked when they come back.
+    'src/sqlite',
     'src/key-holder',
     'src/key-holder-protocol',
     'src/trust-server',

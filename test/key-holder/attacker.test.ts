@@ -626,7 +626,17 @@ const OPERATION_ATTACKS: readonly Attack[] = [
     act: (world) => send(world, operation, {}),
   })),
   ...(
-    ['pin-repository', 'begin-key-import', 'import-key', 'stage-key', 'export-root-key', 'freeze', 'unfreeze'] as const
+    [
+      'pin-repository',
+      'begin-key-import',
+      'import-key',
+      'stage-key',
+      'begin-backup',
+      'read-backup',
+      'export-root-key',
+      'freeze',
+      'unfreeze',
+    ] as const
   ).map((operation): Attack => ({
     name: `the operator’s operation ${operation}`,
     code: 'OPERATION_NOT_ON_THIS_SOCKET',

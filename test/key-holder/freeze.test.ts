@@ -106,6 +106,20 @@ describe('freezing', () => {
     expect(shared.tags(RELEASES)).to.deep.equal(['alices', 'more', 'ours'])
   })
 
+  it('happens in a role of others, too, for a version with a signature by our key that we did not make', async () => {
+    const shared = await HeldRepository.pin(holder, new RepositoryBuilder('registry.example.com/team/shared'))
+    await shared.sign([put('ours')])
+    await holder.stop()
+    holder.database((database) => {
+      database.prepare(`DELETE FROM signed_payloads WHERE role = 'targets/releases'`).run()
+    })
+    await holder.start()
+    const error = await expectCodeAsync('BASE_VERSION_NOT_OURS', () => shared.observe())
+    expect(error.facts).to.include({ role: RELEASES })
+    await holder.operator.call('unfreeze', { gun: shared.gun, reason: 'it was us', evidence: EVIDENCE })
+    await shared.sign([put('more')])
+  })
+
   it('does not hide a root that moved on along its chain', async () => {
     const shared = await HeldRepository.pin(holder, new RepositoryBuilder('registry.example.com/team/rotated'))
     await shared.observe()

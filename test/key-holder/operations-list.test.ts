@@ -27,6 +27,8 @@ describe('the operations of the key holder', () => {
       'stage-key': 'operator',
       'retire-key': 'operator',
       'rewrap-keys': 'operator',
+      'begin-backup': 'operator',
+      'read-backup': 'operator',
       'export-root-key': 'operator',
       'remove-root-key': 'operator',
       freeze: 'operator',
@@ -40,7 +42,7 @@ describe('the operations of the key holder', () => {
     })
   })
 
-  it('take no bytes to be signed, and give out no private key but that of root, encrypted, to an operator', () => {
+  it('take no bytes to be signed, and give out no private key but that of root, encrypted, and backups under a passphrase of the configuration, to an operator', () => {
     const members = Object.entries(OPERATIONS).map(([name, { request, response }]) => [
       name,
       Object.keys(request.shape).sort().join(' '),
@@ -75,6 +77,12 @@ describe('the operations of the key holder', () => {
         'disowned frozenBecause gun keys pinnedRoot roles rootCustody state',
       ],
       ['rewrap-keys', 'evidence reason', 'from keys to'],
+      [
+        'begin-backup',
+        'evidence reason',
+        'bytes files keys log madeAt passphraseFile repositories secrets session sha256 version',
+      ],
+      ['read-backup', 'offset session', 'files isLast'],
       ['export-root-key', 'evidence gun passphrase reason', 'canonicalKeyId certificatePem files tufKeyId'],
       [
         'remove-root-key',

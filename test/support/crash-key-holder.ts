@@ -18,10 +18,13 @@ export async function startSeparately(
   count = 1,
 ): Promise<ChildProcess> {
   const configFile = join(holder.folder, '..', 'crash.json')
-  const { unlock, nextUnlock, socketMode, logLevel, ...rest } = holder.config
+  const { unlock, nextUnlock, backupPassphraseFile, socketMode, logLevel, ...rest } = holder.config
   expect([socketMode, logLevel]).to.deep.equal([0o660, 'info'])
   const files = { keyFile: unlock.path, nextKeyFile: nextUnlock?.path }
-  writeFileSync(configFile, JSON.stringify({ ...rest, unlock: files }))
+  writeFileSync(
+    configFile,
+    JSON.stringify({ ...rest, unlock: files, backup: { passphraseFile: backupPassphraseFile } }),
+  )
   const child = spawn(
     process.execPath,
     ['--import=tsx', '--conditions=source', SCRIPT, configFile, step, String(count)],

@@ -33,6 +33,8 @@ import { testKey, type TestKey } from './test-keys.ts'
 
 export const EVIDENCE = { request: 'req-1', principal: 'bot' }
 
+export const BACKUP_PASSPHRASE = 'correct horse battery staple'
+
 export const LIMITS = `
 repositories:
   - gun: "registry.example.com/team/*"
@@ -72,6 +74,8 @@ export class TestKeyHolder {
   readonly unlockKeyFile: string
   /** Where a rewrap finds the next unlock key; there is none yet. */
   readonly nextUnlockKeyFile: string
+  /** The passphrase of backups. */
+  readonly backupPassphraseFile: string
   now = NOW
   #running: RunningKeyHolder | undefined
   readonly #connections = new Map<string, KeyHolderConnection>()
@@ -81,7 +85,9 @@ export class TestKeyHolder {
     this.folder = join(top, 'state')
     this.unlockKeyFile = join(top, 'unlock.key')
     this.nextUnlockKeyFile = join(top, 'unlock-next.key')
+    this.backupPassphraseFile = join(top, 'backup.passphrase')
     createUnlockKeyFile(this.unlockKeyFile)
+    writeFileSync(this.backupPassphraseFile, `${BACKUP_PASSPHRASE}\n`, { mode: 0o600 })
     this.config = parseKeyHolderConfig(
       JSON.stringify({
         folder: this.folder,
@@ -89,6 +95,7 @@ export class TestKeyHolder {
         operatorSocket: join(top, 's', 'operator.sock'),
         trustServerSocket: join(top, 's', 'trust-server.sock'),
         unlock: { keyFile: this.unlockKeyFile, nextKeyFile: this.nextUnlockKeyFile },
+        backup: { passphraseFile: this.backupPassphraseFile },
         limitsFile: join(top, 'limits.yaml'),
         logOrigin: 'test.example.com/audit',
       }),

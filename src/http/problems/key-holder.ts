@@ -82,6 +82,17 @@ export const KEY_HOLDER_PROBLEMS = {
     'The keys are sealed under the next unlock key already',
     'After a rewrap all is done. For another one put a new key into the file.',
   ),
+  BACKUP_NOT_CONFIGURED: refuse(
+    409,
+    'The key holder knows no passphrase for backups',
+    'Name its file in the configuration of the key holder (backup.passphraseFile), and start it again.',
+  ),
+  BACKUP_PASSPHRASE_UNREADABLE: refuse(
+    503,
+    'The passphrase of backups cannot be read',
+    'Put it into the file that the configuration names: one line of at least 12 bytes, mode 0600.',
+  ),
+  BACKUP_SESSION_UNKNOWN: refuse(409, 'The backup was not begun, or was read or forgotten', 'Begin the backup again.'),
   ROOT_SIGNATURE_INVALID: refuse(
     422,
     'The signature over the root is not valid',

@@ -1,0 +1,83 @@
+// `backup create`, `restore` and `drill`.
+import type { Command } from 'commander'
+import { socketOption } from '../operator-socket.ts'
+import type { Perform } from '../session.ts'
+import { createBackup, type CreateOptions } from './create.ts'
+import { drillBackup, type DrillOptions } from './drill.ts'
+import { restoreBackup, type RestoreCommandOptions } from './restore.ts'
+
+export function addBackupCommands(program: Command, perform: Perform): void {
+  const group = program
+    .command('backup')
+    .summary('back up and restore')
+    .description('Backups of keys, audit log and databases, in one encrypted file.')
+  group
+    .command('create')
+    .description('Writes a backup, while everything goes on. Runs on the host of the key holder.')
+    .argument('<file>', 'where the backup is written; must not exist')
+    .option('--daemon-folder <folder>', "the daemon's data folder, with the trust server in it where `serve` runs one")
+    .option('--trust-server-folder <folder>', 'the data folder of a trust server that runs by itself')
+    .option(
+      '--passphrase-file <file>',
+      "file with the passphrase; without it the one that the key holder's configuration names",
+    )
+    .option('--reason <text>', 'why; it is recorded in the audit log', 'backup')
+    .addOption(socketOption())
+    .addHelpText(
+      'after',
+      `
+The key holder's configuration names the passphrase (backup.passphraseFile): whoever has its operator socket alone gets nothing that opens.
+Run it as a user who can read the folders that are named: root, where they belong to different users.
+
+Examples:
+  $ countersign backup create /backup/countersign-2026-12-01.age
+  $ countersign backup create /backup/countersign-2026-12-01.age --daemon-folder /var/lib/countersign \\
+      --trust-server-folder /var/lib/countersign-trust-server
+
+Exit status: 0 the backup is written; 1 failed; 2 usage.`,
+    )
+    .action((file: string, options: CreateOptions, command: Command) =>
+      perform(command, (session) => createBackup(session, file, options)),
+    )
+  group
+    .command('restore')
+    .description('Restores a backup into a folder, and verifies all of it. Needs no service.')
+    .argument('<file>', 'the backup')
+    .argument('<folder>', 'new or empty; has the form of the data folder of `serve`')
+    .option('--passphrase-file <file>', 'file with the passphrase, mode 0600; without it you are asked')
+    .addHelpText(
+      'after',
+      `
+Every key signs a challenge, the audit log is written anew and verified, every database is checked. Without success nothing is left.
+
+Examples:
+  $ countersign backup restore countersign-2026-12-01.age /var/lib/countersign
+
+Exit status: 0 everything is there and proven; 1 failed; 2 usage.`,
+    )
+    .action((file: string, folder: string, options: RestoreCommandOptions, command: Command) =>
+      perform(command, (session) => restoreBackup(session, file, folder, options)),
+    )
+  group
+    .command('drill')
+    .description(
+      'Rehearses the loss of the machine with a backup, and says how long it takes. Touches nothing that runs.',
+    )
+    .argument('<file>', 'the backup')
+    .option('--passphrase-file <file>', 'file with the passphrase, mode 0600; without it you are asked')
+    .option('--work-folder <folder>', 'where the copy is made and destroyed; without it the folder for temporary files')
+    .addHelpText(
+      'after',
+      `
+Restores the backup into a folder of its own, starts a key holder there, has every key sign a challenge, signs in a repository that is
+made for it, verifies that as a client does, and destroys everything. Nothing is published.
+
+Examples:
+  $ countersign backup drill countersign-2026-12-01.age --passphrase-file passphrase
+
+Exit status: 0 the backup is good; 1 it is not, or the drill failed; 2 usage.`,
+    )
+    .action((file: string, options: DrillOptions, command: Command) =>
+      perform(command, (session) => drillBackup(session, file, options)),
+    )
+}

@@ -1,0 +1,83 @@
+// `backup drill`: the loss of the machine, rehearsed. The backup is restored into a folder of its own, a key holder of its own starts there,
+// every key signs, a signature is rehearsed, and all of it is destroyed. The running service is neither asked nor touched.
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { EXIT, type ExitStatus } from '../errors.ts'
+import type { Session } from '../session.ts'
+import { passphraseOf } from './passphrase.ts'
+import { rehearse, REHEARSAL_LIMITS } from './rehearsal.ts'
+import { describeBackup } from './report.ts'
+import { LAYOUT, unpackBackup } from './unpack.ts'
+
+export interface DrillOptions {
+  readonly passphraseFile?: string
+  readonly workFolder?: string
+}
+
+/** @throws CliError BACKUP_DAMAGED, PASSPHRASE_*, DRILL_FAILED; KeyHolderError; StoreError */
+export async function drillBackup(session: Session, file: string, options: DrillOptions): Promise<ExitStatus> {
+  const passphrase = await passphraseOf(session, options.passphraseFile)
+  const begun = performance.now()
+  const folder = await mkdtemp(join(options.workFolder ?? tmpdir(), 'csdrill-'))
+  try {
+    const content = join(folder, 'c')
+    await mkdir(content, { mode: 0o700 })
+    const { manifest, state, times } = await unpackBackup(session, { file, folder: content, passphrase })
+    const starting = performance.now()
+    const running = await startRestored(folder, content, state.log.origin, session.terminal.now)
+    const started = performance.now()
+    const rehearsal = await rehearse(running, session.terminal.now()).finally(() => running.close())
+    const stopped = performance.now()
+    await rm(folder, { recursive: true })
+    const destroyed = performance.now()
+    const steps = [
+      ['read and decrypt the backup', times.unpack],
+      ['check the databases', times.databases],
+      [`prove ${state.keys} keys`, state.times.keys],
+      [`write and verify the audit log, ${state.log.size} records`, state.times.log],
+      ['start a key holder', started - starting],
+      ['sign in a repository made for it', rehearsal.times.sign],
+      ['verify as a client does', rehearsal.times.verify],
+      ['destroy the copy', destroyed - stopped],
+      ['all of it', destroyed - begun],
+    ] as const
+    const milliseconds = steps.map(([step, ms]) => ({ step, milliseconds: Math.round(ms) }))
+    session.output.document({
+      file,
+      ...manifest,
+      proven: { keys: state.keys, repositories: state.repositories },
+      steps: milliseconds,
+    })
+    session.output.line('The drill has succeeded: every key has signed, and nothing is left of the copy.', 'green')
+    describeBackup(session, manifest)
+    session.output.line()
+    session.output.table(
+      ['STEP', 'SECONDS'],
+      steps.map(([step, ms]) => [step, (ms / 1000).toFixed(2)]),
+    )
+    return EXIT.done
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** In this process, with sockets in the folder that is destroyed. */
+async function startRestored(folder: string, content: string, logOrigin: string, now: () => Date) {
+  const { startKeyHolder } = await import('../../key-holder/main.ts')
+  const { silentLog } = await import('../../key-holder/holder-log.ts')
+  const limitsFile = join(folder, 'limits.yaml')
+  await writeFile(limitsFile, REHEARSAL_LIMITS, { mode: 0o600 })
+  const config = {
+    folder: join(content, LAYOUT.keyHolder),
+    serviceSocket: join(folder, 's'),
+    operatorSocket: join(folder, 'o'),
+    trustServerSocket: join(folder, 't'),
+    socketMode: 0o600,
+    unlock: { kind: 'key-file', path: join(content, LAYOUT.unlockKey) },
+    limitsFile,
+    logOrigin,
+    logLevel: 'error',
+  } as const
+  return startKeyHolder(config, { log: silentLog, now })
+}

@@ -1,0 +1,23 @@
+// The passphrase of a backup: from a file, or from a person at the terminal.
+import { readSecretFile } from '../../config/secret-file.ts'
+import { CliError } from '../errors.ts'
+import type { Session } from '../session.ts'
+
+/** As the key holder wants it for a passphrase. */
+const MIN_PASSPHRASE_BYTES = 12
+
+/** @throws CliError PASSPHRASE_TOO_SHORT, USAGE_INVALID where nobody can be asked; ConfigError SECRET_FILE_* */
+export async function passphraseOf({ terminal }: Session, file: string | undefined): Promise<Buffer> {
+  if (file !== undefined) return longEnough(Buffer.from(readSecretFile(file).reveal(), 'utf8'))
+  const typed = await terminal.askSecret?.('Passphrase of the backup: ')
+  if (typed !== undefined && typed !== '') return longEnough(Buffer.from(typed, 'utf8'))
+  throw new CliError('USAGE_INVALID', 'The passphrase of the backup is needed.', {
+    next: 'Give --passphrase-file FILE.',
+  })
+}
+
+function longEnough(passphrase: Buffer): Buffer {
+  if (passphrase.byteLength >= MIN_PASSPHRASE_BYTES) return passphrase
+  const message = `The passphrase of a backup has at least ${MIN_PASSPHRASE_BYTES} bytes.`
+  throw new CliError('PASSPHRASE_TOO_SHORT', message)
+}

@@ -1,0 +1,73 @@
+// `backup restore`: everything into a folder of its own, verified, then in its place.
+import { mkdir, mkdtemp, readdir, rename, rm, rmdir } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { CliError, EXIT, type ExitStatus } from '../errors.ts'
+import { syncFolder } from '../files.ts'
+import type { Session } from '../session.ts'
+import { passphraseOf } from './passphrase.ts'
+import { describeBackup } from './report.ts'
+import { LAYOUT, unpackBackup } from './unpack.ts'
+
+export interface RestoreCommandOptions {
+  readonly passphraseFile?: string
+}
+
+/** @throws CliError FOLDER_NOT_EMPTY, BACKUP_DAMAGED, PASSPHRASE_*; KeyHolderError; StoreError */
+export async function restoreBackup(
+  session: Session,
+  file: string,
+  folder: string,
+  options: RestoreCommandOptions,
+): Promise<ExitStatus> {
+  const passphrase = await passphraseOf(session, options.passphraseFile)
+  const target = resolve(folder)
+  await requireEmpty(target)
+  // In the folder itself, which may be a file system of its own. A crash leaves it there, and the folder is refused until it is gone.
+  const staging = await mkdtemp(join(target, 'restoring-'))
+  let unpacked
+  try {
+    unpacked = await unpackBackup(session, { file, folder: staging, passphrase })
+    for (const name of await readdir(staging)) await rename(join(staging, name), join(target, name))
+    await rmdir(staging)
+    await syncFolder(target)
+  } catch (error) {
+    await rm(staging, { recursive: true, force: true })
+    throw error
+  }
+  const { manifest, state } = unpacked
+  const { log, keys, repositories } = state
+  const at = (name: string) => join(target, name)
+  const settings = {
+    folder: at(LAYOUT.keyHolder),
+    keyFile: at(LAYOUT.unlockKey),
+    limitsFile: at(LAYOUT.limits),
+    logOrigin: log.origin,
+  }
+  session.output.document({ file, folder: target, ...manifest, restored: { keys, repositories, log }, settings })
+  session.output.line(`Restored into ${target}. Every key has signed a challenge, and the audit log is whole.`, 'green')
+  describeBackup(session, manifest)
+  session.output.line()
+  session.output.line('Settings of the key holder, where `serve` does not make them:')
+  session.output.line(`  folder: ${settings.folder}`)
+  session.output.line(`  unlock: { keyFile: ${settings.keyFile} }`)
+  session.output.line(`  limitsFile: ${settings.limitsFile}`)
+  session.output.line(`  logOrigin: ${settings.logOrigin}`)
+  session.output.progress('Do not start it while the original runs: what either signs stops the other.')
+  return EXIT.done
+}
+
+/** @throws CliError FOLDER_NOT_EMPTY, FILE_UNWRITABLE */
+async function requireEmpty(folder: string): Promise<void> {
+  let names: string[]
+  try {
+    await mkdir(folder, { recursive: true, mode: 0o700 })
+    names = await readdir(folder)
+  } catch (cause) {
+    throw new CliError('FILE_UNWRITABLE', `${folder} cannot be made.`, { facts: { folder }, cause })
+  }
+  if (names.length === 0) return
+  throw new CliError('FOLDER_NOT_EMPTY', `${folder} holds something already.`, {
+    next: 'Name a new or an empty folder. A name that begins with restoring- is what an interrupted restore has left: remove it.',
+    facts: { folder, found: names.slice(0, 5).join(' ') },
+  })
+}
