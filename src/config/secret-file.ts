@@ -6,13 +6,18 @@ import { Secret } from './secret.ts'
 /** The largest secret file, in bytes: a private key in PEM with its chain. */
 const MAX_SECRET_BYTES = 64 * 1024
 
+export interface SecretFileRules {
+  /** A process of root also takes the file of another user, whose secret it shares. */
+  readonly rootReadsAll?: boolean
+}
+
 /**
  * The text of a secret file without its final line break. The file must be a regular file that belongs to this process's user
  * or to root, and that nobody else can read or write. Checks and reading are done on one open file, so nothing can be swapped between.
  * @throws ConfigError SECRET_FILE_UNREADABLE, SECRET_FILE_EXPOSED, SECRET_FILE_MALFORMED
  */
-export function readSecretFile(path: string): Secret {
-  const bytes = readSecretBytes(path)
+export function readSecretFile(path: string, rules: SecretFileRules = {}): Secret {
+  const bytes = readSecretBytes(path, rules)
   const text = bytes.toString('utf8').replace(/\r?\n$/, '')
   if (text === '' || Buffer.byteLength(text, 'utf8') > bytes.byteLength || /[\0\r\n]/.test(text)) {
     throw malformed(path, 'it must hold exactly one line of text')
@@ -24,7 +29,7 @@ export function readSecretFile(path: string): Secret {
  * The bytes of a secret file that may have many lines, as a private key in PEM. Same checks as readSecretFile.
  * @throws ConfigError SECRET_FILE_UNREADABLE, SECRET_FILE_EXPOSED, SECRET_FILE_MALFORMED
  */
-export function readSecretBytes(path: string): Buffer {
+export function readSecretBytes(path: string, { rootReadsAll = false }: SecretFileRules = {}): Buffer {
   const file = open(path)
   try {
     const stat = fstatSync(file)
@@ -33,7 +38,8 @@ export function readSecretBytes(path: string): Buffer {
     // Mounted secrets (Kubernetes with fsGroup, systemd LoadCredential=) belong to root and are readable by our group alone.
     const forbidden = stat.uid === 0 && uid !== 0 ? 0o037 : 0o077
     if ((stat.mode & forbidden) !== 0) throw exposed(path, 'others can read or write it; run: chmod 600 FILE')
-    if (uid !== undefined && stat.uid !== uid && stat.uid !== 0) throw exposed(path, 'it belongs to another user')
+    const isOurs = uid === undefined || stat.uid === uid || stat.uid === 0 || (rootReadsAll && uid === 0)
+    if (!isOurs) throw exposed(path, 'it belongs to another user')
     if (stat.size > MAX_SECRET_BYTES) throw malformed(path, 'it is too large for a secret')
     const buffer = Buffer.alloc(MAX_SECRET_BYTES + 1)
     const length = readSync(file, buffer, 0, buffer.byteLength, 0)

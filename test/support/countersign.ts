@@ -207,6 +207,7 @@ export class Countersign {
     this.#makeFolder('data', 0o700, DAEMON_UID)
     this.#writeFile('cli/config.yaml', '{}', 0o600, 0)
     this.#writeFile('etc/unlock.key', randomBytes(32), 0o600, KEY_HOLDER_UID)
+    this.#writeFile('etc/backup.passphrase', 'correct horse battery staple', 0o600, KEY_HOLDER_UID)
     this.#writeFile('etc/limits.yaml', stringify(options.limits ?? EVERYTHING_ALLOWED), 0o644, 0)
     this.#writeFile(
       'etc/key-holder.yaml',
@@ -217,6 +218,7 @@ export class Countersign {
         ...(options.hasTrustServerSocket === true && { trustServerSocket: this.trustServerSocket }),
         socketMode: '0660',
         unlock: { keyFile: this.unlockKeyFile },
+        backup: { passphraseFile: join(this.folder, 'etc/backup.passphrase') },
         limitsFile: join(this.folder, 'etc/limits.yaml'),
         logOrigin: 'countersign.test/peer',
       }),

@@ -8,7 +8,8 @@ const MIN_PASSPHRASE_BYTES = 12
 
 /** @throws CliError PASSPHRASE_TOO_SHORT, USAGE_INVALID where nobody can be asked; ConfigError SECRET_FILE_* */
 export async function passphraseOf({ terminal }: Session, file: string | undefined): Promise<Buffer> {
-  if (file !== undefined) return longEnough(Buffer.from(readSecretFile(file).reveal(), 'utf8'))
+  // Root makes backups where key holder and daemon are two users; the file belongs to the key holder's.
+  if (file !== undefined) return longEnough(Buffer.from(readSecretFile(file, { rootReadsAll: true }).reveal(), 'utf8'))
   const typed = await terminal.askSecret?.('Passphrase of the backup: ')
   if (typed !== undefined && typed !== '') return longEnough(Buffer.from(typed, 'utf8'))
   throw new CliError('USAGE_INVALID', 'The passphrase of the backup is needed.', {
