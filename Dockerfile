@@ -11,10 +11,9 @@ COPY . .
 # The SQLite sources are needed to build the addon only.
 RUN npm run build \
  && npm prune --omit=dev --no-audit --no-fund \
- && rm -rf node_modules/better-sqlite3/deps node_modules/better-sqlite3/src \
- && mkdir -p /out/tuf \
- && mv package.json dist node_modules /out/ \
- && mv tuf/package.json tuf/dist /out/tuf/
+ && rm -rf node_modules/better-sqlite3/deps node_modules/better-sqlite3/src node_modules/@countersign \
+ && mkdir /out \
+ && mv package.json dist node_modules /out/
 
 FROM ${BASE}
 ENV NODE_ENV=production

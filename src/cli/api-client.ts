@@ -101,7 +101,7 @@ export class ApiClient {
           ? { type: 'application/json', text: JSON.stringify(call.body) }
           : undefined
     // Loaded only by commands that call a server: the processes of the service start from this program too.
-    const { Agent, request } = await import('undici')
+    const { Agent, request } = await import('./undici.ts')
     this.#agent ??= new Agent({
       connect: {
         timeout: CONNECT_TIMEOUT_MS,

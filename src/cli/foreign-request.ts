@@ -27,7 +27,7 @@ export async function requestJson(
     readonly form?: Readonly<Record<string, string>>
   },
 ): Promise<ForeignAnswer> {
-  const { request } = await import('undici')
+  const { request } = await import('./undici.ts')
   const answer = await request(url, {
     method: o.form === undefined ? 'GET' : 'POST',
     headers: {

@@ -12,7 +12,7 @@ import { Scope } from '../support/scope.ts'
 /** Any user without privileges. */
 const NOBODY = 65534
 const LAST_STEP = /^12\. /m
-const DEMO = ['--import', 'tsx', 'demo/main.ts']
+const DEMO = ['--import', 'tsx', '--conditions=source', 'demo/main.ts']
 
 describe('the demo', function () {
   this.timeout(120_000)

@@ -19,7 +19,7 @@ export function sharedProgram(scope: Scope): string {
   if (isOpen(checkout)) return entry
   const folder = scope.folder('program')
   chmodSync(folder, 0o755)
-  for (const part of ['package.json', 'dist', 'tuf/package.json', 'tuf/dist', 'node_modules']) {
+  for (const part of ['package.json', 'dist', 'node_modules']) {
     cpSync(join(checkout, part), join(folder, part), { recursive: true, verbatimSymlinks: true })
   }
   return join(folder, 'dist/main.js')
