@@ -5,6 +5,8 @@ import { loadConfig, type LoadedConfig } from '../config/load.ts'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { parseKeyHolderConfig, type KeyHolderConfig } from '../key-holder/config.ts'
 import { readLimits } from '../key-holder/limits.ts'
+import { faultyFolder, readFolderFiles } from '../policy/folder-files.ts'
+import { readPolicyFolder } from '../policy/policy-folder.ts'
 import { parseTrustServerConfig, type TrustServerConfig } from '../trust-server/config.ts'
 import { CLIENT_VARIABLES } from './client-config.ts'
 import { EXIT, type ExitStatus } from './errors.ts'
@@ -51,9 +53,19 @@ async function check(session: Session, options: CheckOptions): Promise<ExitStatu
 }
 
 function checkDaemon({ output, terminal }: Session, path: string | undefined): void {
-  const { file, digest } = loadDaemonConfig(path, terminal)
-  output.document({ valid: true, file: file ?? null, digest })
+  const { config, file, digest } = loadDaemonConfig(path, terminal)
+  const { folder } = config.policies
+  const policies = folder === undefined ? undefined : { folder, digest: checkPolicies(folder) }
+  output.document({ valid: true, file: file ?? null, digest, ...(policies !== undefined && { policies }) })
   output.line(`${file ?? 'The environment with the defaults'} is valid. Digest: ${digest}`)
+  if (policies !== undefined) output.line(`${policies.folder} is sound. Digest: ${policies.digest}`)
+}
+
+/** The digest of a policy folder. @throws ConfigError POLICY_INVALID with every fault */
+function checkPolicies(folder: string): string {
+  const read = readPolicyFolder(readFolderFiles(folder).files)
+  if (!read.ok) throw faultyFolder(folder, read.faults)
+  return read.digest
 }
 
 async function checkKeyHolder({ output, terminal }: Session, file: string): Promise<void> {

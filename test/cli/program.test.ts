@@ -1,6 +1,6 @@
 // The program as a whole: help, version, usage, the plugin protocol, and that docs/cli.md knows every command and option.
 import { spawn } from 'node:child_process'
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { expect } from 'chai'
@@ -17,6 +17,15 @@ import { GUN, published, request } from './support/resources.ts'
 import { TOKEN, Workplace } from './support/run-cli.ts'
 
 const top = resolve(import.meta.dirname, '../..')
+/** A policy file without a fault. */
+const TEAM = `
+project: team
+repositories: [registry.example.com/team/*]
+default: release
+policies:
+  release: { submitters: [anyone], tags: ['v*'] }
+`
+
 const place = new Workplace()
 const silent = { write: () => true }
 const terminal = {
@@ -168,6 +177,18 @@ describe('cli program', () => {
     expect((await place.run(['config', 'check'], { env })).exit).to.equal(0)
     const named = { ...env, COUNTERSIGN_CONFIG: place.path('nowhere.yaml') }
     expect((await place.run(['config', 'check'], { env: named })).codes()).to.deep.equal(['CONFIG_UNREADABLE'])
+  })
+
+  it('1: config check names the faults of the policy folder', async () => {
+    mkdirSync(place.path('policies'))
+    place.file('policies/team.yaml', 'project: team\nrepositories: [registry.example.com/*]\n')
+    const config = place.file('policed.yaml', `policies: { folder: ${place.path('policies')} }\n`)
+    expect((await place.run(['config', 'check', '--config', config])).codes()).to.deep.equal(['POLICY_INVALID'])
+    place.file('policies/team.yaml', TEAM)
+    const ran = await place.run(['config', 'check', '--config', config, '--json'])
+    expect(ran.json())
+      .to.have.nested.property('policies.digest')
+      .that.matches(/^[0-9a-f]{64}$/)
   })
 
   it('0: config check of a good configuration', async () => {
