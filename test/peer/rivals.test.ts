@@ -48,7 +48,12 @@ describe('rivals and outages at a real notary-server', function () {
     })
     notary = await startNotaryServer(scope, { ca })
     proxy = await startFaultProxy(scope, { target: notary.url, ca, rate: 0, delayMs: 3_000, faults: ['drop'] })
-    countersign = await Countersign.start(scope, { notary: { ...notary, url: proxy.url, host: proxy.host }, registry })
+    countersign = await Countersign.start(scope, {
+      notary: { ...notary, url: proxy.url, host: proxy.host },
+      registry,
+      // What a signature finds by itself is tested here.
+      config: { watch: { every: '0s' } },
+    })
   })
   after(() => scope.close())
 

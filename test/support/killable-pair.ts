@@ -44,11 +44,11 @@ export class KillablePair {
   /** What the daemons of the past wrote. */
   #pastLines: Readonly<Record<string, unknown>>[] = []
 
-  private constructor(scope: Scope, port: number) {
+  private constructor(scope: Scope, port: number, script: string) {
     this.#scope = scope
     this.#port = port
     this.folder = scope.folder('pair')
-    this.#script = compileKillable(scope)
+    this.#script = script
   }
 
   /**
@@ -59,7 +59,7 @@ export class KillablePair {
     scope: Scope,
     o: { readonly prepare?: (folder: string) => void; readonly trustServer?: TrustServerSettings } = {},
   ): Promise<KillablePair> {
-    const pair = new KillablePair(scope, await freePort())
+    const pair = new KillablePair(scope, await freePort(), await compileKillable(scope))
     const trustServer = o.trustServer ?? (await serveNotary(scope, pair.server))
     const registry = await serveRegistry(scope, pair.registry, HOST)
     pair.#writeFiles(trustServer, registry.url)

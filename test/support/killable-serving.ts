@@ -42,17 +42,17 @@ export class KillableServing {
   readonly #running = new Map<Server, KillableProcess>()
   readonly #spares = new Map<Server, KillableProcess>()
 
-  private constructor(scope: Scope, port: number) {
+  private constructor(scope: Scope, port: number, script: string) {
     this.#scope = scope
     this.#folder = scope.folder('serving')
-    this.#script = compileKillable(scope)
+    this.#script = script
     this.http = new HttpCaller(`http://127.0.0.1:${port}`)
     this.#writeFiles(port)
   }
 
   /** Both running, until the scope closes. */
   static async start(scope: Scope): Promise<KillableServing> {
-    const serving = new KillableServing(scope, await freePort())
+    const serving = new KillableServing(scope, await freePort(), await compileKillable(scope))
     await serving.startAgain('key-holder')
     await serving.startAgain('trust-server')
     return serving

@@ -1,10 +1,9 @@
 // Daemon and key holder as two real processes that a test can kill at any step, and start again on what they left behind.
 import { spawn, type ChildProcess } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { pathToFileURL } from 'node:url'
-import { ModuleKind, ScriptTarget, transpileModule } from 'typescript'
-import { builtProgram } from './countersign-program.ts'
+import { copyFileSync, symlinkSync } from 'node:fs'
+import { join } from 'node:path'
+import { bundle } from '../../config/bundle.ts'
+import { checkout } from './countersign-program.ts'
 import type { Scope } from './scope.ts'
 
 export type Kind = 'daemon' | 'key-holder'
@@ -12,15 +11,14 @@ export type Program = Kind | 'trust-server'
 
 const SCRIPT = join(import.meta.dirname, 'killable-process.ts')
 
-/** The script as JavaScript over the built program: it starts in half the time that loading TypeScript takes. */
-export function compileKillable(scope: Scope): string {
-  const built = pathToFileURL(dirname(builtProgram())).href
-  const { outputText } = transpileModule(readFileSync(SCRIPT, 'utf8'), {
-    compilerOptions: { module: ModuleKind.ESNext, target: ScriptTarget.ES2022 },
-  })
-  const path = join(scope.folder('killable'), 'process.mjs')
-  writeFileSync(path, outputText.replaceAll(/'\.\.\/\.\.\/src\/(.+)\.ts'/g, `'${built}/$1.js'`))
-  return path
+/** The script as a bundle, as the program is built: it starts in a quarter of the time that loading TypeScript takes. */
+export async function compileKillable(scope: Scope): Promise<string> {
+  const folder = scope.folder('killable')
+  // What a bundle finds beside itself.
+  copyFileSync(join(checkout, 'package.json'), join(folder, 'package.json'))
+  symlinkSync(join(checkout, 'node_modules'), join(folder, 'node_modules'))
+  await bundle(SCRIPT, join(folder, 'dist'))
+  return join(folder, 'dist/killable-process.js')
 }
 
 export class KillableProcess {
