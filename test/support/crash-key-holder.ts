@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { Step } from '../../src/key-holder/holder.ts'
+import { bundledScript } from './bundled-script.ts'
 import { expectCodeAsync } from './expect-code.ts'
 import type { TestKeyHolder } from './key-holder.ts'
 
@@ -25,11 +26,9 @@ export async function startSeparately(
     configFile,
     JSON.stringify({ ...rest, unlock: files, backup: { passphraseFile: backupPassphraseFile } }),
   )
-  const child = spawn(
-    process.execPath,
-    ['--import=tsx', '--conditions=source', SCRIPT, configFile, step, String(count)],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
-  )
+  const child = spawn(process.execPath, [await bundledScript(SCRIPT), configFile, step, String(count)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   await once(child.stdout, 'data')
   return child
 }

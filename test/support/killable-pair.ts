@@ -59,7 +59,7 @@ export class KillablePair {
     scope: Scope,
     o: { readonly prepare?: (folder: string) => void; readonly trustServer?: TrustServerSettings } = {},
   ): Promise<KillablePair> {
-    const pair = new KillablePair(scope, await freePort(), await compileKillable(scope))
+    const pair = new KillablePair(scope, await freePort(), await compileKillable())
     const trustServer = o.trustServer ?? (await serveNotary(scope, pair.server))
     const registry = await serveRegistry(scope, pair.registry, HOST)
     pair.#writeFiles(trustServer, registry.url)

@@ -52,7 +52,7 @@ export class KillableServing {
 
   /** Both running, until the scope closes. */
   static async start(scope: Scope): Promise<KillableServing> {
-    const serving = new KillableServing(scope, await freePort(), await compileKillable(scope))
+    const serving = new KillableServing(scope, await freePort(), await compileKillable())
     await serving.startAgain('key-holder')
     await serving.startAgain('trust-server')
     return serving

@@ -1,9 +1,7 @@
 // Daemon and key holder as two real processes that a test can kill at any step, and start again on what they left behind.
 import { spawn, type ChildProcess } from 'node:child_process'
-import { copyFileSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
-import { bundle } from '../../config/bundle.ts'
-import { checkout } from './countersign-program.ts'
+import { bundledScript } from './bundled-script.ts'
 import type { Scope } from './scope.ts'
 
 export type Kind = 'daemon' | 'key-holder'
@@ -11,14 +9,9 @@ export type Program = Kind | 'trust-server'
 
 const SCRIPT = join(import.meta.dirname, 'killable-process.ts')
 
-/** The script as a bundle, as the program is built: it starts in a quarter of the time that loading TypeScript takes. */
-export async function compileKillable(scope: Scope): Promise<string> {
-  const folder = scope.folder('killable')
-  // What a bundle finds beside itself.
-  copyFileSync(join(checkout, 'package.json'), join(folder, 'package.json'))
-  symlinkSync(join(checkout, 'node_modules'), join(folder, 'node_modules'))
-  await bundle(SCRIPT, join(folder, 'dist'))
-  return join(folder, 'dist/killable-process.js')
+/** What runs as the process to be killed. */
+export function compileKillable(): Promise<string> {
+  return bundledScript(SCRIPT)
 }
 
 export class KillableProcess {
