@@ -58,7 +58,8 @@ function printOfFile(folder: string, real: string, name: string): string {
       wrong.map((message) => fault(name, message)),
     )
   }
-  return `${path} ${stat.ino} ${stat.size} ${stat.mtimeNs}`
+  // The time of the last change of the inode cannot be set by a program, as the time of the contents can.
+  return `${path} ${stat.ino} ${stat.size} ${stat.mtimeNs} ${stat.ctimeNs}`
 }
 
 function printOf(listed: readonly Listed[]): string {

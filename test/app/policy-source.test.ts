@@ -1,6 +1,17 @@
-import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
 import { expect } from 'chai'
 import { PolicyFolderSource } from '../../src/app/policy-source.ts'
 import { ConfigError } from '../../src/config/errors.ts'
@@ -68,6 +79,22 @@ describe('the policy folder of a running daemon', () => {
     expect(digestOf(source)).to.not.equal(before)
     expect(policy.evaluate(facts(), at).policyDigest, 'for those who have begun').to.equal(before)
     expect(records.map(({ kind }) => kind)).to.deep.equal(['policies-loaded', 'policies-loaded'])
+  })
+
+  it('is taken over where a file was edited in place, with the same size and a time of its own', async () => {
+    const path = join(folder, 'team.yaml')
+    const { size } = statSync(path)
+    utimesSync(path, at, at)
+    const source = start()
+    const before = digestOf(source)
+    // Longer than the steps in which a file system counts its times.
+    await setTimeout(20)
+    write('team.yaml', PROJECT.replace('[v*]', '[w*]'))
+    utimesSync(path, at, at)
+    expect([statSync(path).size, statSync(path).mtime]).to.deep.equal([size, at])
+    await source.look()
+    await source.look()
+    expect(digestOf(source)).to.not.equal(before)
   })
 
   it('leaves the former policies in force where it is faulty, removed or empty; and takes over what is whole again', async () => {
