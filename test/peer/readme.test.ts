@@ -49,8 +49,10 @@ describe('the way to a first signed image in README.md', function () {
     const here = commands
       .filter((command) => !/^npm |docker (push|pull) |^countersign serve$/.test(command))
       .map((command) => command.replaceAll('localhost:5000', registry.host))
-      .map((command) => command.replaceAll('127.0.0.1:8750', `127.0.0.1:${ports['8750']}`))
-      .map((command) => command.replaceAll('127.0.0.1:4443', `127.0.0.1:${ports['4443']}`))
+      // Whole ports: the registry's may begin with the same digits.
+      .map((command) =>
+        command.replaceAll(/127\.0\.0\.1:(8750|4443)\b/g, (_, port: keyof typeof ports) => `127.0.0.1:${ports[port]}`),
+      )
     ran = await runCommand(programOnPath('bash'), ['-euc', here.join('\n')], { cwd: folder, env })
   })
   after(() => scope.close())
