@@ -37,7 +37,7 @@ export {
   type KeyType,
   type PublicKey,
 } from './key.ts'
-export { signMessage, verifySignature, type SignatureEntry } from './signature.ts'
+export { requireSigningKey, signMessage, verifySignature, type SignatureEntry } from './signature.ts'
 export {
   encodePrivateKeyFile,
   parsePrivateKeyFile,

@@ -61,6 +61,12 @@ export function signMessage(
   return { method, signature }
 }
 
+/** Whether `signMessage` can sign with this private key: keys that only verify are refused. @throws TufError KEY_TYPE_UNSUPPORTED, KEY_TOO_WEAK */
+export function requireSigningKey(privateKey: KeyObject): void {
+  publicKeyOf(privateKey)
+  methodOf(privateKey)
+}
+
 function methodOf({ asymmetricKeyType, asymmetricKeyDetails }: KeyObject): string {
   if (asymmetricKeyType === 'ed25519') return 'eddsa'
   if (asymmetricKeyType === 'rsa') return 'rsapss'

@@ -5,6 +5,7 @@ import {
   parseGun,
   parseRoleName,
   publicKeyOf,
+  requireSigningKey,
   ROOT,
   signingRole,
   TARGETS,
@@ -133,6 +134,7 @@ function usablePublicKey(privateKey: KeyObject): PublicKey {
     throw new KeyHolderError('KEY_NOT_USABLE', `RSA keys of more than ${MAX_RSA_BITS} bits are not taken.`, { bits })
   }
   try {
+    requireSigningKey(privateKey)
     return publicKeyOf(privateKey)
   } catch (cause) {
     if (!(cause instanceof TufError)) throw cause

@@ -1,5 +1,6 @@
 // `key import` with every key file format of the samples, and `repo adopt --imported-keys`, against a real key holder.
 import { chmodSync, copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { generateKeyPairSync } from 'node:crypto'
 import { basename, dirname, join, resolve } from 'node:path'
 import { parseGun, parsePrivateKeyFile, publicKeyOf, RELEASES, ROOT, TARGETS } from '@countersign/tuf'
 import { expect } from 'chai'
@@ -228,6 +229,25 @@ describe('cli key import', () => {
       expect(typed.exit, typed.stderr).to.equal(0)
       expect(asked).to.deep.equal([`Passphrase of ${file} (targets): `, `Passphrase of ${file} (targets): `])
       expect(typed.stdout + typed.stderr).to.not.include('pw-1234')
+    })
+
+    it('KEY_TYPE_UNSUPPORTED: a key on P-384 that is listed, also in a dry run', async () => {
+      const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'secp384r1' })
+      const targets = builder.role(TARGETS)
+      targets.signers = targets.keys
+      targets.keys = [...targets.keys, { privateKey, publicKey: publicKeyOf(privateKey) }]
+      copyOf(builder)
+      const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()
+      const file = place.file('p384.key', pem, 0o600)
+      const argv = [file, '--from', place.path('.docker/trust'), '--gun', builder.gun, '--json']
+      for (const more of [['--dry-run'], []]) {
+        const ran = await run([...argv, ...more])
+        expect([ran.exit, ran.codes()[0]], ran.stderr).to.deep.equal([1, 'KEY_TYPE_UNSUPPORTED'])
+        expect(report(ran).keys.map(({ state, code }) => [state, code])).to.deep.equal([
+          ['failed', 'KEY_TYPE_UNSUPPORTED'],
+        ])
+      }
+      await expectCodeAsync('GUN_NOT_MANAGED', () => held(builder.gun))
     })
 
     it('FILE_MISSING: a repository of which no metadata is known', async () => {

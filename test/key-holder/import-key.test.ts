@@ -216,15 +216,17 @@ describe('importing keys', () => {
       expect(holder.log().filter(({ kind }) => kind === 'key-imported')).to.deep.equal([])
     })
 
-    it('KEY_NOT_USABLE: a curve that Go does not know, RSA of 1024 bits', async () => {
-      const curve = generateKeyPairSync('ec', { namedCurve: 'secp256k1' }).privateKey
+    it('KEY_NOT_USABLE: a curve that Go does not know, RSA of 1024 bits, curves that verify and that nothing here signs with', async () => {
+      const curves = ['secp256k1', 'secp224r1', 'secp384r1', 'secp521r1']
       const small = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey
-      for (const key of [curve, small]) {
-        const canonicalKeyId = 'ab'.repeat(32)
+      const onCurves = curves.map((namedCurve) => generateKeyPairSync('ec', { namedCurve }).privateKey)
+      for (const [index, key] of [small, ...onCurves].entries()) {
+        const canonicalKeyId = index < 2 ? 'ab'.repeat(32) : publicKeyOf(key).canonicalKeyId
         const { session, transportKey } = (await holder.operator.call('begin-key-import', {})).response
         const sealedKey = await sealForKeyHolder(key.export({ type: 'pkcs8', format: 'der' }), transportKey, session)
         await expectCodeAsync('KEY_NOT_USABLE', () => attempt({ session, sealedKey, canonicalKeyId }))
       }
+      expect(holder.log().filter(({ kind }) => kind === 'key-imported')).to.deep.equal([])
     })
 
     it('KEY_NOT_IMPORTABLE: keys of the trust server, and one that was retired', async () => {

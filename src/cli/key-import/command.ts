@@ -2,7 +2,16 @@
 // Files are read and left as they are; nothing is told as imported before the key holder has signed its own challenge with it.
 import { join } from 'node:path'
 import type { Command } from 'commander'
-import { CodedError, parseGun, publicKeyOf, TufError, type Gun, type TufKeyId } from '@countersign/tuf'
+import {
+  CodedError,
+  parseGun,
+  publicKeyOf,
+  requireSigningKey,
+  TufError,
+  type Gun,
+  type PublicKey,
+  type TufKeyId,
+} from '@countersign/tuf'
 import type { KeyObject } from 'node:crypto'
 import type { KeyHolderConnection } from '../../holder/connection.ts'
 import { CliError, type ExitStatus } from '../errors.ts'
@@ -105,19 +114,33 @@ async function importOne(session: Session, found: FoundKey, o: Surroundings): Pr
   const unopened = skippedUnopened(found, takesRoot)
   if (unopened !== undefined) return { file, headers, outcome: { skipped: unopened } }
   let privateKey: KeyObject
+  let publicKey: PublicKey
   try {
     privateKey = await o.passphrases.open(found)
+    publicKey = publicKeyOf(privateKey)
   } catch (error) {
     if (!(error instanceof TufError)) throw error
     return { file, headers, outcome: { error } }
   }
-  const opened: OpenedKey = { found, publicKey: publicKeyOf(privateKey) }
-  const { publicKey } = opened
+  const opened: OpenedKey = { found, publicKey }
   const placed = placementsOf(opened, o.listings, { takesRoot, now: session.terminal.now() })
   if ('code' in placed) return { file, headers, publicKey, outcome: { skipped: placed } }
+  const error = whyItCannotSign(privateKey)
+  if (error !== undefined) return { file, headers, publicKey, outcome: { error } }
   const placements: PlacementRow[] = []
   for (const placement of placed) placements.push(await place(privateKey, placement, o))
   return { file, headers, publicKey, outcome: { placements } }
+}
+
+/** Also told in a dry run, which the key holder does not see. */
+function whyItCannotSign(privateKey: KeyObject): TufError | undefined {
+  try {
+    requireSigningKey(privateKey)
+    return undefined
+  } catch (error) {
+    if (error instanceof TufError) return error
+    throw error
+  }
 }
 
 async function place(privateKey: KeyObject, placement: Placement, o: Surroundings): Promise<PlacementRow> {
