@@ -247,8 +247,8 @@ export const OPERATIONS = {
   },
   /**
    * Takes a private key that was made elsewhere, encrypted as in key-transport.ts, and seals it. For a repository with a pinned root the
-   * complete published state comes with it (attachments): it has to list the key for this role, and what is published then in roles
-   * that only keys of ours can sign is accepted as theirs. Before there is a pin nothing comes with it, and pinning accepts. A key of
+   * complete published state comes with it (attachments): it has to list the key for this role, and what is published then with keys of
+   * ours, or in roles that only they can sign, is accepted as theirs. Before there is a pin nothing comes with it, and pinning accepts. A key of
    * root that serves another role as well is refused unless `severalRoles` says so. Idempotent: a key that is here is proven
    * again. `proof` is its signature over `keyImportMessage`, made with the sealed key.
    */
@@ -378,8 +378,9 @@ export const OPERATIONS = {
     response: repositoryState,
   },
   /**
-   * Lets signing go on. `foreign` decides about versions that only we could have signed, and did not: `accept` takes them for the new truth;
-   * `drop` goes on above them without what they say (`renew-roles`, `replace-keys`).
+   * Lets signing go on. `foreign` decides about versions that were signed with our keys, and not here: `accept` takes them for the new truth,
+   * also where an earlier drop was not carried out yet; `drop` goes on above them without what they say (`renew-roles`, `replace-keys`), and is
+   * refused where there is nothing of ours to go back to.
    */
   unfreeze: {
     sockets: ['operator'],

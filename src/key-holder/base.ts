@@ -193,7 +193,7 @@ function compareWithKnown(holder: Holder, gun: Gun, { role, version, sha256 }: S
 /** Whether it was not signed here, although only we could have, or although a key of ours has. */
 function isForeign(holder: Holder, repository: TrustedRepository, file: SeenFile): boolean {
   const { gun } = repository
-  if (holder.versions.isOurs(gun, file.role, file.version, file.messageSha256)) return false
+  if (holder.versions.isAccountedFor(gun, file.role, file.version, file.messageSha256)) return false
   const ours = new Set<string>(holder.keys.ofGun(gun).map(({ publicKey }) => publicKey.canonicalKeyId))
   return hasOnlyKeysOf(repository, file.role, ours) || isSignedByOneOf(repository, file.role, ours)
 }

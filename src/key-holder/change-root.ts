@@ -28,7 +28,7 @@ import {
   evidenceParts,
   recordedRoles,
   recordPublication,
-  repeatedAnswer,
+  repeatedFiles,
   requestDigest,
   signedAnswer,
   type SignedAnswer,
@@ -52,8 +52,8 @@ export async function changeRoot(
   const next = requireNextRoot(attachments, gun)
   const asked = [gun, evidenceParts(request.evidence)]
   const name = { gun, id: `root:${request.publication}`, requestDigest: requestDigest(asked, attachments) }
-  const repeated = await repeatedAnswer(holder, name)
-  if (repeated !== undefined) return withRoot(repeated, next)
+  const repeated = await repeatedFiles(holder, name)
+  if (repeated !== undefined) return withRoot(signedAnswer(repeated), next)
   holder.step('checked')
 
   // 2. The base, from our own pinned root and against all that we know. A crash before or after leaves nothing.
@@ -62,7 +62,6 @@ export async function changeRoot(
 
   // 3. What the root changes is read from it, and it is its keys' word; whether it may is looked at here. A crash leaves nothing.
   const changes = verifyRoot(base, next)
-  refuseDisowned(holder, gun, [TARGETS])
   const planned = planTargets(holder, base, changes)
   checkRates(holder, limits, gun, planned.length, 0)
   const payloads = planned.map((role) => payloadOf(gun, name.id, role))
@@ -96,7 +95,7 @@ export async function changeRoot(
       if (targets !== undefined) holder.cache.add(TARGETS, targets)
     },
   })
-  return withRoot(signedAnswer(holder, gun, made), next)
+  return withRoot(signedAnswer(made), next)
 }
 
 /** @throws KeyHolderError OPERATION_MALFORMED */
@@ -124,12 +123,13 @@ function verifyRoot({ repository }: Base, next: Received<RootMetadata>): readonl
 
 /**
  * Targets with its content as it is, signed by the keys that the next root gives it; nothing where they stay.
- * @throws KeyHolderError ROLE_NOT_SIGNABLE, BASE_NOT_VERIFIED
+ * @throws KeyHolderError BASE_VERSION_DISOWNED, ROLE_NOT_SIGNABLE, BASE_NOT_VERIFIED
  */
 function planTargets(holder: Holder, { repository }: Base, changes: readonly BaseRoleChange[]): readonly PlannedRole[] {
   const change = changes.find(({ role }) => role === TARGETS)
   if (change === undefined) return []
   const { gun, targets, root } = repository
+  refuseDisowned(holder, gun, [TARGETS])
   const signingKeys = oursAmong(holder, gun, change.keys)
   const threshold = root.metadata.roles.get(TARGETS)?.threshold ?? 1
   if (new Set(signingKeys.map(([canonicalKeyId]) => canonicalKeyId)).size < threshold) {

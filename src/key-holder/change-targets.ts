@@ -14,7 +14,7 @@ import {
   evidenceParts,
   recordedRoles,
   recordPublication,
-  repeatedAnswer,
+  repeatedFiles,
   requestDigest,
   signedAnswer,
 } from './recorded-publication.ts'
@@ -32,8 +32,8 @@ export async function changeTargets(
   const { pinnedRoot } = holder.repositories.getSignable(gun)
   const limits = limitsFor(holder.limits, gun)
   const name = { gun, id: `change:${request.publication}`, requestDigest: requestDigest(asked(request), attachments) }
-  const repeated = await repeatedAnswer(holder, name)
-  if (repeated !== undefined) return repeated
+  const repeated = await repeatedFiles(holder, name)
+  if (repeated !== undefined) return signedAnswer(repeated)
   const roles = parseTargetsRoles(request.roles, gun)
   const changes = request.changes.map(toChange)
   checkTags(limits, gun, changes)
@@ -75,7 +75,7 @@ export async function changeTargets(
       holder.cache.add(role, verified)
     },
   })
-  return signedAnswer(holder, gun, files)
+  return signedAnswer(files)
 }
 
 function toChange(change: ChangeRequest['changes'][number]): TargetsChange {

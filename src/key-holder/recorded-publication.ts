@@ -1,5 +1,5 @@
 // What changes of tags and of keys share: a publication is recorded once, and asked for again it gives the same bytes.
-import { ROOT, sha256Hex, type Gun, type RoleName } from '@countersign/tuf'
+import { sha256Hex, type Gun, type RoleName } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { rememberBase, type Base } from './base.ts'
@@ -30,38 +30,45 @@ export function evidenceParts({ request, principal, decision, origin }: Evidence
   return [request, principal, decision ?? null, origin ?? null]
 }
 
-/** Signed files as `change-targets` and `replace-keys` answer them. */
+/** Signed files as every publication answers them. */
 export interface SignedAnswer {
-  readonly response: { readonly roles: { role: string; version: number; sha256: string }[]; restored?: string[] }
+  readonly response: { readonly roles: { role: string; version: number; sha256: string }[] }
   readonly attachments: ReadonlyMap<string, Uint8Array>
 }
 
+/** The same of an operation that may go back to earlier versions. */
+export interface RestoringAnswer extends SignedAnswer {
+  readonly response: SignedAnswer['response'] & { restored?: string[] }
+}
+
+export function signedAnswer(files: readonly SignedFile[]): SignedAnswer {
+  return {
+    response: { roles: files.map(({ role, version, sha256 }) => ({ role, version, sha256 })) },
+    attachments: new Map(files.map(({ role, bytes }) => [role, bytes])),
+  }
+}
+
 /** With the earlier version of each role that went back to it, for whoever wants to check that. */
-export function signedAnswer(holder: Holder, gun: Gun, files: readonly SignedFile[]): SignedAnswer {
+export function restoringAnswer(holder: Holder, gun: Gun, files: readonly SignedFile[]): RestoringAnswer {
+  const { response, attachments } = signedAnswer(files)
   const restored = files.flatMap(({ role, version }) => {
-    const content = role === ROOT ? undefined : contentToRestore(holder, gun, role, version)
+    const content = contentToRestore(holder, gun, role, version)
     return content === undefined ? [] : [[role, content.bytes] as const]
   })
   return {
-    response: {
-      roles: files.map(({ role, version, sha256 }) => ({ role, version, sha256 })),
-      ...(restored.length > 0 && { restored: restored.map(([role]) => role) }),
-    },
-    attachments: new Map<string, Uint8Array>([
-      ...files.map(({ role, bytes }) => [role, bytes] as const),
-      ...restored.map(([role, bytes]) => [`restored/${role}`, bytes] as const),
-    ]),
+    response: { ...response, ...(restored.length > 0 && { restored: restored.map(([role]) => role) }) },
+    attachments: new Map([...attachments, ...restored.map(([role, bytes]) => [`restored/${role}`, bytes] as const)]),
   }
 }
 
 /**
- * The answer to a publication that was recorded before; undefined for a new one.
+ * The files of a publication that was recorded before; undefined for a new one.
  * @throws KeyHolderError PUBLICATION_REPLAYED where another request had this name
  */
-export async function repeatedAnswer(
+export async function repeatedFiles(
   holder: Holder,
   { gun, id, requestDigest }: PublicationName,
-): Promise<SignedAnswer | undefined> {
+): Promise<readonly SignedFile[] | undefined> {
   const repeated = holder.payloads.publication(id)
   if (repeated === undefined) return undefined
   if (repeated.requestDigest !== requestDigest) {
@@ -70,7 +77,7 @@ export async function repeatedAnswer(
       publication: id,
     })
   }
-  return signedAnswer(holder, gun, await signPayloads(holder, holder.payloads.ofPublication(gun, id)))
+  return signPayloads(holder, holder.payloads.ofPublication(gun, id))
 }
 
 /** The roles of a publication and what it stands on, as the audit log names them. */

@@ -21,9 +21,9 @@ import {
   evidenceParts,
   recordedRoles,
   recordPublication,
-  repeatedAnswer,
+  repeatedFiles,
   requestDigest,
-  signedAnswer,
+  restoringAnswer,
 } from './recorded-publication.ts'
 import { signPayloads } from './signing.ts'
 
@@ -89,8 +89,8 @@ async function signAgain(
   const asked = [gun, request.roles, evidenceParts(request.evidence)]
   const id = `${purpose.prefix}:${request.publication}`
   const name = { gun, id, requestDigest: requestDigest(asked, attachments) }
-  const repeated = await repeatedAnswer(holder, name)
-  if (repeated !== undefined) return repeated
+  const repeated = await repeatedFiles(holder, name)
+  if (repeated !== undefined) return restoringAnswer(holder, gun, repeated)
   const roles = parseTargetsRoles(request.roles, gun)
   holder.step('checked')
 
@@ -128,10 +128,10 @@ async function signAgain(
       holder.cache.add(role, verified)
     },
   })
-  return signedAnswer(holder, gun, files)
+  return restoringAnswer(holder, gun, files)
 }
 
-/** @throws KeyHolderError ROLE_NOT_SIGNABLE, BASE_NOT_VERIFIED, CHANGE_EMPTY */
+/** @throws KeyHolderError ROLE_NOT_SIGNABLE, NO_VERSION_TO_RESTORE, BASE_NOT_VERIFIED, CHANGE_EMPTY */
 function planAgain(
   holder: Holder,
   repository: TrustedRepository,

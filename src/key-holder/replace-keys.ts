@@ -28,9 +28,9 @@ import {
   evidenceParts,
   recordedRoles,
   recordPublication,
-  repeatedAnswer,
+  repeatedFiles,
   requestDigest,
-  signedAnswer,
+  restoringAnswer,
 } from './recorded-publication.ts'
 import { signPayloads } from './signing.ts'
 import { stagedKeys } from './staged-keys.ts'
@@ -48,8 +48,8 @@ export async function replaceKeys(
   const limits = limitsFor(holder.limits, gun)
   const asked = [gun, evidenceParts(request.evidence)]
   const name = { gun, id: `keys:${request.publication}`, requestDigest: requestDigest(asked, attachments) }
-  const repeated = await repeatedAnswer(holder, name)
-  if (repeated !== undefined) return repeated
+  const repeated = await repeatedFiles(holder, name)
+  if (repeated !== undefined) return restoringAnswer(holder, gun, repeated)
   holder.step('checked')
 
   // 2. The base, from our own pinned root and against all that we know; it may show that a staged key is listed already. A crash
@@ -100,10 +100,10 @@ export async function replaceKeys(
       }
     },
   })
-  return signedAnswer(holder, gun, files)
+  return restoringAnswer(holder, gun, files)
 }
 
-/** @throws KeyHolderError KEY_NOT_STAGED, KEY_NOT_REPLACEABLE, ROLE_NOT_SIGNABLE, BASE_NOT_VERIFIED */
+/** @throws KeyHolderError KEY_NOT_STAGED, KEY_NOT_REPLACEABLE, ROLE_NOT_SIGNABLE, NO_VERSION_TO_RESTORE, BASE_NOT_VERIFIED */
 function planReplacement(
   holder: Holder,
   repository: TrustedRepository,

@@ -72,8 +72,8 @@ export class VersionTable {
     )
   }
 
-  /** Whether we signed exactly this content, or an operator accepted it. */
-  isOurs(gun: Gun, role: RoleName, version: number, messageSha256: string): boolean {
+  /** Whether we signed exactly this content, or an operator decided about it: accepted it, or disowned it. */
+  isAccountedFor(gun: Gun, role: RoleName, version: number, messageSha256: string): boolean {
     const found = this.#database.all(
       `SELECT 1 FROM signed_payloads WHERE gun = ? AND role = ? AND version = ? AND message_sha256 = ?
        UNION ALL SELECT 1 FROM foreign_versions WHERE gun = ? AND role = ? AND version = ? AND message_sha256 = ? AND accepted <> 0`,
@@ -120,13 +120,35 @@ export class VersionTable {
     this.#decide(gun, DISOWNED)
   }
 
-  /** The highest disowned version of a role. */
-  highestDisowned(gun: Gun, role: RoleName): number | undefined {
-    const [found] = this.#database.all<{ version: number | null }>(
-      'SELECT max(version) AS version FROM foreign_versions WHERE gun = ? AND role = ? AND accepted = ?',
+  /** Those of a role above this version that were disowned. */
+  acceptDisowned(gun: Gun, role: RoleName, above: number): void {
+    this.#database.run(
+      'UPDATE foreign_versions SET accepted = ? WHERE gun = ? AND role = ? AND version > ? AND accepted = ?',
+      ACCEPTED,
       gun,
       role,
+      above,
       DISOWNED,
+    )
+  }
+
+  /** The highest disowned version of a role below this one. */
+  highestDisowned(gun: Gun, role: RoleName, below: number): number | undefined {
+    return this.#highest(gun, role, DISOWNED, below)
+  }
+
+  /** The highest version of a role below this one that others made and an operator accepted. */
+  highestAccepted(gun: Gun, role: RoleName, below: number): number | undefined {
+    return this.#highest(gun, role, ACCEPTED, below)
+  }
+
+  #highest(gun: Gun, role: RoleName, decision: number, below: number): number | undefined {
+    const [found] = this.#database.all<{ version: number | null }>(
+      'SELECT max(version) AS version FROM foreign_versions WHERE gun = ? AND role = ? AND accepted = ? AND version < ?',
+      gun,
+      role,
+      decision,
+      below,
     )
     return found?.version ?? undefined
   }

@@ -126,6 +126,11 @@ export const KEY_HOLDER_PROBLEMS = {
     'An operator disowned what is published, and it stands there still',
     'Rotate the key with countersign key rotate, or bring back what was signed last with countersign repo renew.',
   ),
+  NO_VERSION_TO_RESTORE: refuse(
+    409,
+    'What an operator disowned cannot be dropped: there is nothing of ours to go back to',
+    'Let signing go on with countersign repo unfreeze, without --drop-foreign, and unsign what is wrong.',
+  ),
   BASE_VERSION_IMPLAUSIBLE: refuse(502, 'The published version is implausibly high', BASE),
   ROLE_NOT_SIGNABLE: refuse(409, 'The role cannot be signed with our key', 'Read the status of the repository.'),
   CHANGE_EMPTY: refuse(409, 'The change changes nothing', 'Nothing needs to be done.'),
