@@ -22,7 +22,7 @@ import { Refusals } from './refusals.ts'
 import { RepositoryTable } from './repositories.ts'
 import { ServedTable } from './served-repositories.ts'
 import { ServerKeyTable } from './server-key-table.ts'
-import { isPrepared, openLogKey, unlock } from './settings.ts'
+import { checkedUnlockKey, isPrepared, openLogKey, unlock } from './settings.ts'
 import { SocketServer } from './socket-server.ts'
 import type { UnlockSources } from './unlock.ts'
 import { VersionTable } from './versions.ts'
@@ -35,6 +35,8 @@ const FILE_CACHE_BYTES = 64 * 1024 * 1024
 
 /** For tests: a clock, a look at each step, tighter limits of connections, a log. */
 export interface KeyHolderOptions {
+  /** In the place of that which the configuration names; stays the caller's. For a drill, which must not put it on a disk. */
+  readonly unlockKey?: Buffer
   readonly now?: () => Date
   readonly onStep?: (step: Step) => void
   readonly connectionLimits?: Partial<ConnectionLimits>
@@ -70,7 +72,10 @@ export async function startKeyHolder(
       current: config.unlock,
       ...(config.nextUnlock !== undefined && { next: config.nextUnlock }),
     }
-    const { unlockKey, source } = await unlock(database, sources, !isPrepared(database))
+    const { unlockKey, source } =
+      options.unlockKey === undefined
+        ? await unlock(database, sources, !isPrepared(database))
+        : { unlockKey: checkedUnlockKey(database, options.unlockKey), source: sources.current }
     if (source === sources.next) {
       const { path } = source
       processLog.warn({ path }, 'the keys are sealed under the next unlock key: put it in the place of the present one')

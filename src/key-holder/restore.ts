@@ -8,13 +8,13 @@ import { StateDatabase } from './database.ts'
 import { FileCustodian } from './file-custodian.ts'
 import { databasePath, LOG_FOLDER } from './folder.ts'
 import { KeyTable } from './key-table.ts'
-import { logOriginOf, openLogKey, unlock } from './settings.ts'
+import { checkedUnlockKey, logOriginOf, openLogKey } from './settings.ts'
 
 export interface RestoreOptions {
   /** Mode 0700; holds the database and nothing else. */
   readonly folder: string
-  /** Exactly the 32 bytes, mode 0600. */
-  readonly unlockKeyFile: string
+  /** Stays the caller's. */
+  readonly unlockKey: Buffer
   /** Went along with the copy: the log has to lead to it. */
   readonly checkpoint: string
   /** The log's key, as it went along. */
@@ -40,15 +40,14 @@ export interface RestoredState {
  * @throws KeyHolderError KEY_HOLDER_STATE_DAMAGED, UNLOCK_KEY_WRONG, KEY_FILE_DAMAGED, AUDIT_LOG_DAMAGED, STATE_UNWRITABLE,
  * AUDIT_LOG_UNWRITABLE
  */
-export async function completeRestore(o: RestoreOptions): Promise<RestoredState> {
+export function completeRestore(o: RestoreOptions): RestoredState {
   const database = StateDatabase.open(databasePath(o.folder), false)
   let custodian: FileCustodian | undefined
   const begun = performance.now()
   try {
     // The database, and that the unlock key is the one of its keys.
     database.checkIntegrity()
-    const sources = { current: { kind: 'key-file', path: o.unlockKeyFile } } as const
-    const { unlockKey } = await unlock(database, sources, false)
+    const unlockKey = checkedUnlockKey(database, o.unlockKey)
     const table = new KeyTable(database)
     custodian = new FileCustodian(table, unlockKey)
 

@@ -50,12 +50,16 @@ const TRY_NEXT: ReadonlySet<string> = new Set(['UNLOCK_KEY_WRONG', 'UNLOCK_KEY_U
 async function unlockWith(database: StateDatabase, source: UnlockSource): Promise<Unlocked> {
   const unlockKey = await readUnlockKey(source, stretchingOf(database))
   try {
-    checkUnlockKey(unlockKey, read(database, 'unlock-key-check'))
-  } catch (error) {
+    return { unlockKey: checkedUnlockKey(database, unlockKey), source }
+  } finally {
     unlockKey.fill(0)
-    throw error
   }
-  return { unlockKey, source }
+}
+
+/** A copy of this unlock key, which is the one that the keys are sealed with. @throws KeyHolderError UNLOCK_KEY_WRONG */
+export function checkedUnlockKey(database: StateDatabase, unlockKey: Buffer): Buffer {
+  checkUnlockKey(unlockKey, read(database, 'unlock-key-check'))
+  return Buffer.from(unlockKey)
 }
 
 /** The first file's fault, with what is wrong with the second. */

@@ -13,7 +13,11 @@ const BUSY_TIMEOUT_MS = 10_000
  */
 export function copyDatabase(path: string, to: string): void {
   withReader(path, (sqlite) => {
-    writeFileSync(to, '', { flag: 'wx', mode: 0o600 })
+    try {
+      writeFileSync(to, '', { flag: 'wx', mode: 0o600 })
+    } catch (cause) {
+      throw new StoreError('STORE_UNWRITABLE', 'The copy of the database cannot be made.', { path: to }, { cause })
+    }
     sqlite.prepare('VACUUM INTO ?').run(to)
   })
 }
@@ -44,7 +48,7 @@ function withReader(path: string, work: (sqlite: Connection) => void): void {
   } catch (cause) {
     if (!(cause instanceof SqliteError)) throw cause
     const code = /^SQLITE_(CORRUPT|NOTADB)/.test(cause.code) ? 'STORE_DAMAGED' : 'STORE_UNWRITABLE'
-    throw new StoreError(code, 'The database cannot be read.', { path, sqlite: cause.code }, { cause })
+    throw new StoreError(code, 'The database cannot be read or copied.', { path, sqlite: cause.code }, { cause })
   } finally {
     sqlite?.close()
   }

@@ -1,6 +1,15 @@
 // `key import` with every key file format of the samples, and `repo adopt --imported-keys`, against a real key holder.
-import { chmodSync, copyFileSync, cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { generateKeyPairSync } from 'node:crypto'
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  writeFileSync,
+} from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { parseGun, parsePrivateKeyFile, publicKeyOf, RELEASES, ROOT, TARGETS } from '@countersign/tuf'
 import { expect } from 'chai'
@@ -218,6 +227,15 @@ describe('cli key import', () => {
       const wrong = await run([...argv, '--passphrase-file', place.path('passphrase')])
       expect([wrong.exit, wrong.codes()[0]]).to.deep.equal([1, 'KEY_FILE_PASSPHRASE'])
       expect((await run(argv)).codes()[0]).to.equal('KEY_FILE_PASSPHRASE_MISSING')
+      const slips = ['a slip', 'another', 'a third']
+      const mistyped = await run(argv, { askSecret: () => Promise.resolve(slips.shift()) })
+      expect([mistyped.codes()[0], slips]).to.deep.equal(['KEY_FILE_PASSPHRASE', []])
+      if (process.getuid?.() === 0) {
+        // Root brings in the keys of a user, with the user's files.
+        const foreign = place.file('foreign', 'another\n')
+        chownSync(foreign, 61_999, 61_999)
+        expect((await run([...argv, '--passphrase-file', foreign])).codes()[0]).to.equal('KEY_FILE_PASSPHRASE')
+      }
       const asked: string[] = []
       const answers = ['a slip', 'pw-1234']
       const typed = await run(argv, {

@@ -73,6 +73,7 @@ describe('the container image', function () {
     const token = `cs_${randomBytes(32).toString('base64url')}`
     write('secrets/trust-server.token', `${token}\n`, uidOf('daemon'))
     write('secrets/unlock.key', randomBytes(32), uidOf('key-holder'))
+    write('secrets/backup.passphrase', `${randomBytes(24).toString('base64')}\n`, uidOf('key-holder'))
     const http = { ...(readExample('countersign.yaml')['http'] as object), listen: `127.0.0.1:${port}` }
     const [trustServer] = readExample('countersign.yaml')['trustServers'] as object[]
     const repositories = [`${registry.host}/*`]

@@ -4,19 +4,19 @@
 // server's has not, and nothing is published there that the key holder's has no record of.
 import { createHash } from 'node:crypto'
 import { existsSync } from 'node:fs'
-import { mkdtemp, open, rename, rm, stat, type FileHandle } from 'node:fs/promises'
+import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { openSecrets } from '../../key-holder/backup-secrets.ts'
 import { KeyHolderError } from '../../key-holder-protocol/errors.ts'
 import type { KeyHolderConnection } from '../../holder/client.ts'
-import { copyDatabase } from '../../sqlite/copy.ts'
-import { DATABASE_FILE, TRUST_SERVER_FOLDER } from '../../supervisor/data-folder.ts'
 import { CliError, EXIT, type ExitStatus } from '../errors.ts'
 import { refuseExisting, syncFolder } from '../files.ts'
 import { evidenceOf, withOperator, type SocketOptions } from '../operator-socket.ts'
 import type { Session } from '../session.ts'
 import { AgeWriter } from './age-file.ts'
 import { MEMBERS, type BackupManifest } from './content.ts'
+import { Copies, type Copy } from './copies.ts'
+import { LAYOUT, TRUST_SERVER_DATABASE } from './layout.ts'
 import { passphraseOf } from './passphrase.ts'
 import { MAX_MEMBER_BYTES, TAR_END, tarHeader, tarPadding } from './tar.ts'
 import { describeBackup } from './report.ts'
@@ -28,7 +28,6 @@ export interface CreateOptions extends SocketOptions {
   readonly reason: string
 }
 
-const TRUST_SERVER_DATABASE = 'trust-server.db'
 const READ_BYTES = 1024 * 1024
 
 /** @throws CliError FILE_EXISTS, BACKUP_*, INTERRUPTED; KeyHolderError; StoreError; ConfigError SECRET_FILE_* */
@@ -50,46 +49,20 @@ export async function createBackup(session: Session, file: string, options: Crea
     )
     return EXIT.done
   } finally {
-    await copies.remove()
+    await copies.close()
   }
 }
 
 function daemonDatabase({ daemonFolder }: CreateOptions): string | undefined {
-  return daemonFolder === undefined ? undefined : join(daemonFolder, DATABASE_FILE)
+  return daemonFolder === undefined ? undefined : join(daemonFolder, LAYOUT.daemon)
 }
 
 /** Of a trust server with a folder of its own, or that which `serve` has started. */
 function trustServerDatabase({ daemonFolder, trustServerFolder }: CreateOptions): string | undefined {
   if (trustServerFolder !== undefined) return join(trustServerFolder, TRUST_SERVER_DATABASE)
   if (daemonFolder === undefined) return undefined
-  const path = join(daemonFolder, TRUST_SERVER_FOLDER, 'state', TRUST_SERVER_DATABASE)
+  const path = join(daemonFolder, LAYOUT.trustServer)
   return existsSync(path) ? path : undefined
-}
-
-interface Copy {
-  readonly path: string
-  readonly bytes: number
-}
-
-/** Copies of databases, beside the originals: there is room, and nobody else can read there. */
-class Copies {
-  readonly #folders: string[] = []
-
-  async of(database: string | undefined): Promise<Copy | undefined> {
-    if (database === undefined) return undefined
-    if (!existsSync(database)) {
-      throw new CliError('FILE_UNREADABLE', `There is no ${database}.`, { facts: { file: database } })
-    }
-    const folder = await mkdtemp(join(dirname(database), 'backup-'))
-    this.#folders.push(folder)
-    const path = join(folder, 'copy.db')
-    copyDatabase(database, path)
-    return { path, bytes: (await stat(path)).size }
-  }
-
-  async remove(): Promise<void> {
-    for (const folder of this.#folders) await rm(folder, { recursive: true, force: true })
-  }
 }
 
 interface Parts {
@@ -206,13 +179,8 @@ class Archive {
     return this.addStream(name, bytes.byteLength, [bytes])
   }
 
-  async addFile(name: string, { path, bytes }: Copy): Promise<void> {
-    const file = await open(path, 'r')
-    try {
-      await this.addStream(name, bytes, chunksOf(file))
-    } finally {
-      await file.close()
-    }
+  addFile(name: string, { file, bytes }: Copy): Promise<void> {
+    return this.addStream(name, bytes, chunksOf(file))
   }
 
   async addStream(name: string, size: number, parts: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): Promise<void> {

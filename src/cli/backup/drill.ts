@@ -1,14 +1,17 @@
 // `backup drill`: the loss of the machine, rehearsed. The backup is restored into a folder of its own, a key holder of its own starts there,
 // every key signs, a signature is rehearsed, and all of it is destroyed. The running service is neither asked nor touched.
-import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EXIT, type ExitStatus } from '../errors.ts'
 import type { Session } from '../session.ts'
+import { makeWorkFolder } from '../work-folder.ts'
+import { withFileCodes } from './errors.ts'
+import { LAYOUT } from './layout.ts'
 import { passphraseOf } from './passphrase.ts'
 import { rehearse, REHEARSAL_LIMITS } from './rehearsal.ts'
 import { describeBackup } from './report.ts'
-import { LAYOUT, unpackBackup } from './unpack.ts'
+import { unpackBackup } from './unpack.ts'
 
 export interface DrillOptions {
   readonly passphraseFile?: string
@@ -19,51 +22,70 @@ export interface DrillOptions {
 export async function drillBackup(session: Session, file: string, options: DrillOptions): Promise<ExitStatus> {
   const passphrase = await passphraseOf(session, options.passphraseFile)
   const begun = performance.now()
-  const folder = await mkdtemp(join(options.workFolder ?? tmpdir(), 'csdrill-'))
+  const folder = await makeWorkFolder(options.workFolder ?? tmpdir(), 'csdrill')
+  const work = { file, folder, passphrase, begun }
   try {
-    const content = join(folder, 'c')
-    await mkdir(content, { mode: 0o700 })
-    const { manifest, state, times } = await unpackBackup(session, { file, folder: content, passphrase })
-    const starting = performance.now()
-    const running = await startRestored(folder, content, state.log.origin, session.terminal.now)
-    const started = performance.now()
-    const rehearsal = await rehearse(running, session.terminal.now()).finally(() => running.close())
-    const stopped = performance.now()
-    await rm(folder, { recursive: true })
-    const destroyed = performance.now()
-    const steps = [
-      ['read and decrypt the backup', times.unpack],
-      ['check the databases', times.databases],
-      [`prove ${state.keys} keys`, state.times.keys],
-      [`write and verify the audit log, ${state.log.size} records`, state.times.log],
-      ['start a key holder', started - starting],
-      ['sign in a repository made for it', rehearsal.times.sign],
-      ['verify as a client does', rehearsal.times.verify],
-      ['destroy the copy', destroyed - stopped],
-      ['all of it', destroyed - begun],
-    ] as const
-    const milliseconds = steps.map(([step, ms]) => ({ step, milliseconds: Math.round(ms) }))
-    session.output.document({
-      file,
-      ...manifest,
-      proven: { keys: state.keys, repositories: state.repositories },
-      steps: milliseconds,
-    })
-    session.output.line('The drill has succeeded: every key has signed, and nothing is left of the copy.', 'green')
-    describeBackup(session, manifest)
-    session.output.line()
-    session.output.table(
-      ['STEP', 'SECONDS'],
-      steps.map(([step, ms]) => [step, (ms / 1000).toFixed(2)]),
-    )
-    return EXIT.done
+    return await withFileCodes(work, () => drill(session, work))
   } finally {
     await rm(folder, { recursive: true, force: true })
   }
 }
 
-/** In this process, with sockets in the folder that is destroyed. */
-async function startRestored(folder: string, content: string, logOrigin: string, now: () => Date) {
+interface Work {
+  readonly file: string
+  readonly folder: string
+  readonly passphrase: Buffer
+  readonly begun: number
+}
+
+async function drill(session: Session, { file, folder, passphrase, begun }: Work): Promise<ExitStatus> {
+  const content = join(folder, 'c')
+  await mkdir(content, { mode: 0o700 })
+  const { manifest, state, times, unlockKey } = await unpackBackup(session, { file, folder: content, passphrase })
+  const starting = performance.now()
+  const running = await startRestored({ folder, content, unlockKey, logOrigin: state.log.origin }, session)
+  const started = performance.now()
+  const rehearsal = await rehearse(running, session.terminal.now()).finally(() => running.close())
+  const stopped = performance.now()
+  await rm(folder, { recursive: true })
+  const destroyed = performance.now()
+  const steps = [
+    ['read and decrypt the backup', times.unpack],
+    ['check the databases', times.databases],
+    [`prove ${state.keys} keys`, state.times.keys],
+    [`write and verify the audit log, ${state.log.size} records`, state.times.log],
+    ['start a key holder', started - starting],
+    ['sign in a repository made for it', rehearsal.times.sign],
+    ['verify as a client does', rehearsal.times.verify],
+    ['destroy the copy', destroyed - stopped],
+    ['all of it', destroyed - begun],
+  ] as const
+  const milliseconds = steps.map(([step, ms]) => ({ step, milliseconds: Math.round(ms) }))
+  session.output.document({
+    file,
+    ...manifest,
+    proven: { keys: state.keys, repositories: state.repositories },
+    steps: milliseconds,
+  })
+  session.output.line('The drill has succeeded: every key has signed, and nothing is left of the copy.', 'green')
+  describeBackup(session, manifest)
+  session.output.line()
+  session.output.table(
+    ['STEP', 'SECONDS'],
+    steps.map(([step, ms]) => [step, (ms / 1000).toFixed(2)]),
+  )
+  return EXIT.done
+}
+
+interface Restored {
+  readonly folder: string
+  readonly content: string
+  readonly unlockKey: Buffer
+  readonly logOrigin: string
+}
+
+/** In this process, with sockets in the folder that is destroyed, and the unlock key in memory alone: a drill may be killed. */
+async function startRestored({ folder, content, unlockKey, logOrigin }: Restored, { terminal }: Session) {
   const { startKeyHolder } = await import('../../key-holder/main.ts')
   const { silentLog } = await import('../../key-holder/holder-log.ts')
   const limitsFile = join(folder, 'limits.yaml')
@@ -79,5 +101,7 @@ async function startRestored(folder: string, content: string, logOrigin: string,
     logOrigin,
     logLevel: 'error',
   } as const
-  return startKeyHolder(config, { log: silentLog, now })
+  return startKeyHolder(config, { log: silentLog, now: terminal.now, unlockKey }).finally(() => {
+    unlockKey.fill(0)
+  })
 }

@@ -1,12 +1,13 @@
 // `backup restore`: everything into a folder of its own, verified, then in its place.
-import { mkdir, mkdtemp, readdir, rename, rm, rmdir } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { CliError, EXIT, type ExitStatus } from '../errors.ts'
 import { syncFolder } from '../files.ts'
 import type { Session } from '../session.ts'
+import { LAYOUT } from './layout.ts'
 import { passphraseOf } from './passphrase.ts'
 import { describeBackup } from './report.ts'
-import { LAYOUT, unpackBackup } from './unpack.ts'
+import { unpackBackup, type Unpacked } from './unpack.ts'
 
 export interface RestoreCommandOptions {
   readonly passphraseFile?: string
@@ -23,16 +24,15 @@ export async function restoreBackup(
   const target = resolve(folder)
   await requireEmpty(target)
   // In the folder itself, which may be a file system of its own. A crash leaves it there, and the folder is refused until it is gone.
-  const staging = await mkdtemp(join(target, 'restoring-'))
+  const staging = await mkdtemp(join(target, 'restoring-')).catch((cause: unknown) => {
+    throw unwritable(target, cause)
+  })
   let unpacked
   try {
     unpacked = await unpackBackup(session, { file, folder: staging, passphrase })
-    for (const name of await readdir(staging)) await rename(join(staging, name), join(target, name))
-    await rmdir(staging)
-    await syncFolder(target)
-  } catch (error) {
+    await takePlace(staging, target, unpacked)
+  } finally {
     await rm(staging, { recursive: true, force: true })
-    throw error
   }
   const { manifest, state } = unpacked
   const { log, keys, repositories } = state
@@ -56,6 +56,25 @@ export async function restoreBackup(
   return EXIT.done
 }
 
+/** All of it gets its name, or nothing. @throws CliError FILE_UNWRITABLE */
+async function takePlace(staging: string, target: string, { unlockKey }: Unpacked): Promise<void> {
+  const renamed: string[] = []
+  try {
+    await writeFile(join(staging, LAYOUT.unlockKey), unlockKey, { mode: 0o600, flag: 'wx', flush: true })
+    for (const name of (await readdir(staging)).sort()) {
+      await rename(join(staging, name), join(target, name))
+      renamed.push(name)
+    }
+    await rmdir(staging)
+    await syncFolder(target)
+  } catch (cause) {
+    for (const name of renamed) await rm(join(target, name), { recursive: true, force: true })
+    throw unwritable(target, cause)
+  } finally {
+    unlockKey.fill(0)
+  }
+}
+
 /** @throws CliError FOLDER_NOT_EMPTY, FILE_UNWRITABLE */
 async function requireEmpty(folder: string): Promise<void> {
   let names: string[]
@@ -63,11 +82,18 @@ async function requireEmpty(folder: string): Promise<void> {
     await mkdir(folder, { recursive: true, mode: 0o700 })
     names = await readdir(folder)
   } catch (cause) {
-    throw new CliError('FILE_UNWRITABLE', `${folder} cannot be made.`, { facts: { folder }, cause })
+    throw unwritable(folder, cause)
   }
   if (names.length === 0) return
   throw new CliError('FOLDER_NOT_EMPTY', `${folder} holds something already.`, {
     next: 'Name a new or an empty folder. A name that begins with restoring- is what an interrupted restore has left: remove it.',
     facts: { folder, found: names.slice(0, 5).join(' ') },
+  })
+}
+
+function unwritable(folder: string, cause: unknown): CliError {
+  return new CliError('FILE_UNWRITABLE', `${folder} cannot be written. Nothing was restored.`, {
+    facts: { folder },
+    cause,
   })
 }

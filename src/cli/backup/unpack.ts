@@ -6,24 +6,16 @@ import { openSecrets } from '../../key-holder/backup-secrets.ts'
 import { parseLimits } from '../../key-holder/limits.ts'
 import { completeRestore, type RestoredState } from '../../key-holder/restore.ts'
 import { checkDatabase } from '../../sqlite/copy.ts'
-import { DATABASE_FILE, KEY_HOLDER_FOLDER, SCHEMA, TRUST_SERVER_FOLDER } from '../../supervisor/data-folder.ts'
+import { SCHEMA, TRUST_SERVER_FOLDER } from '../../supervisor/data-folder.ts'
 import { SCHEMA as TRUST_SERVER_SCHEMA } from '../../trust-server/schema.ts'
 import { CliError } from '../errors.ts'
 import { evidenceOf } from '../operator-socket.ts'
 import type { Session } from '../session.ts'
 import { readAgeFile } from './age-file.ts'
 import { MAX_MANIFEST_BYTES, MEMBERS, parseManifest, type BackupManifest } from './content.ts'
-import { damagedBackup } from './errors.ts'
+import { damagedBackup, withFileCodes } from './errors.ts'
+import { LAYOUT } from './layout.ts'
 import { TarReader, type Member } from './tar.ts'
-
-/** Where things lie in the folder: as in the data folder of `serve`. */
-export const LAYOUT = {
-  daemon: DATABASE_FILE,
-  trustServer: join(TRUST_SERVER_FOLDER, 'state', 'trust-server.db'),
-  keyHolder: join(KEY_HOLDER_FOLDER, 'state'),
-  limits: join(KEY_HOLDER_FOLDER, 'limits.yaml'),
-  unlockKey: join(KEY_HOLDER_FOLDER, 'unlock.key'),
-} as const
 
 const MAX_LIMITS_BYTES = 4 * 1024 * 1024
 const MAX_SECRETS_BYTES = 4096
@@ -31,16 +23,25 @@ const MAX_SECRETS_BYTES = 4096
 export interface Unpacked {
   readonly manifest: BackupManifest
   readonly state: RestoredState
+  /** Written nowhere; the caller zeroes it. */
+  readonly unlockKey: Buffer
   /** In milliseconds: reading and decrypting the file, and checking the databases. */
   readonly times: { readonly unpack: number; readonly databases: number }
 }
 
 /**
- * Everything that is in the backup, in a folder that is there and empty, as it would be in the data folder of `serve`. Nothing of it is to be
- * used before this returns. A crash leaves a part.
+ * Everything that is in the backup but the unlock key, in a folder that is there and empty, as it would be in the data folder of `serve`.
+ * Nothing of it is to be used before this returns. A crash leaves a part, which opens nothing.
  * @throws CliError BACKUP_DAMAGED, PASSPHRASE_WRONG, FILE_UNREADABLE, FILE_UNWRITABLE; KeyHolderError; StoreError
  */
 export async function unpackBackup(
+  session: Session,
+  o: { readonly file: string; readonly folder: string; readonly passphrase: Buffer },
+): Promise<Unpacked> {
+  return withFileCodes(o, () => unpack(session, o))
+}
+
+async function unpack(
   session: Session,
   o: { readonly file: string; readonly folder: string; readonly passphrase: Buffer },
 ): Promise<Unpacked> {
@@ -66,19 +67,19 @@ export async function unpackBackup(
   const checked = performance.now()
   const unlockKey = await openSecrets(secrets, o.passphrase)
   try {
-    await writeFile(at(LAYOUT.unlockKey), unlockKey, { mode: 0o600, flag: 'wx', flush: true })
-  } finally {
+    const state = completeRestore({
+      folder: at(LAYOUT.keyHolder),
+      unlockKey,
+      ...manifest.keyHolder.log,
+      madeAt: manifest.madeAt,
+      evidence: evidenceOf('restore'),
+      now: session.terminal.now(),
+    })
+    return { manifest, state, unlockKey, times: { unpack: unpacked - begun, databases: checked - unpacked } }
+  } catch (error) {
     unlockKey.fill(0)
+    throw error
   }
-  const state = await completeRestore({
-    folder: at(LAYOUT.keyHolder),
-    unlockKeyFile: at(LAYOUT.unlockKey),
-    ...manifest.keyHolder.log,
-    madeAt: manifest.madeAt,
-    evidence: evidenceOf('restore'),
-    now: session.terminal.now(),
-  })
-  return { manifest, state, times: { unpack: unpacked - begun, databases: checked - unpacked } }
 }
 
 async function unpackFiles(
@@ -105,8 +106,6 @@ async function unpackFiles(
       }
       await target.sync()
       if (written !== size) throw damagedBackup(file, `${name} is longer or shorter than it was`)
-    } catch (cause) {
-      throw cause instanceof CliError ? cause : unwritable(folder, cause)
     } finally {
       await target.close()
     }
@@ -132,8 +131,4 @@ async function unpackFiles(
   if (found !== sha256) throw damagedBackup(file, 'the copy of the key holder is not the one that was made')
   if ((await archive.next()) !== undefined) throw damagedBackup(file, 'more is in it than belongs there')
   return { manifest, secrets }
-}
-
-function unwritable(folder: string, cause: unknown): CliError {
-  return new CliError('FILE_UNWRITABLE', `${folder} cannot be written.`, { facts: { folder }, cause })
 }

@@ -27,7 +27,10 @@ export class Passphrases {
   /** @throws ConfigError SECRET_FILE_* */
   constructor(terminal: Terminal, files: readonly string[]) {
     this.#terminal = terminal
-    this.#fromFiles = files.map((file) => Buffer.from(readSecretFile(file).reveal(), 'utf8'))
+    this.#fromFiles = files.map((file) =>
+      // Root brings in the keys of users, with their files.
+      Buffer.from(readSecretFile(file, { rootReadsAll: true }).reveal(), 'utf8'),
+    )
   }
 
   /** @throws TufError KEY_FILE_*, KEY_TYPE_UNSUPPORTED, KEY_TOO_WEAK */
@@ -38,17 +41,21 @@ export class Passphrases {
       if (opened !== undefined) return opened
     }
     const role = headers.role ?? 'unknown role'
+    let wrong: Buffer | undefined
     for (let tries = 0; tries < MAX_TRIES; tries++) {
       const typed = await this.#terminal.askSecret?.(`Passphrase of ${file} (${role}): `)
       if (typed === undefined || typed === '') break
       const passphrase = Buffer.from(typed, 'utf8')
       const opened = tryOpen(block, passphrase)
-      if (opened === undefined) continue
+      if (opened === undefined) {
+        wrong = passphrase
+        continue
+      }
       this.#typed.push(passphrase)
       return opened
     }
-    // With the first candidate again, for its error; without any, that one is missing.
-    return block.open(this.#fromFiles[0] ?? this.#fromVariables(headers.role)[0])
+    // With one that was wrong again, for its error; without any, that one is missing.
+    return block.open(wrong ?? this.#fromFiles[0] ?? this.#fromVariables(headers.role)[0])
   }
 
   #fromVariables(role: string | undefined): Buffer[] {
