@@ -6,7 +6,7 @@ import { ROLE_CLASSES, type RoleClass, type RoleOutlook } from '../domain/expiry
 import { parsePattern } from '../domain/pattern.ts'
 import { codeOf } from '../domain/port-faults.ts'
 import type { Clock, ExpiryMemory, RepositoryCustody } from '../domain/ports.ts'
-import type { Principal } from '../domain/principal.ts'
+import { DAEMON_ID, type Principal } from '../domain/principal.ts'
 import { renewalDue, type RenewalSettings } from '../domain/renewal.ts'
 import { expiryNews } from '../domain/expiry-news.ts'
 import type { Log } from '../log.ts'
@@ -16,7 +16,7 @@ const DAY_MS = 86_400_000
 
 /** The daemon itself, which may look at everything. */
 const WATCHER: Principal = {
-  id: 'countersign',
+  id: DAEMON_ID,
   name: 'Countersign itself',
   grants: [{ grant: 'read', repositories: [parsePattern('*')] }],
 }

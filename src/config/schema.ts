@@ -5,7 +5,7 @@ import { configPath as path, MAX_SOCKET_PATH, pattern, serverUrl, socketPath } f
 import { identitySettings } from './identity-settings.ts'
 import { checkHttp, httpSettings, tlsSettings } from './http-settings.ts'
 import { renewalSettings } from './renewal-settings.ts'
-import { duration, size } from './units.ts'
+import { duration, intervalOrNever, size } from './units.ts'
 import { webhookSettings } from './webhook-settings.ts'
 
 const host = z
@@ -205,8 +205,9 @@ export const configSchema = z
     renewal: renewalSettings,
     watch: z
       .strictObject({
-        every: duration('0s', '1d').default(60_000).meta({
-          description: 'How often each repository is looked at for what somebody else published. 0s: never.',
+        every: intervalOrNever('5s', '1d').default(60_000).meta({
+          description:
+            'How often each repository is looked at for what somebody else published; 5s or more. 0s: never.',
         }),
       })
       .prefault({})

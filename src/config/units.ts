@@ -5,6 +5,7 @@ const MILLISECONDS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 const BYTES = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const
 
 const DURATION = /^(0|[1-9][0-9]{0,8})(ms|s|m|h|d)$/
+const DURATION_FORM = 'a duration with a unit, as 500ms, 5s, 2m or 1h'
 const SIZE = /^(0|[1-9][0-9]{0,8})(B|KiB|MiB|GiB)$/
 
 /** Milliseconds of `500ms`, `5s`, `2m`, `1h`, `7d`; undefined where the text is no duration. */
@@ -33,7 +34,12 @@ export function printSize(bytes: number): string {
 
 /** A duration setting between `min` and `max`, themselves durations. Its parsed value is in milliseconds. */
 export function duration(min: string, max: string): z.ZodType<number, string> {
-  return measure('duration', 'a duration with a unit, as 500ms, 5s, 2m or 1h', DURATION, parseDuration, min, max)
+  return measure('duration', DURATION_FORM, DURATION, parseDuration, min, max)
+}
+
+/** The same, or `0s` for never. */
+export function intervalOrNever(min: string, max: string): z.ZodType<number, string> {
+  return measure('duration: 0s (never), or', DURATION_FORM, DURATION, parseDuration, min, max, 0)
 }
 
 /** A size setting between `min` and `max`, themselves sizes. Its parsed value is in bytes. */
@@ -48,13 +54,15 @@ function measure(
   parse: (text: string) => number | undefined,
   min: string,
   max: string,
+  besides?: number,
 ): z.ZodType<number, string> {
   const lowest = parse(min) ?? 0
   const highest = parse(max) ?? 0
+  const isWithin = (value: number): boolean => (value >= lowest && value <= highest) || value === besides
   return z
     .string(`must be ${form}`)
     .regex(pattern, { error: `must be ${form}`, abort: true })
-    .refine((text) => (parse(text) ?? -1) >= lowest && (parse(text) ?? -1) <= highest, {
+    .refine((text) => isWithin(parse(text) ?? -1), {
       error: `must be a ${what} between ${min} and ${max}`,
       abort: true,
     })

@@ -14,6 +14,9 @@ export interface Grant {
   readonly repositories: readonly Pattern[]
 }
 
+/** The daemon itself, where it asks for something: no identity that comes from outside has this ID. */
+export const DAEMON_ID = 'countersign'
+
 export interface Principal {
   /** Stable, at most 256 characters; recorded as evidence beside every signature. */
   readonly id: string

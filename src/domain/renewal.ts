@@ -3,6 +3,7 @@
 // daily expires after three years, and every command fails (notary v0.7.0 client/client.go signTargets).
 import { type Gun, sha256Hex, TARGETS, targetsOf, type RoleName, type TrustedRepository } from '@countersign/tuf'
 import type { RepositoryCustody } from './ports.ts'
+import { DAEMON_ID } from './principal.ts'
 import { isSignable } from './publication-roles.ts'
 
 /** How long before its expiry a role is signed again, in milliseconds; 0: never unasked. */
@@ -20,8 +21,10 @@ export interface RenewalSettings extends RenewalWindows {
 /** Nine months: before anybody is warned, which is half a year before. */
 export const USUAL_WINDOW_MS = 270 * 86_400_000
 
-/** A renewal that somebody asks for has a window also where none is made unasked. */
-export function windowsWhenAsked({ targetsMs, delegationsMs }: RenewalWindows): RenewalWindows {
+/** A renewal that somebody asks for has a window also where none is made unasked; the daemon's own keeps to the settings, role by role. */
+export function windowsFor(asker: { readonly id: string }, windows: RenewalWindows): RenewalWindows {
+  if (asker.id === DAEMON_ID) return windows
+  const { targetsMs, delegationsMs } = windows
   return { targetsMs: targetsMs || USUAL_WINDOW_MS, delegationsMs: delegationsMs || USUAL_WINDOW_MS }
 }
 

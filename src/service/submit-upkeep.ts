@@ -6,7 +6,7 @@ import { stagedKeys } from '../domain/key-rotation.ts'
 import { upkeepDecision } from '../domain/policy.ts'
 import type { Principal } from '../domain/principal.ts'
 import { expiredRoles, rolesToRepair, type ExpiredRole } from '../domain/repair.ts'
-import { rolesToRenew, windowsWhenAsked } from '../domain/renewal.ts'
+import { rolesToRenew, windowsFor } from '../domain/renewal.ts'
 import {
   advance,
   isFinal,
@@ -56,7 +56,7 @@ export async function submitRenewal(
   if (running !== undefined) return { request: running, isRepeated: true }
   const { trusted, custody } = await loadRepository(dependencies, gun)
   const { clock, settings } = dependencies
-  const roles = rolesToRenew(trusted, custody, windowsWhenAsked(settings.renewal), clock.now())
+  const roles = rolesToRenew(trusted, custody, windowsFor(principal, settings.renewal), clock.now())
   if (roles.length === 0) {
     throw new DomainError('RENEWAL_NOT_DUE', 'No role that is signed here expires soon.', { gun })
   }

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import fc from 'fast-check'
-import { parseDuration, parseSize, printDuration, printSize } from '../../src/config/units.ts'
+import { intervalOrNever, parseDuration, parseSize, printDuration, printSize } from '../../src/config/units.ts'
 
 describe('units', () => {
   for (const [text, expected] of [
@@ -38,6 +38,21 @@ describe('units', () => {
       expect(parseSize(text)).to.equal(expected)
     })
   }
+
+  it('reads an interval, or never', () => {
+    const interval = intervalOrNever('5s', '1d')
+    for (const [text, expected] of [
+      ['0s', 0],
+      ['0ms', 0],
+      ['5s', 5_000],
+      ['1d', 86_400_000],
+    ] as const) {
+      expect(interval.parse(text)).to.equal(expected)
+    }
+    for (const text of ['1ms', '4s', '25h', '0']) expect(interval.safeParse(text).success, text).to.equal(false)
+    const { error } = interval.safeParse('1ms')
+    expect(error?.issues[0]?.message).to.equal('must be a duration: 0s (never), or between 5s and 1d')
+  })
 
   it('prints what it reads', () => {
     fc.assert(

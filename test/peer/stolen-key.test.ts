@@ -34,7 +34,7 @@ import { createTestCa } from '../support/tls.ts'
 const PAGE = 'docs/operations/stolen-key.md'
 const SIGNER = parseRoleName('targets/countersign')
 const TIMEOUTS = { connectMs: 5_000, headersMs: 10_000, totalMs: 20_000 }
-const POLL = '1s'
+const POLL = '5s'
 
 describe('a stolen key', function () {
   this.timeout(120_000)
