@@ -38,12 +38,7 @@ export function verifyNextVersion(
   const previous = previousTargets(repository, role)
   verifyChanges(repository, role, changes)
   const next = parseTargets(bytes, role)
-  const signers = signingRole(repository, role)
-  verifyFollows(repository, next, {
-    name: role,
-    keys: new Map((signers?.keys ?? []).map((key) => [key.tufKeyId, key])),
-    threshold: signers?.threshold ?? 1,
-  })
+  verifyFollows(repository, next, signersOf(repository, role))
   verifySameDelegations(role, previous, next)
   verifyDeclared(role, describeChange(previous?.metadata, next.metadata), changes, previous)
   return next
@@ -60,15 +55,15 @@ export function verifyRestored(
   content: Received<TargetsMetadata>,
 ): Received<TargetsMetadata> {
   const next = parseTargets(bytes, role)
-  const signers = signingRole(repository, role)
-  verifyFollows(repository, next, {
-    name: role,
-    keys: new Map((signers?.keys ?? []).map((key) => [key.tufKeyId, key])),
-    threshold: signers?.threshold ?? 1,
-  })
+  verifyFollows(repository, next, signersOf(repository, role))
   verifySameDelegations(role, content, next)
   verifyContentKept(role, content, next)
   return next
+}
+
+function signersOf(repository: TrustedRepository, role: RoleName): RoleKeys {
+  const { keys = [], threshold = 1 } = signingRole(repository, role) ?? {}
+  return { name: role, keys: new Map(keys.map((key) => [key.tufKeyId, key])), threshold }
 }
 
 /**

@@ -3,7 +3,6 @@ import { editTargets, parseRoleName, parseTag, RELEASES, TARGETS, type RoleName 
 import { expect } from 'chai'
 import type { SigningRequest } from '../../src/domain/signing-request.ts'
 import { PUBLICATION_STEPS } from '../../src/service/steps.ts'
-import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { outcome } from '../support/fakes/held-world.ts'
 import { load } from '../support/fakes/rival.ts'
 import { signFile, type SigningKey } from '../support/fakes/signing-key.ts'
@@ -121,15 +120,11 @@ describe('a disowned version', () => {
     it(`a rotation that stops after the step ${step} ends without it all the same`, async () => {
       await unfreeze('drop')
       await stage()
-      let isLeft = true
-      hostile.world.onStep = (passed) => {
-        if (passed !== step || !isLeft) return
-        isLeft = false
-        throw new KeyHolderError('KEY_HOLDER_UNREACHABLE', 'stopped by the test')
-      }
+      const hasStopped = hostile.world.stopAt(step)
       const { request } = await hostile.world.services.requests.rotate(everybody, app)
       await hostile.world.settled()
       expect(outcome(await ended(hostile.world, request))).to.equal('published')
+      expect(hasStopped()).to.equal(true)
       expect((await tags())['evil']).to.equal('none')
     })
   }

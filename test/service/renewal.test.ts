@@ -1,48 +1,49 @@
 // The years of a repository, over the real key holder: what we sign is signed again before it expires, and nothing else changes.
-import { parseRoleName, parseTargets, RELEASES, TARGETS, type RoleName } from '@countersign/tuf'
+import type { RoleName } from '@countersign/tuf'
 import { expect } from 'chai'
 import { ExpiryWatch } from '../../src/app/expiry-watch.ts'
+import type { RenewalSettings } from '../../src/domain/renewal.ts'
 import type { SigningRequest } from '../../src/domain/signing-request.ts'
-import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { silentLog } from '../../src/log.ts'
+import { createServices } from '../../src/service/create-services.ts'
 import { PUBLICATION_STEPS } from '../../src/service/steps.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
-import { outcome, startHeldWorld } from '../support/fakes/held-world.ts'
+import { AgingRepository, OURS } from '../support/fakes/aging-repository.ts'
+import { outcome } from '../support/fakes/held-world.ts'
 import { app, ended, everybody, type World } from '../support/fakes/world.ts'
 import type { TestKeyHolder } from '../support/key-holder.ts'
 import { Scope } from '../support/scope.ts'
 
 const DAY_MS = 86_400_000
-const SIGNER = parseRoleName('targets/countersign')
-const OURS: readonly RoleName[] = [TARGETS, RELEASES, SIGNER]
 const BEFORE_MS = 270 * DAY_MS
 
 describe('renewal', () => {
   let scope: Scope
+  let repository: AgingRepository
   let holder: TestKeyHolder
   let world: World
 
   beforeEach(async () => {
     scope = new Scope()
-    ;({ holder, world } = await startHeldWorld(scope))
-    await world.initialize(app)
-    world.registry.push(app, '1.0', 'a')
-    world.registry.push(app, '2.0', 'b')
-    await world.sign(`${app}:1.0`)
+    repository = await AgingRepository.start(scope)
+    ;({ holder, world } = repository)
   })
   afterEach(() => scope.close())
 
-  /** Both clocks. */
   const pass = (days: number): void => {
-    world.time.advance(days * DAY_MS)
-    holder.now = new Date(world.time.now())
+    repository.pass(days)
   }
+  const daysLeft = (role: RoleName): number => repository.daysLeft(role)
   const renew = async (): Promise<SigningRequest> =>
     ended(world, (await world.services.requests.renew(everybody, app)).request)
-  const daysLeft = (role: RoleName): number => {
-    const { expiresAt } = parseTargets(world.server.currentFile(app, role)!, role).metadata
-    return Math.round((expiresAt.getTime() - world.time.now().getTime()) / DAY_MS)
-  }
+  const watchWith = (renewal: RenewalSettings): ExpiryWatch =>
+    new ExpiryWatch({
+      services: world.services,
+      clock: world.time,
+      log: silentLog,
+      renewal,
+      notices: { noteExpiry: () => undefined },
+    })
   const versions = (): number[] => OURS.map((role) => world.server.version(app, role))
 
   it('gives every role that expires soon three more years, and leaves the entries as they are', async () => {
@@ -66,6 +67,19 @@ describe('renewal', () => {
     expect(OURS.map(daysLeft)).to.deep.equal([1095, 795, 795])
   })
 
+  it('renews unasked only where the settings say so: base targets wait for somebody to ask', async () => {
+    const renewal = { targetsMs: 0, delegationsMs: BEFORE_MS, spreadMs: 0 }
+    const { dependencies } = world
+    const settings = { ...dependencies.settings, renewal }
+    world.services = createServices({ ...dependencies, settings })
+    pass(3 * 365 - 200)
+    await watchWith(renewal).look(new AbortController().signal)
+    await world.settled()
+    expect(OURS.map(daysLeft)).to.deep.equal([200, 1095, 1095])
+    expect(outcome(await renew())).to.equal('published')
+    expect(OURS.map(daysLeft)).to.deep.equal([1095, 1095, 1095])
+  })
+
   it('RENEWAL_NOT_DUE: nothing expires soon', async () => {
     await expectCodeAsync('RENEWAL_NOT_DUE', () => world.services.requests.renew(everybody, app))
   })
@@ -87,18 +101,12 @@ describe('renewal', () => {
   for (const step of PUBLICATION_STEPS) {
     it(`stopped after the step ${step} ends published, once`, async () => {
       pass(3 * 365 - 200)
-      let isLeft = true
-      world.onStep = (passed) => {
-        if (passed !== step || !isLeft) return
-        isLeft = false
-        // As a crash would, this leaves what is stored and nothing else.
-        throw new KeyHolderError('KEY_HOLDER_UNREACHABLE', 'stopped by the test')
-      }
+      const hasStopped = world.stopAt(step)
       const { request } = await world.services.requests.renew(everybody, app)
       await world.settled()
       await world.services.reconciler.run()
       expect(outcome(await ended(world, request))).to.equal('published')
-      expect(isLeft).to.equal(false)
+      expect(hasStopped()).to.equal(true)
       for (const role of OURS) expect(daysLeft(role)).to.be.greaterThan(1000)
       expect((await world.found('1.0'))?.sha256).to.equal('a'.repeat(64))
     })
@@ -118,13 +126,7 @@ describe('renewal', () => {
   }
 
   it('keeps a repository alive for nine years, which dies in the third without it', async () => {
-    const watch = new ExpiryWatch({
-      services: world.services,
-      clock: world.time,
-      log: silentLog,
-      renewal: { targetsMs: BEFORE_MS, delegationsMs: BEFORE_MS, spreadMs: 30 * DAY_MS },
-      notices: { noteExpiry: () => undefined },
-    })
+    const watch = watchWith({ targetsMs: BEFORE_MS, delegationsMs: BEFORE_MS, spreadMs: 30 * DAY_MS })
     expect(await live(() => watch.look(new AbortController().signal))).to.equal(0)
     expect((await world.found('1.0'))?.sha256).to.equal('a'.repeat(64))
     for (const role of OURS) expect(daysLeft(role)).to.be.greaterThan(BEFORE_MS / DAY_MS - 30 - 91)

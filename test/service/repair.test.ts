@@ -1,44 +1,33 @@
 // A repository that has expired, over the real key holder: repaired by a request like every other, and by nothing else.
-import { parseRoleName, parseTargets, RELEASES, TARGETS, type RoleName } from '@countersign/tuf'
+import { TARGETS, type RoleName } from '@countersign/tuf'
 import { expect } from 'chai'
 import type { SigningRequest } from '../../src/domain/signing-request.ts'
-import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
-import { outcome, startHeldWorld } from '../support/fakes/held-world.ts'
+import { AgingRepository, OURS } from '../support/fakes/aging-repository.ts'
+import { outcome } from '../support/fakes/held-world.ts'
 import { app, ended, everybody, type World } from '../support/fakes/world.ts'
 import type { TestKeyHolder } from '../support/key-holder.ts'
 import { Scope } from '../support/scope.ts'
 
-const DAY_MS = 86_400_000
-const SIGNER = parseRoleName('targets/countersign')
-const OURS: readonly RoleName[] = [TARGETS, RELEASES, SIGNER]
-
 describe('repair', () => {
   let scope: Scope
+  let repository: AgingRepository
   let holder: TestKeyHolder
   let world: World
 
   beforeEach(async () => {
     scope = new Scope()
-    ;({ holder, world } = await startHeldWorld(scope))
-    await world.initialize(app)
-    world.registry.push(app, '1.0', 'a')
-    world.registry.push(app, '2.0', 'b')
-    await world.sign(`${app}:1.0`)
+    repository = await AgingRepository.start(scope)
+    ;({ holder, world } = repository)
   })
   afterEach(() => scope.close())
 
-  /** Both clocks. */
   const pass = (days: number): void => {
-    world.time.advance(days * DAY_MS)
-    holder.now = new Date(world.time.now())
+    repository.pass(days)
   }
+  const daysLeft = (role: RoleName): number => repository.daysLeft(role)
   const repair = async (): Promise<SigningRequest> =>
     ended(world, (await world.services.requests.repair(everybody, app)).request)
-  const daysLeft = (role: RoleName): number => {
-    const { expiresAt } = parseTargets(world.server.currentFile(app, role)!, role).metadata
-    return Math.round((expiresAt.getTime() - world.time.now().getTime()) / DAY_MS)
-  }
   const plan = async () =>
     (await world.services.requests.planRepair(everybody, app)).map(({ role, canRepair }) => [role, canRepair])
 
@@ -108,18 +97,12 @@ describe('repair', () => {
   for (const step of ['intent-saved', 'bytes-saved', 'published', 'read-back'] as const) {
     it(`stopped after the step ${step} ends published, once`, async () => {
       pass(3 * 365 + 100)
-      let isLeft = true
-      world.onStep = (passed) => {
-        if (passed !== step || !isLeft) return
-        isLeft = false
-        // As a crash would, this leaves what is stored and nothing else.
-        throw new KeyHolderError('KEY_HOLDER_UNREACHABLE', 'stopped by the test')
-      }
+      const hasStopped = world.stopAt(step)
       const { request } = await world.services.requests.repair(everybody, app)
       await world.settled()
       await world.services.reconciler.run()
       expect(outcome(await ended(world, request))).to.equal('published')
-      expect(isLeft).to.equal(false)
+      expect(hasStopped()).to.equal(true)
       for (const role of OURS) expect(daysLeft(role)).to.be.greaterThan(1000)
       expect((await world.found('1.0'))?.sha256).to.equal('a'.repeat(64))
     })

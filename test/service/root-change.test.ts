@@ -2,7 +2,6 @@
 import { attachSignatures, parseRoot, RELEASES, ROOT, TARGETS, type PublicKey } from '@countersign/tuf'
 import { expect } from 'chai'
 import type { SigningRequest } from '../../src/domain/signing-request.ts'
-import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import type { RootChangeRequest, RootPlanRequest } from '../../src/service/services.ts'
 import { PUBLICATION_STEPS } from '../../src/service/steps.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
@@ -206,19 +205,13 @@ describe('a change of root, as a request', () => {
       world.faults.weather = undefined
       await stageTargets()
       const signed = await plan({ rotate: ['targets'] })
-      let isLeft = true
-      world.onStep = (passed) => {
-        if (passed !== step || !isLeft) return
-        isLeft = false
-        // As a crash would, this leaves what is stored and nothing else.
-        throw new KeyHolderError('KEY_HOLDER_UNREACHABLE', 'stopped by the test')
-      }
+      const hasStopped = world.stopAt(step)
       const { request } = await world.services.requests.changeRoot(everybody, app, signed)
       await world.settled()
       world.observer.troubles.length = 0
       await world.services.reconciler.run()
       const done = await ended(world, request)
-      expect(isLeft).to.equal(false)
+      expect(hasStopped()).to.equal(true)
       expect(outcome(done)).to.equal('published')
       expect(world.server.version(app, ROOT)).to.equal(2)
       expect((await world.found('1.0'))?.sha256).to.equal('a'.repeat(64))

@@ -2,7 +2,6 @@
 import { parseRoleName, parseTargets, RELEASES, TARGETS } from '@countersign/tuf'
 import { expect } from 'chai'
 import type { SigningRequest } from '../../src/domain/signing-request.ts'
-import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { PUBLICATION_STEPS } from '../../src/service/steps.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { outcome, startHeldWorld } from '../support/fakes/held-world.ts'
@@ -123,19 +122,13 @@ describe('a rotation', () => {
       // A lost answer leads past some steps.
       world.faults.weather = undefined
       await stage()
-      let isLeft = true
-      world.onStep = (passed) => {
-        if (passed !== step || !isLeft) return
-        isLeft = false
-        // As a crash would, this leaves what is stored and nothing else.
-        throw new KeyHolderError('KEY_HOLDER_UNREACHABLE', 'stopped by the test')
-      }
+      const hasStopped = world.stopAt(step)
       const { request } = await world.services.requests.rotate(everybody, app)
       await world.settled()
       world.observer.troubles.length = 0
       await world.services.reconciler.run()
       const done = await ended(world, request)
-      expect(isLeft).to.equal(false)
+      expect(hasStopped()).to.equal(true)
       expect(outcome(done)).to.equal('published')
       expect(listed()).to.have.length(1)
       expect((await world.found('1.0'))?.sha256).to.equal('a'.repeat(64))

@@ -7,6 +7,7 @@ import { GRANT_KINDS, type GrantKind, type Principal } from '../../../src/domain
 import { sha256Of } from '../../../src/domain/signed-entry.ts'
 import type { SigningRequest } from '../../../src/domain/signing-request.ts'
 import { IdTokenVerifier } from '../../../src/identity/verifier.ts'
+import { KeyHolderError } from '../../../src/key-holder-protocol/errors.ts'
 import { createServices } from '../../../src/service/create-services.ts'
 import type { ServiceDependencies, ServiceSettings } from '../../../src/service/dependencies.ts'
 import type { Services } from '../../../src/service/services.ts'
@@ -147,6 +148,20 @@ export class World {
   /** Resolves when the services have done what they can. */
   async settled(): Promise<void> {
     await this.services.reconciler.run()
+  }
+
+  /**
+   * The next publication stops once when this step is done: as a crash would, that leaves what is stored and nothing else.
+   * @returns whether it has stopped
+   */
+  stopAt(step: PublicationStep): () => boolean {
+    let hasStopped = false
+    this.onStep = (passed) => {
+      if (passed !== step || hasStopped) return
+      hasStopped = true
+      throw new KeyHolderError('KEY_HOLDER_UNREACHABLE', 'stopped by the test')
+    }
+    return () => hasStopped
   }
 
   /** What a stock client finds for the tag. */
