@@ -37,6 +37,7 @@ export {
   type KeyType,
   type PublicKey,
 } from './key.ts'
+export { isSignedWith } from './signers.ts'
 export { requireSigningKey, signMessage, verifySignature, type SignatureEntry } from './signature.ts'
 export {
   encodePrivateKeyFile,

@@ -12,7 +12,7 @@ export interface ForeignVersion {
   readonly from?: number
   /** What is different from it; undefined where the file from before cannot be had any more, and for root. */
   readonly change: ChangeDescription | undefined
-  /** The keys of the role are all ours, so that signing was frozen. */
+  /** It needed a key of ours: all keys of the role are, or one of them signed it. So signing was frozen. */
   readonly isFrozen: boolean
 }
 

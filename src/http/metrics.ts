@@ -84,7 +84,7 @@ export class Metrics {
     })
     this.#foreignVersions = new Counter({
       name: 'countersign_foreign_versions_total',
-      help: 'Versions of roles that somebody else published; frozen: in a role whose keys are all ours.',
+      help: 'Versions of roles that somebody else published; frozen: made with a key of ours, so that signing stopped.',
       labelNames: ['frozen'],
       registers,
     })

@@ -1,15 +1,5 @@
 // The state that a caller brings: verified from the pinned root, then compared with everything this key holder knows.
-import {
-  ROOT,
-  SNAPSHOT,
-  sha256Hex,
-  signingRole,
-  TARGETS,
-  TIMESTAMP,
-  TufError,
-  verifyFiles,
-  verifySignature,
-} from '@countersign/tuf'
+import { ROOT, SNAPSHOT, isSignedWith, sha256Hex, TARGETS, TIMESTAMP, TufError, verifyFiles } from '@countersign/tuf'
 import type { Gun, RoleName, TrustedRepository } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { Attachments, SocketName } from '../key-holder-protocol/operations.ts'
@@ -41,7 +31,8 @@ export interface Base {
 
 /**
  * Verifies the files from the pinned root and compares. With `acceptsExpired` targets and delegations may have expired: for acts that
- * say so. A version that was signed with a key of ours, or that nobody else could have signed, and that we did not sign freezes the repository; that is recorded before this throws.
+ * say so. A version that was signed with a key of ours, or that nobody else could have signed, and that we did not sign freezes the
+ * repository; that is recorded before this throws.
  * @throws KeyHolderError BASE_NOT_VERIFIED, BASE_VERSION_IMPLAUSIBLE, BASE_OLDER_THAN_KNOWN, BASE_DIFFERS_FROM_KNOWN,
  * BASE_VERSION_NOT_OURS
  */
@@ -195,7 +186,7 @@ function isForeign(holder: Holder, repository: TrustedRepository, file: SeenFile
   const { gun } = repository
   if (holder.versions.isAccountedFor(gun, file.role, file.version, file.messageSha256)) return false
   const ours = new Set<string>(holder.keys.ofGun(gun).map(({ publicKey }) => publicKey.canonicalKeyId))
-  return hasOnlyKeysOf(repository, file.role, ours) || isSignedByOneOf(repository, file.role, ours)
+  return isSignedWith(repository, file.role, ours)
 }
 
 /**
@@ -207,19 +198,4 @@ export function acceptPublished(holder: Holder, repository: TrustedRepository): 
     if (!isForeign(holder, repository, file)) continue
     holder.versions.acceptVersion(repository.gun, file.role, file.version, file.messageSha256)
   }
-}
-
-function hasOnlyKeysOf(repository: TrustedRepository, role: RoleName, ours: ReadonlySet<string>): boolean {
-  const keys = signingRole(repository, role)?.keys ?? []
-  return role !== ROOT && keys.length > 0 && keys.every(({ canonicalKeyId }) => ours.has(canonicalKeyId))
-}
-
-/** Of targets roles: in one that others sign as well, a good signature by our key on what we have not signed is a clone's or a thief's. */
-function isSignedByOneOf(repository: TrustedRepository, role: RoleName, ours: ReadonlySet<string>): boolean {
-  const file = role === TARGETS ? repository.targets : repository.delegations.get(role)
-  const keys = (signingRole(repository, role)?.keys ?? []).filter(({ canonicalKeyId }) => ours.has(canonicalKeyId))
-  if (file === undefined || keys.length === 0) return false
-  return file.signatures.some(({ keyId, method, signature }) =>
-    keys.some((key) => key.tufKeyId === keyId && verifySignature(key, method, file.message, signature)),
-  )
 }

@@ -1,14 +1,14 @@
-// Looks at what is published, and tells of every version that somebody else made. In a role whose keys are all ours the key holder freezes
+// Looks at what is published, and tells of every version that somebody else made. Where it needed a key of ours the key holder freezes
 // the repository when it is shown such a version: it knows what it signed.
 import {
   describeChange,
   type Gun,
+  isSignedWith,
   METADATA_LIMITS,
   parseTargets,
   type RoleName,
   ROOT,
   sha256Hex,
-  signingRole,
   TARGETS,
   targetsOf,
   TIMESTAMP,
@@ -50,15 +50,20 @@ export class PublishedWatch implements ForeignWatch {
   /** A crash before the last step tells and records the same versions once more; none is passed over. */
   async #compare(gun: Gun): Promise<readonly ForeignVersion[]> {
     const { keyHolder, clock } = this.#dependencies
-    const { trusted, custody } = await loadRepository(this.#dependencies, gun)
+    // What has expired is watched as well: whoever has a key may sign it again.
+    const { trusted, custody: earlier } = await loadRepository(this.#dependencies, gun, { acceptsExpired: true })
     const current = roleVersions(trusted, [ROOT, TARGETS, ...trusted.delegations.keys()])
     const before = this.#seen.seen(gun)
     const news = current.filter((role) => !before.some((one) => isSameVersion(one, role)))
     if (news.length === 0) return []
-    // First the key holder, which freezes where only we could have signed.
+    // First the key holder, which freezes where a key of ours was needed.
     const isFrozen = await this.#show(gun, trusted)
+    // Read again: what we published since the first reading is no work of others. It also tells others of a freeze at once.
+    const custody = await custodyOf(this.#dependencies, gun)
+    const signed = [...earlier.roles, ...custody.roles]
     // At the first look everything is taken as it is.
-    const others = before.length === 0 ? [] : news.filter((role) => !this.#isOurs(gun, custody, role))
+    const others = before.length === 0 ? [] : news.filter((role) => !this.#isOurs(gun, signed, role))
+    const held = new Set(custody.keys.map(({ canonicalKeyId }) => canonicalKeyId))
     const found: ForeignVersion[] = []
     for (const { role, version, sha256 } of others) {
       const former = before.find((one) => one.role === role)
@@ -71,7 +76,7 @@ export class PublishedWatch implements ForeignWatch {
         sha256,
         ...from,
         change,
-        isFrozen: isFrozen && isAllOurs(trusted, custody, role),
+        isFrozen: isFrozen && isSignedWith(trusted, role, held),
       })
     }
     // Recorded first, then remembered together with the events that tell it.
@@ -92,15 +97,13 @@ export class PublishedWatch implements ForeignWatch {
       return false
     } catch (error) {
       if (codeOf(error) !== 'BASE_VERSION_NOT_OURS') throw error
-      // Others are told of the freeze at once.
-      await custodyOf(this.#dependencies, gun)
       return true
     }
   }
 
-  #isOurs(gun: Gun, { roles }: RepositoryCustody, { role, sha256 }: RoleVersion): boolean {
-    const signed = roles.some((one) => one.role === role && one.highestSigned?.sha256 === sha256)
-    return signed || this.#dependencies.requests.proven(gun).some((one) => one.role === role && one.sha256 === sha256)
+  #isOurs(gun: Gun, signed: RepositoryCustody['roles'], { role, sha256 }: RoleVersion): boolean {
+    const isSigned = signed.some((one) => one.role === role && one.highestSigned?.sha256 === sha256)
+    return isSigned || this.#dependencies.requests.proven(gun).some((one) => one.role === role && one.sha256 === sha256)
   }
 
   /** Trust servers keep earlier versions under their number; what has another content than it had then is no ground to compare with. */
@@ -121,10 +124,4 @@ export class PublishedWatch implements ForeignWatch {
 
 function isSameVersion(one: RoleVersion, other: RoleVersion): boolean {
   return one.role === other.role && one.sha256 === other.sha256
-}
-
-function isAllOurs(trusted: TrustedRepository, { keys }: RepositoryCustody, role: RoleName): boolean {
-  const held = new Set(keys.map(({ canonicalKeyId }) => canonicalKeyId))
-  const listed = signingRole(trusted, role)?.keys ?? []
-  return listed.length > 0 && listed.every(({ canonicalKeyId }) => held.has(canonicalKeyId))
 }

@@ -342,7 +342,7 @@ export interface AuditService {
 export interface ForeignWatch {
   /**
    * Versions that somebody else published since the last look: recorded in the audit log, told, and shown to the key holder, which freezes the
-   * repository where only we could have signed them. @throws DomainError, TufError, NotaryError, KeyHolderError, StoreError
+   * repository where they were made with a key of ours. @throws DomainError, TufError, NotaryError, KeyHolderError, StoreError
    */
   look(gun: Gun): Promise<readonly ForeignVersion[]>
 }

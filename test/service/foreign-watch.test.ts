@@ -136,6 +136,45 @@ describe('the watch over what others publish', () => {
       })
     }
 
+    it('is told as frozen where the key holder froze it: signed with our key, or by keys that are all ours', async () => {
+      const thief = world.keyHolder.key(app, SIGNER)
+      await publishAs(world, app, RELEASES, [put('stolen', 'e')], [thief])
+      await publishAs(world, app, ALICE, [put('hers', 'c')], [alice])
+      const error = () => new KeyHolderError('BASE_VERSION_NOT_OURS', 'said by the test')
+      world.faults.plan({ method: 'keyHolder.observeRepository', call: 1, moment: 'before', error })
+      const found = await look()
+      expect(found.map(({ role, isFrozen }) => [role, isFrozen])).to.deep.equal([
+        [ALICE, false],
+        [RELEASES, true],
+      ])
+    })
+
+    it('what we publish while a look is under way is no news', async () => {
+      const { keyHolder } = world
+      const { requests } = world.dependencies
+      const repositoryStatus = keyHolder.repositoryStatus.bind(keyHolder)
+      const proven = requests.proven(app)
+      world.registry.push(app, '3.0', 'c')
+      keyHolder.repositoryStatus = async (gun) => {
+        const custody = await repositoryStatus(gun)
+        keyHolder.repositoryStatus = repositoryStatus
+        await world.sign(`${app}:3.0`)
+        // As before it was read back: on the trust server, and not known to be there.
+        requests.proven = () => proven
+        return custody
+      }
+      await publishAs(world, app, ALICE, [put('hers', 'c')], [alice])
+      expect((await look()).map(({ role }) => role)).to.deep.equal([ALICE])
+      expect(world.server.version(app, RELEASES)).to.equal(3)
+    })
+
+    it('in a repository that has expired since is told as well', async () => {
+      await publishAs(world, app, RELEASES, [put('hers', 'c')], [alice])
+      world.time.advance(4 * 365 * 86_400_000)
+      await expectCodeAsync('ROLE_EXPIRED', () => load(world, app))
+      expect((await look()).map(({ role }) => role)).to.deep.equal([RELEASES])
+    })
+
     it('an event is stored with what was seen', async () => {
       const told: WebhookNews[] = []
       const outbox = { isWanted: () => true, record: (news: WebhookNews) => told.push(news) }

@@ -118,7 +118,7 @@ export const KEY_HOLDER_PROBLEMS = {
   BASE_DIFFERS_FROM_KNOWN: refuse(502, 'The published metadata differs from what was seen at this version', BASE),
   BASE_VERSION_NOT_OURS: refuse(
     502,
-    'A version stands there that only our keys can sign and that we did not sign',
+    'A version stands there that was made with a key of ours, and that we did not sign',
     BASE,
   ),
   BASE_VERSION_DISOWNED: refuse(

@@ -170,7 +170,7 @@ export class FakeKeyHolder implements KeyHolder {
   observeRepository(gun: Gun, files: ReadonlyMap<string, Uint8Array>): Promise<void> {
     return settle(() => {
       const managed = this.#managed(gun)
-      const trusted = this.#verify(gun, managed, files)
+      const trusted = this.#verify(gun, managed, files, { acceptsExpired: true })
       managed.pinned = trusted.root.bytes
       for (const role of [TARGETS, ...trusted.delegations.keys()]) {
         const received = targetsOf(trusted, role)
@@ -287,11 +287,16 @@ export class FakeKeyHolder implements KeyHolder {
     return { role, version, sha256, bytes }
   }
 
-  #verify(gun: Gun, managed: Managed, files: ReadonlyMap<string, Uint8Array>): TrustedRepository {
+  #verify(
+    gun: Gun,
+    managed: Managed,
+    files: ReadonlyMap<string, Uint8Array>,
+    o: { readonly acceptsExpired?: boolean } = {},
+  ): TrustedRepository {
     if (managed.pinned === undefined) throw new KeyHolderError('GUN_NOT_INITIALIZED', 'No root.')
     const pin = { kind: 'root' as const, bytes: managed.pinned }
     try {
-      return verifyFiles(files, { gun, pin, now: this.#clock.now(), highest: managed.seen })
+      return verifyFiles(files, { gun, pin, now: this.#clock.now(), highest: managed.seen, ...o })
     } catch (error) {
       if (!(error instanceof TufError)) throw error
       const code = error.code === 'VERSION_ROLLED_BACK' ? 'BASE_OLDER_THAN_KNOWN' : 'BASE_NOT_VERIFIED'
