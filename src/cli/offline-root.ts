@@ -17,6 +17,7 @@ import {
 import { readSecretBytes, readSecretFile } from '../config/secret-file.ts'
 import { CliError } from './errors.ts'
 import { readPublicFile, reserveNewFile } from './files.ts'
+import { givenPassphrase, type OpeningOptions } from './shares/options.ts'
 
 /** Ten years, as Notary gives its root certificates (notary v0.7.0 const.go NotaryRootExpiry): 10 x 365 days. */
 const CERTIFICATE_DAYS = 3650
@@ -36,15 +37,15 @@ export interface OfflineRoot {
 /**
  * Makes a P-256 root key with its self-signed certificate and writes FILE (encrypted, 0600) and FILE.crt.
  * Neither is touched unless both are new. A crash on the way leaves files that were never used.
- * @throws CliError FILE_EXISTS, FILE_UNWRITABLE, PASSPHRASE_TOO_SHORT; ConfigError SECRET_FILE_*
+ * @throws CliError FILE_EXISTS, FILE_UNWRITABLE
  */
 export async function createOfflineRoot(o: {
   readonly commonName: string
   readonly file: string
-  readonly passphraseFile: string
+  readonly passphrase: Uint8Array
   readonly now: Date
 }): Promise<PublicKey> {
-  const passphrase = readPassphrase(o.passphraseFile)
+  const { passphrase } = o
   const certificateFile = await reserveNewFile(certificateFileOf(o.file), 0o644)
   const keyFile = await reserveNewFile(o.file, 0o600).catch(async (error: unknown) => {
     await certificateFile.discard()
@@ -69,16 +70,34 @@ export function certificateFileOf(file: string): string {
   return `${file}.crt`
 }
 
+/** How the words begin that say what a share of this root key opens. */
+export function openedByShares({ tufKeyId }: PublicKey): string {
+  return `root key ${tufKeyId}`
+}
+
 /**
  * Opens the root key in FILE with the certificate in FILE.crt. Both must be of the same key, and may stand for `gun` now.
- * @throws CliError ROOT_KEY_FILE_UNSUITABLE, ROOT_CERTIFICATE_MISMATCH, PASSPHRASE_WRONG; ConfigError SECRET_FILE_*; TufError CERTIFICATE_*
+ * @throws CliError ROOT_KEY_FILE_UNSUITABLE, ROOT_CERTIFICATE_MISMATCH, PASSPHRASE_WRONG, PASSPHRASE_TOO_SHORT, SHARE*, USAGE_INVALID;
+ * ConfigError SECRET_FILE_*; TufError CERTIFICATE_*
  */
-export async function openOfflineRoot(file: string, passphraseFile: string, gun: Gun, now: Date): Promise<OfflineRoot> {
+export async function openOfflineRoot(
+  file: string,
+  opening: OpeningOptions,
+  gun: Gun,
+  now: Date,
+): Promise<OfflineRoot> {
   const certificateFile = certificateFileOf(file)
   const certificatePem = (await readPublicFile(certificateFile, MAX_CERTIFICATE_BYTES)).toString('utf8')
   const key = certificateKey(certificatePem)
   verifyRootCertificate(key, gun, now)
-  const privateKey = openKeyFile(file, readPassphrase(passphraseFile))
+  const passphrase = await givenPassphrase(opening, openedByShares(key), readPassphrase)
+  if (passphrase === undefined) {
+    throw new CliError(
+      'USAGE_INVALID',
+      `${file} opens with --passphrase-file FILE, or with --share FILE for each share.`,
+    )
+  }
+  const privateKey = openAndForget(file, passphrase)
   if (publicKeyOf(privateKey).canonicalKeyId !== key.canonicalKeyId) {
     throw new CliError(
       'ROOT_CERTIFICATE_MISMATCH',
@@ -96,6 +115,14 @@ export function signWithRoot(root: OfflineRoot, message: Uint8Array): { method: 
   const made = signMessage(root.privateKey, message)
   if (verifySignature(root.key, made.method, message, made.signature)) return made
   throw new CliError('ROOT_CERTIFICATE_MISMATCH', 'The signature does not verify with the root certificate.')
+}
+
+function openAndForget(file: string, passphrase: Uint8Array): KeyObject {
+  try {
+    return openKeyFile(file, passphrase)
+  } finally {
+    passphrase.fill(0)
+  }
 }
 
 function openKeyFile(file: string, passphrase: Uint8Array): KeyObject {

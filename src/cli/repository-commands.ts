@@ -15,10 +15,10 @@ import {
 } from './resources.ts'
 import { describeRoot, reviewRoot } from './root-review.ts'
 import type { Perform, Session } from './session.ts'
+import { shareOption, type OpeningOptions } from './shares/options.ts'
 
-interface InitOptions {
+interface InitOptions extends OpeningOptions {
   readonly root?: string
-  readonly passphraseFile?: string
   readonly delegations: boolean
   readonly keyType?: string
 }
@@ -30,6 +30,7 @@ export function addRepositoryCommands(group: Command, perform: Perform): void {
     .argument('<gun>', 'repository, such as registry.example.com/team/app')
     .option('--root <file>', 'root key made by `root create`; its certificate is FILE.crt')
     .option('--passphrase-file <file>', 'file with the passphrase of the root key, mode 0600')
+    .addOption(shareOption())
     .option('--no-delegations', 'sign tags in `targets` itself, without targets/releases')
     .addOption(new Option('--key-type <type>', 'type of the signing keys').choices(['ecdsa', 'ed25519', 'rsa']))
     .addHelpText(
@@ -118,11 +119,10 @@ async function initialize(session: Session, text: string, options: InitOptions):
 }
 
 async function openRoot(session: Session, gun: Gun, options: InitOptions): Promise<OfflineRoot | undefined> {
-  if (options.root === undefined && options.passphraseFile === undefined) return undefined
-  if (options.root !== undefined && options.passphraseFile !== undefined) {
-    return openOfflineRoot(options.root, options.passphraseFile, gun, session.terminal.now())
-  }
-  throw new CliError('USAGE_INVALID', '--root and --passphrase-file belong together.')
+  const opens = options.passphraseFile !== undefined || options.share.length > 0
+  if (options.root === undefined && !opens) return undefined
+  if (options.root !== undefined && opens) return openOfflineRoot(options.root, options, gun, session.terminal.now())
+  throw new CliError('USAGE_INVALID', '--root and --passphrase-file, or --share, belong together.')
 }
 
 /** Reviews the bytes, shows what they say, signs them here, and sends the signature alone. */

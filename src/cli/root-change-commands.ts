@@ -17,6 +17,7 @@ import {
 } from './root-change-file.ts'
 import { describeRootChange, quorumsOf, type Quorum } from './root-change-review.ts'
 import type { Perform, Session } from './session.ts'
+import { shareOption, type OpeningOptions } from './shares/options.ts'
 import { reportFollowed } from './sign-commands.ts'
 import { addText } from './text-option.ts'
 
@@ -31,9 +32,8 @@ interface ExportOptions extends SocketOptions {
   readonly reason?: string
 }
 
-interface SignOptions {
+interface SignOptions extends OpeningOptions {
   readonly root: string
-  readonly passphraseFile: string
   readonly out: string
 }
 
@@ -91,7 +91,8 @@ Examples:
     .description('Signs a change of root with an offline root key, after showing what it does. Works without a server.')
     .argument('<file>', 'a change, as `root export` or an earlier `root sign` wrote it')
     .requiredOption('--root <file>', 'root key made by `root create`; its certificate is FILE.crt')
-    .requiredOption('--passphrase-file <file>', 'file with the passphrase, mode 0600')
+    .option('--passphrase-file <file>', 'file with the passphrase, mode 0600')
+    .addOption(shareOption())
     .requiredOption('--out <file>', 'where the change with the signature is written')
     .addHelpText(
       'after',
@@ -99,7 +100,8 @@ Examples:
 Where root gets another key, the old one signs and the new one: one after the other.
 
 Examples:
-  $ countersign root sign change.json --root root.key --passphrase-file passphrase --out signed.json`,
+  $ countersign root sign change.json --root root.key --passphrase-file passphrase --out signed.json
+  $ countersign root sign change.json --root root.key --share ann.txt --share bob.txt --out signed.json`,
     )
     .action((file: string, options: SignOptions, command: Command) =>
       perform(command, (session) => signChange(session, file, options)),
@@ -162,7 +164,7 @@ async function signChange(session: Session, file: string, options: SignOptions):
   const now = session.terminal.now()
   const change = await readRootChange(file, now)
   const { gun, current, next } = change
-  const root = await openOfflineRoot(options.root, options.passphraseFile, gun, now)
+  const root = await openOfflineRoot(options.root, options, gun, now)
   const { tufKeyId } = root.key
   const isListed = [current, next].some(({ metadata }) => metadata.roles.get(ROOT)?.keyIds.includes(tufKeyId) === true)
   if (!isListed) {

@@ -44,7 +44,7 @@ async function takeOffline(session: Session, gun: Gun, options: TakeOptions): Pr
   // A crash before the file is whole leaves one that does not open, and the key where it was.
   if (!existsSync(out)) await writeExport(session, gun, options)
   // From the disk, as the next ceremony will read it.
-  const root = await openOfflineRoot(out, passphraseFile, gun, session.terminal.now())
+  const root = await openOfflineRoot(out, { passphraseFile, share: [] }, gun, session.terminal.now())
   const { canonicalKeyId, tufKeyId } = root.key
   await withOperator(session, options, (operator) =>
     operator.call('remove-root-key', {

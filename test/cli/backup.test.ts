@@ -250,6 +250,7 @@ describe('cli backup', () => {
       ['PASSPHRASE_FILE', holder.backupPassphraseFile],
       ['DATA_FOLDER', data],
       ['NEW_FOLDER', place.path('new-machine')],
+      ['SHARES', place.path('shares')],
       ['BACKUP', place.path('page.age')],
       ['LOG_KEY', logKey],
     ]
@@ -258,6 +259,8 @@ describe('cli backup', () => {
     const commands = [...before, ...commandsOf(page, 'The machine is gone')]
     expect(commands.map((command) => command.split(' ').slice(1, 3).join(' '))).to.deep.equal([
       'backup create',
+      'backup drill',
+      'backup share',
       'backup drill',
       'backup restore',
       'audit verify',

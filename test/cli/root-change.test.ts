@@ -66,7 +66,7 @@ describe('cli root export, show, sign, apply', () => {
   const opened = async (name: string): Promise<TestKey> => {
     const { key, privateKey } = await openOfflineRoot(
       place.path(name),
-      place.path('passphrase'),
+      { passphraseFile: place.path('passphrase'), share: [] },
       parseGun(GUN),
       new Date(),
     )

@@ -40,7 +40,12 @@ describe('cli root take-offline', () => {
     const ran = await take('root.key', '--json')
     expect(ran.exit, ran.stderr).to.equal(0)
     expect(await custody()).to.equal('offline')
-    const { key } = await openOfflineRoot(place.path('root.key'), place.path('passphrase'), parseGun(gun), NOW)
+    const { key } = await openOfflineRoot(
+      place.path('root.key'),
+      { passphraseFile: place.path('passphrase'), share: [] },
+      parseGun(gun),
+      NOW,
+    )
     expect(ran.json()).to.deep.equal({
       gun,
       keyFile: place.path('root.key'),

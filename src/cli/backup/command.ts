@@ -2,9 +2,11 @@
 import type { Command } from 'commander'
 import { socketOption } from '../operator-socket.ts'
 import type { Perform } from '../session.ts'
+import { shareOption, sharesOption } from '../shares/options.ts'
 import { createBackup, type CreateOptions } from './create.ts'
 import { drillBackup, type DrillOptions } from './drill.ts'
 import { restoreBackup, type RestoreCommandOptions } from './restore.ts'
+import { shareBackup, type ShareOptions } from './share.ts'
 
 export function addBackupCommands(program: Command, perform: Perform): void {
   const group = program
@@ -40,11 +42,30 @@ Exit status: 0 the backup is written; 1 failed; 2 usage.`,
       perform(command, (session) => createBackup(session, file, options)),
     )
   group
+    .command('share')
+    .description('Splits the passphrase of backups among people: any K of N shares open every backup under it.')
+    .requiredOption('--passphrase-file <file>', "file with the passphrase that the key holder's configuration names")
+    .addOption(sharesOption().makeOptionMandatory())
+    .requiredOption('--out <name>', 'the shares are written to NAME.share-1 and so on; none of them may exist')
+    .addHelpText(
+      'after',
+      `
+Print the files, give each to another person, and destroy them. Make new shares after every change of the passphrase, and try two of the old ones
+with a drill first: shares of an old passphrase open old backups only.
+
+Examples:
+  $ countersign backup share --passphrase-file /etc/countersign/backup.passphrase --shares 2/3 --out countersign-backup
+
+Exit status: 0 the shares are written; 1 failed; 2 usage.`,
+    )
+    .action((options: ShareOptions, command: Command) => perform(command, (session) => shareBackup(session, options)))
+  group
     .command('restore')
     .description('Restores a backup into a folder, and verifies all of it. Needs no service.')
     .argument('<file>', 'the backup')
     .argument('<folder>', 'new or empty; has the form of the data folder of `serve`')
     .option('--passphrase-file <file>', 'file with the passphrase, mode 0600; without it you are asked')
+    .addOption(shareOption())
     .addHelpText(
       'after',
       `
@@ -52,6 +73,7 @@ Every key signs a challenge, the audit log is written anew and verified, every d
 
 Examples:
   $ countersign backup restore countersign-2026-12-01.age /var/lib/countersign
+  $ countersign backup restore countersign-2026-12-01.age /var/lib/countersign --share ann.txt --share bob.txt
 
 Exit status: 0 everything is there and proven; 1 failed; 2 usage.`,
     )
@@ -65,6 +87,7 @@ Exit status: 0 everything is there and proven; 1 failed; 2 usage.`,
     )
     .argument('<file>', 'the backup')
     .option('--passphrase-file <file>', 'file with the passphrase, mode 0600; without it you are asked')
+    .addOption(shareOption())
     .option('--work-folder <folder>', 'where the copy is made and destroyed; without it the folder for temporary files')
     .addHelpText(
       'after',

@@ -17,7 +17,7 @@ import { AgeWriter } from './age-file.ts'
 import { MEMBERS, type BackupManifest } from './content.ts'
 import { Copies, type Copy } from './copies.ts'
 import { LAYOUT, TRUST_SERVER_DATABASE } from './layout.ts'
-import { passphraseOf } from './passphrase.ts'
+import { passphraseInFile } from './passphrase.ts'
 import { MAX_MEMBER_BYTES, TAR_END, tarHeader, tarPadding } from './tar.ts'
 import { describeBackup } from './report.ts'
 
@@ -76,7 +76,7 @@ async function writeBackup(session: Session, operator: KeyHolderConnection, part
   const { file, options, daemon, trustServer } = parts
   const request = { reason: options.reason, evidence: evidenceOf('backup') }
   const { response, attachments } = await operator.call('begin-backup', request)
-  const passphrase = await passphraseOf(session, options.passphraseFile ?? response.passphraseFile)
+  const passphrase = passphraseInFile(options.passphraseFile ?? response.passphraseFile)
   await requireSamePassphrase(response.secrets, passphrase, response.passphraseFile)
   const { madeAt, version, bytes, sha256, repositories, keys, log } = response
   const manifest: BackupManifest = {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { EXIT, type ExitStatus } from '../errors.ts'
 import type { Session } from '../session.ts'
+import type { OpeningOptions } from '../shares/options.ts'
 import { makeWorkFolder } from '../work-folder.ts'
 import { withFileCodes } from './errors.ts'
 import { LAYOUT } from './layout.ts'
@@ -13,14 +14,13 @@ import { rehearse, REHEARSAL_LIMITS } from './rehearsal.ts'
 import { describeBackup } from './report.ts'
 import { unpackBackup } from './unpack.ts'
 
-export interface DrillOptions {
-  readonly passphraseFile?: string
+export interface DrillOptions extends OpeningOptions {
   readonly workFolder?: string
 }
 
 /** @throws CliError BACKUP_DAMAGED, PASSPHRASE_*, DRILL_FAILED; KeyHolderError; StoreError */
 export async function drillBackup(session: Session, file: string, options: DrillOptions): Promise<ExitStatus> {
-  const passphrase = await passphraseOf(session, options.passphraseFile)
+  const passphrase = await passphraseOf(session, options)
   const begun = performance.now()
   const folder = await makeWorkFolder(options.workFolder ?? tmpdir(), 'csdrill')
   const work = { file, folder, passphrase, begun }

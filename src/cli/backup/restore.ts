@@ -4,14 +4,13 @@ import { join, resolve } from 'node:path'
 import { CliError, EXIT, type ExitStatus } from '../errors.ts'
 import { syncFolder } from '../files.ts'
 import type { Session } from '../session.ts'
+import type { OpeningOptions } from '../shares/options.ts'
 import { LAYOUT } from './layout.ts'
 import { passphraseOf } from './passphrase.ts'
 import { describeBackup } from './report.ts'
 import { unpackBackup, type Unpacked } from './unpack.ts'
 
-export interface RestoreCommandOptions {
-  readonly passphraseFile?: string
-}
+export type RestoreCommandOptions = OpeningOptions
 
 /** @throws CliError FOLDER_NOT_EMPTY, BACKUP_DAMAGED, PASSPHRASE_*; KeyHolderError; StoreError */
 export async function restoreBackup(
@@ -20,7 +19,7 @@ export async function restoreBackup(
   folder: string,
   options: RestoreCommandOptions,
 ): Promise<ExitStatus> {
-  const passphrase = await passphraseOf(session, options.passphraseFile)
+  const passphrase = await passphraseOf(session, options)
   const target = resolve(folder)
   await requireEmpty(target)
   // In the folder itself, which may be a file system of its own. A crash leaves it there, and the folder is refused until it is gone.
