@@ -20,6 +20,15 @@ export default tseslint.config(
         { allowConstantLoopConditions: 'only-allowed-literals' },
       ],
       eqeqeq: 'error',
+      // What every start of the program has to load.
+      'no-restricted-syntax': [
+        'error',
+        { selector: 'ImportDeclaration[source.value="zod"] > ImportSpecifier', message: 'Write: import * as z.' },
+        {
+          selector: 'ImportDeclaration[source.value="node-forge"][importKind="value"]',
+          message: 'Import the part that is needed: node-forge/lib/….',
+        },
+      ],
     },
   },
   {
@@ -32,6 +41,7 @@ export default tseslint.config(
     rules: {
       '@typescript-eslint/no-unused-expressions': 'off',
       '@typescript-eslint/no-non-null-assertion': 'off',
+      'no-restricted-syntax': 'off',
     },
   },
 )

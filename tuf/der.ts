@@ -1,8 +1,8 @@
 // DER values of certificates and key files, on top of node-forge's ASN.1: reading with checks, and building. Knows no schema.
 import { Buffer } from 'node:buffer'
-import forge from 'node-forge'
+import type forge from 'node-forge'
+import asn1 from 'node-forge/lib/asn1.js'
 
-const { asn1 } = forge
 const { UNIVERSAL, CONTEXT_SPECIFIC } = asn1.Class
 
 export type DerNode = forge.asn1.Asn1

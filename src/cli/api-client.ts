@@ -1,7 +1,7 @@
 // Calls the HTTP API: one request at a time, each with limits on time and size, no redirects.
 // Turns an answer into a checked value, a problem document into ApiProblem, and a failed connection into a CliError that says which kind.
 import type { Agent, Dispatcher } from 'undici'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Secret } from '../config/secret.ts'
 import type { ClientCertificate } from './client-certificate.ts'
 import { ApiProblem, CliError } from './errors.ts'

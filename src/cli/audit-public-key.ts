@@ -1,6 +1,6 @@
 // `audit public-key`: the key that receipts, checkpoints and copies of the log are verified with. From the key holder itself it is as
 // good as the way to its socket; from the API it is the daemon's word.
-import { z } from 'zod'
+import * as z from 'zod'
 import { isVerifierKey } from '../key-holder/checkpoint.ts'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { withOperator, type SocketOptions } from './operator-socket.ts'

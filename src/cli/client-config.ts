@@ -1,7 +1,7 @@
 // Where the server is and how to prove who asks: from options, the environment, or the client configuration file, in this order.
 // A token that the file names for one server is never sent to another.
 import { dirname, join, resolve } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { isLoopback } from '../config/fields.ts'
 import { readSecretBytes, readSecretFile } from '../config/secret-file.ts'
 import { Secret } from '../config/secret.ts'

@@ -1,5 +1,5 @@
 // Signing in on another device (RFC 8628): a code is shown here, entered in a browser anywhere, and an ID token comes of it.
-import { z } from 'zod'
+import * as z from 'zod'
 import { Secret } from '../config/secret.ts'
 import { CliError } from './errors.ts'
 import { foreignUrl, requestJson, type ForeignAnswer } from './foreign-request.ts'

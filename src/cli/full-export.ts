@@ -11,7 +11,6 @@ import {
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { MANIFEST_NAME, manifestOf, type ExportManifest } from './export-manifest.ts'
 import { refuseExisting, writeNewFolder } from './files.ts'
-import { openNotary } from './notary-source.ts'
 import type { Session } from './session.ts'
 import { expiryOrder, staticTree, type Published } from './static-metadata.ts'
 
@@ -50,6 +49,7 @@ async function download(
   { gun, server, pin, tokenRealms }: FullExport,
   now: Date,
 ): Promise<Downloaded> {
+  const { openNotary } = await import('./notary-source.ts')
   const source = await openNotary(session, gun, server, tokenRealms)
   try {
     const archive = await verifyArchive({ gun, pin }, source.read)

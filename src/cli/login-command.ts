@@ -1,6 +1,6 @@
 // `login`: a person signs in at the provider that the server names, and gets a token of the server's in a file.
 import type { Command } from 'commander'
-import { z } from 'zod'
+import * as z from 'zod'
 import { signInOnDevice } from './device-flow.ts'
 import { EXIT, type ExitStatus } from './errors.ts'
 import { replaceTokenFile } from './files.ts'

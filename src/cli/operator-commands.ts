@@ -5,7 +5,6 @@ import { TufError, type Gun, type TrustedRepository, type TufKeyId } from '@coun
 import type { OperationResponse } from '../key-holder-protocol/operations.ts'
 import { ApiProblem, CliError, EXIT, type ExitStatus } from './errors.ts'
 import { repositoryArgument } from './image-list.ts'
-import { openNotary } from './notary-source.ts'
 import { keepPublicKey, ownerCommand } from './public-key-file.ts'
 import { evidenceOf, socketOption, withOperator, type SocketOptions } from './operator-socket.ts'
 import { dockerMetadataFolder, fromFolder, verifyPublished } from './published-metadata.ts'
@@ -213,7 +212,10 @@ async function readPublished(session: Session, gun: Gun, options: AdoptOptions):
     throw new CliError('USAGE_INVALID', '--trust-server and --metadata exclude each other.')
   }
   const folder = metadata ?? dockerMetadataFolder(session.terminal, gun)
-  const source = trustServer === undefined ? undefined : await openNotary(session, gun, trustServer, realm)
+  const source =
+    trustServer === undefined
+      ? undefined
+      : await (await import('./notary-source.ts')).openNotary(session, gun, trustServer, realm)
   try {
     const certificates = { kind: 'certificates', tufKeyIds: options.pin } as const
     const read = source?.read ?? fromFolder(folder)

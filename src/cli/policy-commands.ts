@@ -1,6 +1,6 @@
 // `policy check` and `policy explain`: whether a policy folder is sound, and what would happen under the one in force.
 import type { Command } from 'commander'
-import { z } from 'zod'
+import * as z from 'zod'
 import { readStrictYaml } from '../strict-yaml.ts'
 import { requireTag } from '../domain/image-reference.ts'
 import { printDuration } from '../config/units.ts'

@@ -10,9 +10,10 @@ export const LIGHT_PROGRAMS: Readonly<Record<Exclude<ProgramKind, 'whole'>, read
   service: ['serve', 'key-holder', 'trust-server'],
 }
 
-/** By the first word; options before the command, help and everything else get the whole program. */
+/** By the first word; options before the command, help and everything else get the whole program. Every program knows its version. */
 export function programKindOf(argv: readonly string[]): ProgramKind {
   const command = argv[0] ?? ''
+  if (argv.length === 1 && command === '--version') return 'service'
   if (LIGHT_PROGRAMS.client.includes(command)) return 'client'
   return LIGHT_PROGRAMS.service.includes(command) ? 'service' : 'whole'
 }

@@ -1,7 +1,7 @@
 // `request receipt` and `verify --receipt`: to get what proves a signature, and to check it without anybody's help.
 import { parse } from 'node:path'
 import { InvalidArgumentError, type Command } from 'commander'
-import { z } from 'zod'
+import * as z from 'zod'
 import { parseImageReference, requireTag } from '../domain/image-reference.ts'
 import { readLogKey } from './audit-options.ts'
 import { CliError, EXIT, exitStatusOf, type ExitStatus } from './errors.ts'

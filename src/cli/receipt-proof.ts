@@ -1,6 +1,6 @@
 // Verifies a receipt offline: from the log's public key to the checkpoint, from there to the record, and what the record says. Pure.
 // Nothing that a receipt says of itself is believed: each member is either the proof or compared with what the proof leads to.
-import { z } from 'zod'
+import * as z from 'zod'
 import { isDamage } from '../key-holder/audit-faults.ts'
 import { verifyCheckpoint, type Checkpoint } from '../key-holder/checkpoint.ts'
 import { leafHash, rootOfInclusion } from '../key-holder/merkle.ts'

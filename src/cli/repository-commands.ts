@@ -1,6 +1,6 @@
 // `repo init`, `list`, `status` and `remove`: repositories that Countersign signs for. Adoption and freezing: operator-commands.ts.
 import { Option, type Command } from 'commander'
-import { z } from 'zod'
+import * as z from 'zod'
 import { encodeBase64, decodeBase64, type Gun } from '@countersign/tuf'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { showExpiry } from './expiry-status.ts'

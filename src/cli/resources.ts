@@ -1,6 +1,6 @@
 // The shapes of the API's answers as far as the command line reads them. Loose: what they do not name is kept, so that --json shows
 // the resource as the server sent it, and a newer server may say more.
-import { z } from 'zod'
+import * as z from 'zod'
 
 const text = z.string().max(10_000)
 const failure = z.looseObject({ code: text, detail: text.optional() })

@@ -21,7 +21,7 @@ import {
   type RootMetadata,
   type SignatureEntry,
 } from '@countersign/tuf'
-import { z } from 'zod'
+import * as z from 'zod'
 import { CliError } from './errors.ts'
 import { readPublicFile, writeNewFile } from './files.ts'
 import { describeRootChange } from './root-change-review.ts'

@@ -1,7 +1,7 @@
 // `token create`, `list`, `rotate` and `revoke`: who may ask the server for what.
 // A new secret is written to a file of mode 0600, or printed once; it is kept nowhere else.
 import { InvalidArgumentError, type Command } from 'commander'
-import { z } from 'zod'
+import * as z from 'zod'
 import { durationOption } from './duration.ts'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { reserveNewFile } from './files.ts'

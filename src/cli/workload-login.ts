@@ -1,5 +1,5 @@
 // In a pipeline: the ID token that its CI system gives is exchanged for one of the server's, which is kept in memory only.
-import { z } from 'zod'
+import * as z from 'zod'
 import { Secret } from '../config/secret.ts'
 import type { ApiClient } from './api-client.ts'
 import { CliError } from './errors.ts'

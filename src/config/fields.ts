@@ -1,5 +1,5 @@
 // Kinds of settings that more than one configuration has. Pure.
-import { z } from 'zod'
+import * as z from 'zod'
 
 export const configPath = z.string().min(1).max(4096)
 export const pattern = z

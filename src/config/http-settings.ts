@@ -1,5 +1,5 @@
 // What both HTTP servers, the daemon's and the trust server's, let an operator set. Pure.
-import { z } from 'zod'
+import * as z from 'zod'
 import { configPath, isLoopback, listenAddress, serverUrl } from './fields.ts'
 import { duration } from './units.ts'
 

@@ -1,5 +1,5 @@
 // `identity`: the issuers whose tokens are exchanged, and the rules that turn claims into identities. Pure.
-import { z } from 'zod'
+import * as z from 'zod'
 import { isClaimPattern, isExact } from '../domain/claim-pattern.ts'
 import { TOKEN_ALGORITHMS } from '../domain/id-token.ts'
 import { parsePattern, type Pattern } from '../domain/pattern.ts'

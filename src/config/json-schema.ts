@@ -1,5 +1,5 @@
 // The configuration's JSON Schema, made from the zod schema, so that editors complete and check the YAML file. Pure.
-import { z } from 'zod'
+import * as z from 'zod'
 import { configSchema } from './schema.ts'
 
 /** The parts of a JSON Schema node that this program reads. */

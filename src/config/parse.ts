@@ -1,6 +1,6 @@
 // From text and environment to a checked Config, or to the list of everything that is wrong with them. Pure.
 import { createHash } from 'node:crypto'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { readStrictYaml, type YamlFault } from '../strict-yaml.ts'
 import {
   DAEMON_NAMES,

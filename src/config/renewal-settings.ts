@@ -1,5 +1,5 @@
 // The settings of what is signed again before it expires. Pure.
-import { z } from 'zod'
+import * as z from 'zod'
 import { USUAL_WINDOW_MS, type RenewalSettings } from '../domain/renewal.ts'
 import { duration } from './units.ts'
 

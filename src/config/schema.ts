@@ -1,6 +1,6 @@
 // The shape of the daemon's configuration: every setting, its default, its bounds and its description. Pure.
 // Parsed durations are milliseconds, parsed sizes are bytes. Unknown names are refused everywhere.
-import { z } from 'zod'
+import * as z from 'zod'
 import { configPath as path, MAX_SOCKET_PATH, pattern, serverUrl, socketPath } from './fields.ts'
 import { identitySettings } from './identity-settings.ts'
 import { checkHttp, httpSettings, tlsSettings } from './http-settings.ts'

@@ -1,5 +1,5 @@
 // Durations and sizes as people write them. Pure. A bare number is refused: nobody knows its unit.
-import { z } from 'zod'
+import * as z from 'zod'
 
 const MILLISECONDS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const
 const BYTES = { B: 1, KiB: 1024, MiB: 1024 ** 2, GiB: 1024 ** 3 } as const

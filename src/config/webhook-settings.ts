@@ -1,5 +1,5 @@
 // The settings of webhooks. Pure.
-import { z } from 'zod'
+import * as z from 'zod'
 import { WEBHOOK_EVENT_TYPES } from '../domain/webhook-event.ts'
 import { configPath as path, pattern, serverUrl } from './fields.ts'
 import { duration } from './units.ts'

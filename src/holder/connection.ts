@@ -1,7 +1,7 @@
 // A connection to one of the key holder's sockets: typed calls, answers matched by id, limits of size, number and time.
 // It reconnects with the next call; a call whose answer was lost is never repeated here.
 import { connect, type Socket } from 'node:net'
-import { z } from 'zod'
+import * as z from 'zod'
 import { KEY_HOLDER_ERROR_CODES, KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { KeyHolderErrorCode } from '../key-holder-protocol/errors.ts'
 import { decodeAnswer, encodeFrame, FrameSplitter, MAX_FRAME_BYTES } from '../key-holder-protocol/frames.ts'

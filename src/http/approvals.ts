@@ -1,5 +1,5 @@
 // What people say to a signing request: approve, deny, withdraw, submit again.
-import { z } from 'zod'
+import * as z from 'zod'
 import { APPROVER_SIGNATURE } from '../approval-statement.ts'
 import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
 import type { RequestService } from '../service/services.ts'

@@ -1,5 +1,5 @@
 // The audit log as far as the API tells of it: receipts of what was published, and the key to verify them with.
-import { z } from 'zod'
+import * as z from 'zod'
 import { RECEIPT_FORMAT } from '../domain/receipt.ts'
 import type { AuditService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'

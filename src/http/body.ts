@@ -1,7 +1,7 @@
 // From the bytes of a request to a checked shape: type, size, strict JSON, depth, then the zod schema. Nothing is guessed or repaired.
 import type { IncomingMessage } from 'node:http'
 import { type JsonValue, isJsonArray, isJsonObject, parseJson, TufError } from '@countersign/tuf'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { HttpError, type RequestFault } from './errors.ts'
 
 /** Nesting of a body; the deepest that any request needs is three. */

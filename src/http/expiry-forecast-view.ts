@@ -1,5 +1,5 @@
 // The forecast of a repository's expiries as the API shows it.
-import { z } from 'zod'
+import * as z from 'zod'
 import type { ExpiryForecast } from '../domain/expiry-forecast.ts'
 import { RE_SIGNERS, ROLE_CLASSES } from '../domain/expiry-outlook.ts'
 import { dateText } from './shapes.ts'

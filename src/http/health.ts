@@ -1,5 +1,5 @@
 // /livez: the process answers. /readyz: it can sign. Neither tells names of repositories, keys or machines.
-import { z } from 'zod'
+import * as z from 'zod'
 import { HttpError } from './errors.ts'
 import { openRoute, type Route } from './route.ts'
 

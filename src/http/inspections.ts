@@ -1,5 +1,5 @@
 // The resource inspections: the JSON of `docker trust inspect`, member for member.
-import { z } from 'zod'
+import * as z from 'zod'
 import type { VerificationService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
 import { text } from './shapes.ts'

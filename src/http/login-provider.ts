@@ -1,5 +1,5 @@
 // GET /v1/login-provider: where people sign in, for the command line. It says nothing that the provider does not tell everybody.
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Config } from '../config/schema.ts'
 import { OidcError } from '../domain/oidc-errors.ts'
 import { openRoute, type Route } from './route.ts'

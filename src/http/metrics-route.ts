@@ -1,5 +1,5 @@
 // /metrics: for this machine, for holders of a read grant, or for everybody where the configuration says so.
-import { z } from 'zod'
+import * as z from 'zod'
 import { isLoopback } from '../config/fields.ts'
 import { isGrantedAnywhere, type Principal } from '../domain/principal.ts'
 import { DomainError } from '../domain/errors.ts'

@@ -1,5 +1,5 @@
 // /v1/openapi.json: the document about all routes, this one included.
-import { z } from 'zod'
+import * as z from 'zod'
 import { openApiDocument } from './openapi.ts'
 import { openRoute, type Route } from './route.ts'
 

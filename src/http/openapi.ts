@@ -1,5 +1,5 @@
 // The OpenAPI 3.1 document, made from the routes themselves: their schemas check requests, and the tests check answers with them.
-import { z } from 'zod'
+import * as z from 'zod'
 import { HTTP_ERROR_CODES } from './errors.ts'
 import { PROBLEMS, problemRow, type PublicCode } from './problem.ts'
 import type { ReplyDescription, Route } from './route.ts'

@@ -1,5 +1,5 @@
 // The dry run: what would happen to these images, asked for by this identity, and why. Nothing is stored and nothing is signed.
-import { z } from 'zod'
+import * as z from 'zod'
 import { GRANT_KINDS, type Principal } from '../domain/principal.ts'
 import type { Explanation, RequestService } from '../service/services.ts'
 import { parseGrants } from '../service/tokens.ts'

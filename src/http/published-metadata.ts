@@ -1,6 +1,6 @@
 // The resource metadata of a repository: the files as they are published, for whoever serves a copy of them.
 import { encodeBase64, parseGun } from '@countersign/tuf'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { VerificationService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
 import { dateText, gunParams, hex64 } from './shapes.ts'

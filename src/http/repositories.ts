@@ -1,6 +1,6 @@
 // The resource repositories: put one under management, finish that with an offline signature, adopt one, see their state.
 import { parseGun } from '@countersign/tuf'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { RepositoryService } from '../service/services.ts'
 import { expiryForecastShape, expiryForecastView } from './expiry-forecast-view.ts'
 import {

@@ -1,6 +1,6 @@
 // A repository as the API shows it: what the daemon remembers, what the key holder holds, and what the trust server serves.
 import { encodeBase64 } from '@countersign/tuf'
-import { z } from 'zod'
+import * as z from 'zod'
 import { REPOSITORY_WARNINGS, type Repository } from '../domain/repository.ts'
 import type { Initialization, RepositoryReport } from '../service/services.ts'
 import { dateText, failure, hex64 } from './shapes.ts'

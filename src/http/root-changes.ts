@@ -1,6 +1,6 @@
 // The next root of a repository: planned here, signed elsewhere, taken as a request like any other change.
 import { decodeBase64, encodeBase64, parseGun } from '@countersign/tuf'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
 import { gunParams, hex64, text, TRUST_SERVER_CODES } from './shapes.ts'

@@ -1,7 +1,7 @@
 // A route as data: one description that makes the handler, its checks and its part of the OpenAPI document.
 // Nothing here knows Koa; nothing here decides anything.
 import type { IncomingMessage } from 'node:http'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Principal } from '../domain/principal.ts'
 import { faultsOf, hasBody, readBody, readForm, refuseBody } from './body.ts'
 import { HttpError } from './errors.ts'

@@ -1,5 +1,5 @@
 // Shapes that several resources share: names in requests, values in answers, lists and waiting.
-import { z } from 'zod'
+import * as z from 'zod'
 import { parseDuration } from '../config/units.ts'
 import { NOTARY_ERROR_CODES } from '../notary/errors.ts'
 import { REGISTRY_ERROR_CODES } from '../registry/errors.ts'

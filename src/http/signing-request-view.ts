@@ -1,5 +1,5 @@
 // A signing request as the API shows it.
-import { z } from 'zod'
+import * as z from 'zod'
 import { approvalDigest } from '../domain/approval-digest.ts'
 import type { Decision } from '../domain/decision.ts'
 import {

@@ -1,6 +1,6 @@
 // The resource signing-requests: submit, read, list, and wait for the end.
 import { parseGun } from '@countersign/tuf'
-import { z } from 'zod'
+import * as z from 'zod'
 import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'

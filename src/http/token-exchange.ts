@@ -1,5 +1,5 @@
 // POST /v1/token-exchange (RFC 8693): the token of an issuer for a short-lived one of ours. Refusals are problem documents, as everywhere.
-import { z } from 'zod'
+import * as z from 'zod'
 import { MAX_TOKEN_LENGTH } from '../domain/id-token.ts'
 import { OIDC_ERROR_CODES } from '../domain/oidc-errors.ts'
 import type { ExchangeService } from '../service/services.ts'

@@ -1,5 +1,5 @@
 // The resource tokens. A token's secret stands in one answer, that of its creation, and nowhere else.
-import { z } from 'zod'
+import * as z from 'zod'
 import { duration } from '../config/units.ts'
 import { GRANT_KINDS, GROUP_NAME } from '../domain/principal.ts'
 import type { TokenService } from '../service/services.ts'

@@ -1,6 +1,6 @@
 // Requests about a repository as a whole: publish the keys that an operator has staged, sign again what expires soon or has expired.
 import { parseGun } from '@countersign/tuf'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { PublicCode } from './problem.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'

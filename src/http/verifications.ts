@@ -1,5 +1,5 @@
 // The resource verifications: what stock clients would find for each image. "unknown" is an outage, never "not signed".
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Verification, VerificationService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
 import { digestText, failure, printDigest, text } from './shapes.ts'

@@ -1,5 +1,5 @@
 // The resource webhooks: the endpoints of the configuration, their deliveries, and an operator's demands.
-import { z } from 'zod'
+import * as z from 'zod'
 import { type Attempt, type Delivery, DELIVERY_STATES } from '../domain/webhook-delivery.ts'
 import { WEBHOOK_EVENT_TYPES } from '../domain/webhook-event.ts'
 import type { WebhookReport, WebhookService } from '../service/webhooks.ts'

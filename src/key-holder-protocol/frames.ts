@@ -6,7 +6,7 @@
 //                  "response": object | "error": { code, message, facts }  (an answer) }
 //
 // Pure: bytes in, frames out. Limits are checked on the length field, before anything is buffered.
-import { z } from 'zod'
+import * as z from 'zod'
 import { KeyHolderError } from './errors.ts'
 import type { Attachments } from './operations.ts'
 

@@ -3,7 +3,7 @@
 // has nothing. Pure but for randomness.
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { compactDecrypt, CompactEncrypt } from 'jose'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import type { transportKey } from './shapes.ts'
 
 const ALGORITHM = 'ECDH-ES'

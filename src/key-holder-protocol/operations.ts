@@ -1,6 +1,6 @@
 // The closed list of typed operations of the key holder: their names, sockets, requests and responses.
 // There is no operation that signs bytes chosen by a caller; adding one here is a change of the security design.
-import { z } from 'zod'
+import * as z from 'zod'
 import {
   base64,
   dropTag,

@@ -1,5 +1,5 @@
 // What the requests and responses of the operations are made of: names, keys, states and files as they travel.
-import { z } from 'zod'
+import * as z from 'zod'
 import { APPROVER_SIGNATURE } from '../approval-statement.ts'
 
 export const text = (max: number) => z.string().min(1).max(max)

@@ -1,5 +1,5 @@
 // The unlock key as it goes along with a backup: sealed under the backup's passphrase, which is stretched as that of an unlock key is.
-import { z } from 'zod'
+import * as z from 'zod'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { unseal, type SealedFor } from './sealing.ts'
 import { newStretching, passphraseKey, readPassphraseKey, type Stretching } from './unlock.ts'

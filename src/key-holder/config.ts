@@ -1,6 +1,6 @@
 // The key holder's own configuration: text and environment in, a checked value or all faults out. Reads no files.
 import { resolve } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { readStrictYaml } from '../strict-yaml.ts'
 import { isOrigin } from './checkpoint.ts'

@@ -1,7 +1,7 @@
 // The limits file: what the daemon may ask for, from a file that the daemon cannot write. First match wins; no match is refused.
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
 import { sha256Hex, type Gun } from '@countersign/tuf'
-import { z } from 'zod'
+import * as z from 'zod'
 import { APPROVER_KEY } from '../approval-statement.ts'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { readStrictYaml } from '../strict-yaml.ts'

@@ -1,7 +1,7 @@
 // Docker credential helpers: `docker-credential-<suffix> get`, the server on standard input, JSON on standard output.
 // Started without a shell, with limits on time and output. docker/docker-credential-helpers README.
 import { spawn } from 'node:child_process'
-import { z } from 'zod'
+import * as z from 'zod'
 import { NetError } from './errors.ts'
 
 const SUFFIX = /^[a-z0-9][a-z0-9_-]{0,63}$/

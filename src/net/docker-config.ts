@@ -2,7 +2,7 @@
 // docker/cli v28 cli/config/configfile, cli/config/credentials; Docker Hub is filed under its old index address.
 import { homedir } from 'node:os'
 import { join } from 'node:path'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Credentials, CredentialSource } from './credentials.ts'
 import { askCredentialHelper } from './credential-helper.ts'
 import { NetError } from './errors.ts'

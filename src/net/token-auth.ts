@@ -1,6 +1,6 @@
 // Registry tokens: asks the realm that a challenge names, if it is one of those allowed, and keeps tokens until shortly before
 // they end. distribution docs/spec/auth/token.md and oauth.md; docker/cli v28 sends the same requests.
-import { z } from 'zod'
+import * as z from 'zod'
 import { basicAuthorization, type Credentials } from './credentials.ts'
 import { isPassing, NetError } from './errors.ts'
 import type { HttpClient, HttpResponse } from './http-client.ts'

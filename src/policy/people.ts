@@ -1,5 +1,5 @@
 // Who is who: people with their identities, and groups of people. Policies speak of people, requests come from identities. Pure.
-import { z } from 'zod'
+import * as z from 'zod'
 import { APPROVER_KEY } from '../approval-statement.ts'
 import { matchesGlob } from '../domain/pattern.ts'
 

@@ -1,6 +1,6 @@
 // The files of a policy folder to one policy, or every fault in them at once. A folder with one fault makes no policy at all. Pure.
 import { sha256Hex } from '@countersign/tuf'
-import type { z } from 'zod'
+import type * as z from 'zod'
 import { patternsMeet } from '../domain/pattern.ts'
 import { readStrictYaml } from '../strict-yaml.ts'
 import { type PeopleFile, People, peopleFile } from './people.ts'

@@ -1,6 +1,6 @@
 // One project of the policy folder, as its file has it: which repositories it owns and by which signing policies their tags are signed.
 // Names that nobody knows, and values out of bounds, are faults. Pure.
-import { z } from 'zod'
+import * as z from 'zod'
 import { pattern } from '../config/fields.ts'
 import { duration } from '../config/units.ts'
 

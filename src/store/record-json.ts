@@ -9,7 +9,7 @@ import {
   type RoleName,
   type TargetName,
 } from '@countersign/tuf'
-import { z } from 'zod'
+import * as z from 'zod'
 import { parsePattern } from '../domain/pattern.ts'
 import type { TokenWorkload } from '../domain/ports.ts'
 import type { Grant } from '../domain/principal.ts'

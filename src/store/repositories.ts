@@ -8,7 +8,7 @@ import {
   type PublicKey,
   sha256Hex,
 } from '@countersign/tuf'
-import { z } from 'zod'
+import * as z from 'zod'
 import { DomainError } from '../domain/errors.ts'
 import type { RepositoryStore } from '../domain/ports.ts'
 import type { Repository } from '../domain/repository.ts'

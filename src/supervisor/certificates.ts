@@ -3,7 +3,9 @@
 // this server alone, gives its key no power over other names.
 import { createHash, generateKeyPairSync, randomBytes, sign, X509Certificate, type KeyObject } from 'node:crypto'
 import { isIP } from 'node:net'
-import forge from 'node-forge'
+import type forge from 'node-forge'
+import asn1 from 'node-forge/lib/asn1.js'
+import util from 'node-forge/lib/util.js'
 
 export interface CertificateWithKey {
   readonly certificatePem: string
@@ -18,7 +20,6 @@ export interface Validity {
 
 type Node = forge.asn1.Asn1
 
-const { asn1, util } = forge
 const { Class, Type } = asn1
 /** The package's types lack it. */
 const { bytesFromIP } = util as unknown as { readonly bytesFromIP: (address: string) => string }

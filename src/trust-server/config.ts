@@ -1,5 +1,5 @@
 // The trust server's own configuration: text and environment in, a checked value or all faults out. Reads no files.
-import { z } from 'zod'
+import * as z from 'zod'
 import type { Environment } from '../config/environment.ts'
 import { ConfigError } from '../config/errors.ts'
 import { parseSettings, type SettingsKind } from '../config/parse.ts'

@@ -3,7 +3,7 @@
 // ours is neither kept nor logged, and gets what nobody gets.
 import { randomBytes } from 'node:crypto'
 import { errors, jwtVerify, SignJWT } from 'jose'
-import { z } from 'zod'
+import * as z from 'zod'
 import { ACTIONS, allows, type Action, type Caller } from './caller.ts'
 
 export const OWN_SERVICE = 'countersign-trust-server'

@@ -2,7 +2,7 @@
 // key ID is one of the bundle's. distribution docs/spec/auth/jwt.md, registry/auth/token/token.go.
 import { createHash, X509Certificate, type KeyObject } from 'node:crypto'
 import { errors, jwtVerify, type JWSHeaderParameters, type JWTPayload } from 'jose'
-import { z } from 'zod'
+import * as z from 'zod'
 import { allows, type Caller } from './caller.ts'
 
 export interface TokenServerSettings {

@@ -1,7 +1,7 @@
 // Calls made from the OpenAPI document, right ones and broken ones, and what every answer is held to: a status, a media type, a shape and
 // a code that the document names for the operation.
 import fc from 'fast-check'
-import { z } from 'zod'
+import * as z from 'zod'
 import { PROBLEMS, isPublicCode } from '../../src/http/problem.ts'
 import { broken, validValues, type Json, type Schema, type ValueSources } from './json-schema-values.ts'
 import { sendRaw, type RawAnswer } from './raw-http.ts'

@@ -26,7 +26,7 @@ import {
   TARGETS,
   verifyNormalFormFile,
 } from '@countersign/tuf'
-import { z } from 'zod'
+import * as z from 'zod'
 import { parseClientConfig, parseServerAddress } from '../../src/cli/client-config.ts'
 import { listImages } from '../../src/cli/image-list.ts'
 import type { Terminal } from '../../src/cli/terminal.ts'

@@ -3,10 +3,10 @@ import type { Command } from 'commander'
 import { socketOption } from '../operator-socket.ts'
 import type { Perform } from '../session.ts'
 import { shareOption, sharesOption } from '../shares/options.ts'
-import { createBackup, type CreateOptions } from './create.ts'
-import { drillBackup, type DrillOptions } from './drill.ts'
-import { restoreBackup, type RestoreCommandOptions } from './restore.ts'
-import { shareBackup, type ShareOptions } from './share.ts'
+import type { CreateOptions } from './create.ts'
+import type { DrillOptions } from './drill.ts'
+import type { RestoreCommandOptions } from './restore.ts'
+import type { ShareOptions } from './share.ts'
 
 export function addBackupCommands(program: Command, perform: Perform): void {
   const group = program
@@ -39,7 +39,7 @@ Examples:
 Exit status: 0 the backup is written; 1 failed; 2 usage.`,
     )
     .action((file: string, options: CreateOptions, command: Command) =>
-      perform(command, (session) => createBackup(session, file, options)),
+      perform(command, async (session) => (await import('./create.ts')).createBackup(session, file, options)),
     )
   group
     .command('share')
@@ -58,7 +58,9 @@ Examples:
 
 Exit status: 0 the shares are written; 1 failed; 2 usage.`,
     )
-    .action((options: ShareOptions, command: Command) => perform(command, (session) => shareBackup(session, options)))
+    .action((options: ShareOptions, command: Command) =>
+      perform(command, async (session) => (await import('./share.ts')).shareBackup(session, options)),
+    )
   group
     .command('restore')
     .description('Restores a backup into a folder, and verifies all of it. Needs no service.')
@@ -78,7 +80,7 @@ Examples:
 Exit status: 0 everything is there and proven; 1 failed; 2 usage.`,
     )
     .action((file: string, folder: string, options: RestoreCommandOptions, command: Command) =>
-      perform(command, (session) => restoreBackup(session, file, folder, options)),
+      perform(command, async (session) => (await import('./restore.ts')).restoreBackup(session, file, folder, options)),
     )
   group
     .command('drill')
@@ -101,6 +103,6 @@ Examples:
 Exit status: 0 the backup is good; 1 it is not, or the drill failed; 2 usage.`,
     )
     .action((file: string, options: DrillOptions, command: Command) =>
-      perform(command, (session) => drillBackup(session, file, options)),
+      perform(command, async (session) => (await import('./drill.ts')).drillBackup(session, file, options)),
     )
 }

@@ -1,5 +1,5 @@
 // What is in a backup: its files in their order, and the page that says what they are.
-import { z } from 'zod'
+import * as z from 'zod'
 import { damagedBackup } from './errors.ts'
 
 /** The files of the archive. The manifest comes first, the largest last. */

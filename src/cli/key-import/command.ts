@@ -25,7 +25,6 @@ import { readKeyFiles, scanTrustFolder, type FoundKey, type FoundKeys, type Trus
 import { readListing, type Listing, type UnlistedRepository } from './listings.ts'
 import { Passphrases } from './passphrases.ts'
 import { reportImport, type KeyRow, type PlacementRow } from './report.ts'
-import { transferKey } from './transfer.ts'
 
 interface ImportOptions extends SocketOptions {
   readonly from?: readonly string[]
@@ -151,7 +150,9 @@ async function place(privateKey: KeyObject, placement: Placement, o: Surrounding
   try {
     const files = (await isPinned(operator, gun)) ? listing.archive.received : new Map<string, Uint8Array>()
     const severalRoles = o.options.severalRoles === true
-    const { state } = await transferKey(operator, { gun, role, privateKey, severalRoles, files })
+    const { state } = await (
+      await import('./transfer.ts')
+    ).transferKey(operator, { gun, role, privateKey, severalRoles, files })
     return { placement, state }
   } catch (error) {
     if (!(error instanceof CodedError) || error.code === 'KEY_HOLDER_UNREACHABLE') throw error

@@ -14,7 +14,6 @@ import {
   type TufKeyId,
 } from '@countersign/tuf'
 import { readFileIfPresent } from '../files.ts'
-import { openNotary } from '../notary-source.ts'
 import { fromFolder } from '../published-metadata.ts'
 import type { Session } from '../session.ts'
 import { join } from 'node:path'
@@ -48,7 +47,10 @@ export async function readListing(
   { trustServer, realms, pins, copies }: ListingSource,
 ): Promise<Listing | UnlistedRepository> {
   const copy = copies.get(gun)
-  const server = trustServer === undefined ? undefined : await openNotary(session, gun, trustServer, realms)
+  const server =
+    trustServer === undefined
+      ? undefined
+      : await (await import('../notary-source.ts')).openNotary(session, gun, trustServer, realms)
   const read = server?.read ?? (copy === undefined ? undefined : fromFolder(copy))
   try {
     if (read === undefined) return { gun, error: noSource(gun) }
