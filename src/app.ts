@@ -82,12 +82,12 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       metrics.keyHolderFailed(code)
     },
   })
-  const trustServers = connectTrustServers(config.trustServers)
   const registries = connectRegistries(config.registries)
   const renewal = renewalOf(config.renewal)
   const identifiers = timeSortedIdentifiers(systemClock, systemRandom)
   const pause = systemPause(stopping.signal)
   const repositories = new SqliteRepositoryStore(database)
+  const trustServers = connectTrustServers(config.trustServers, (gun) => repositories.find(gun)?.trustServer)
   const webhooks = connectWebhooks({
     config: config.webhooks,
     database,
@@ -129,6 +129,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     verifier: issuers.verifier,
     source: trustServers,
     publisher: trustServers,
+    trustServers,
     resolver: registries,
     keyHolder,
     policies,

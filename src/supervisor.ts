@@ -56,6 +56,9 @@ const TRUST_SERVER: ProcessKind = {
     'Its own lines in the log say why. Where its port is taken, choose another: TRUST_SERVER_HTTP__LISTEN=127.0.0.1:PORT.',
 }
 
+/** What `repo move --to` calls the trust server that is started here. */
+const EMBEDDED = 'embedded'
+
 /** How often the certificate's end is looked at, in milliseconds. */
 const RENEWAL_EVERY_MS = 3_600_000
 
@@ -88,7 +91,8 @@ export async function startServe(loaded: LoadedConfig, options: ServeOptions = {
     started.push(...processes)
     await Promise.all(processes.map((one) => one.start()))
     const app = await startApp({
-      config: trustServer === undefined ? config : { ...config, trustServers: [trustServer.client] },
+      config:
+        trustServer === undefined ? config : { ...config, trustServers: [...config.trustServers, trustServer.client] },
       log,
       database,
       firstTokenFile: join(dataFolder, FIRST_TOKEN_FILE),
@@ -155,13 +159,15 @@ function prepareKeyHolder(config: Config, { dataFolder, ...rest }: Children): Ch
   return { configFile, process: new SupervisedProcess({ ...rest, kind: KEY_HOLDER, configFile, isAnswering, owner }) }
 }
 
-/** Only where no other trust server is named, and only beside a key holder of our own that opens a socket for it. */
+/** Where no other trust server is named or repositories may move into it, and only beside a key holder of our own that opens a socket for it. */
 function prepareTrustServer(
   config: Config,
   keyHolderConfigFile: string | undefined,
   { dataFolder, ...rest }: Children,
 ): TrustServerChild | undefined {
-  if (config.trustServers.length > 0 || keyHolderConfigFile === undefined) return undefined
+  const { guns } = config.embeddedTrustServer
+  const isAlone = config.trustServers.length === 0
+  if ((!isAlone && guns.length === 0) || keyHolderConfigFile === undefined) return undefined
   const keyHolderSocket = trustServerSocketOf(keyHolderConfigFile, rest.environment)
   if (keyHolderSocket === undefined) return undefined
   const owner = ownerOf(config.embeddedTrustServer)
@@ -184,8 +190,9 @@ function prepareTrustServer(
     probe,
     process: new SupervisedProcess({ ...rest, kind: TRUST_SERVER, configFile, isAnswering, owner }),
     client: trustServerSchema.parse({
+      name: EMBEDDED,
       url,
-      guns: ['*'],
+      guns: isAlone ? ['*'] : guns,
       caFile: tls.caFile,
       credentials: { kind: 'file', username: 'countersign', passwordFile: tokenFile },
     }),

@@ -1,5 +1,6 @@
 // From the configuration to clients of trust servers and registries. Files are read here, so that a missing one shows at the start.
 import { readFileSync } from 'node:fs'
+import type { Gun } from '@countersign/tuf'
 import { readPublicFile } from '../config/public-file.ts'
 import { readSecretBytes, readSecretFile } from '../config/secret-file.ts'
 import {
@@ -22,13 +23,21 @@ type RemoteConfig = Pick<
   'caFile' | 'clientCertFile' | 'clientKeyFile' | 'tokenRealms' | 'credentials' | 'timeouts'
 >
 
-/** @throws ConfigError where a file cannot be used */
-export function connectTrustServers(servers: readonly TrustServerConfig[]): TrustServers {
+/**
+ * @param placeOf the server to which a repository has moved
+ * @throws ConfigError where a file cannot be used
+ */
+export function connectTrustServers(
+  servers: readonly TrustServerConfig[],
+  placeOf?: (gun: Gun) => string | undefined,
+): TrustServers {
   return new TrustServers(
     servers.map((server) => ({
+      name: server.name ?? server.url,
       guns: server.guns.map(parsePattern),
       client: new NotaryClient(remoteOptions(server, server.url, [])),
     })),
+    placeOf,
   )
 }
 

@@ -3,6 +3,7 @@
 import { generateKeyPairSync, randomBytes, type KeyObject } from 'node:crypto'
 import {
   certificateKey,
+  certificatePem,
   CodedError,
   createRootCertificate,
   encodePrivateKeyFile,
@@ -14,6 +15,7 @@ import {
   type Gun,
   type PublicKey,
 } from '@countersign/tuf'
+import { existsSync } from 'node:fs'
 import { readSecretBytes, readSecretFile } from '../config/secret-file.ts'
 import { CliError } from './errors.ts'
 import { readPublicFile, reserveNewFile } from './files.ts'
@@ -76,7 +78,8 @@ export function openedByShares({ tufKeyId }: PublicKey): string {
 }
 
 /**
- * Opens the root key in FILE with the certificate in FILE.crt. Both must be of the same key, and may stand for `gun` now.
+ * Opens the root key in FILE with the certificate in FILE.crt, or where there is no such file with the one of `listed` that is of this key:
+ * docker and notary keep none beside their keys. Both must be of the same key, and may stand for `gun` now.
  * @throws CliError ROOT_KEY_FILE_UNSUITABLE, ROOT_CERTIFICATE_MISMATCH, PASSPHRASE_WRONG, PASSPHRASE_TOO_SHORT, SHARE*, USAGE_INVALID;
  * ConfigError SECRET_FILE_*; TufError CERTIFICATE_*
  */
@@ -85,7 +88,11 @@ export async function openOfflineRoot(
   opening: OpeningOptions,
   gun: Gun,
   now: Date,
+  listed: readonly PublicKey[] = [],
 ): Promise<OfflineRoot> {
+  const { passphraseFile } = opening
+  if (listed.length > 0 && passphraseFile !== undefined && !existsSync(certificateFileOf(file)))
+    return openListedRoot(file, passphraseFile, gun, now, listed)
   const certificateFile = certificateFileOf(file)
   const certificatePem = (await readPublicFile(certificateFile, MAX_CERTIFICATE_BYTES)).toString('utf8')
   const key = certificateKey(certificatePem)
@@ -108,6 +115,30 @@ export async function openOfflineRoot(
     )
   }
   return { certificatePem, key, privateKey }
+}
+
+/** @throws CliError ROOT_CERTIFICATE_MISMATCH, and as `openOfflineRoot` */
+function openListedRoot(
+  file: string,
+  passphraseFile: string,
+  gun: Gun,
+  now: Date,
+  listed: readonly PublicKey[],
+): OfflineRoot {
+  const privateKey = openAndForget(file, readPassphrase(passphraseFile))
+  const { canonicalKeyId } = publicKeyOf(privateKey)
+  const key = listed.find((one) => one.canonicalKeyId === canonicalKeyId)
+  if (key === undefined) {
+    throw new CliError(
+      'ROOT_CERTIFICATE_MISMATCH',
+      `No certificate of the key in ${file} is listed, and there is no ${certificateFileOf(file)}.`,
+      {
+        facts: { file, keyId: canonicalKeyId },
+      },
+    )
+  }
+  verifyRootCertificate(key, gun, now)
+  return { certificatePem: certificatePem(key), key, privateKey }
 }
 
 /** A signature over exactly the reviewed bytes, checked with the certificate before it is given out. */

@@ -12,6 +12,7 @@ import { addKeyCommands } from './key-commands.ts'
 import { addLoginCommand } from './login-command.ts'
 import { addOperatorCommands } from './operator-commands.ts'
 import { addPolicyCommands } from './policy-commands.ts'
+import { addMoveCommand } from './move-command.ts'
 import { addRepairCommand } from './repair-command.ts'
 import { addRenewCommand } from './renew-command.ts'
 import { addRepositoryCommands } from './repository-commands.ts'
@@ -42,6 +43,7 @@ function addAllCommands(program: Command, perform: Perform): void {
   addExportCommand(repositories, perform)
   addRenewCommand(repositories, perform)
   addRepairCommand(repositories, perform)
+  addMoveCommand(repositories, perform)
   addOperatorCommands(repositories, perform)
   addKeyCommands(program, perform)
   addRootCommands(program, perform)

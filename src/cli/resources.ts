@@ -154,6 +154,20 @@ export const rootPlanSchema = z.looseObject({
   next: z.base64().max(1024 * 1024),
 })
 
+/** What a move would do; roots in base64. */
+export const movePlanSchema = rootPlanSchema.extend({
+  from: text,
+  to: text,
+  roots: z.array(z.number()),
+  takesOlderRoots: z.boolean(),
+  moved: z.array(z.looseObject({ role: text, version: z.number(), expiresAt: text })),
+  left: z.array(z.looseObject({ role: text, code: text })),
+  raises: z.number(),
+  oldTimestampExpiresAt: text,
+  oldRootExpiresAt: text,
+})
+export type MovePlanResource = z.infer<typeof movePlanSchema>
+
 export const repositoryReportSchema = repositorySchema.extend({
   roles: z
     .array(z.looseObject({ role: text, version: z.number(), expiresAt: text, entries: z.number().optional() }))

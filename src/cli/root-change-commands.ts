@@ -90,7 +90,10 @@ Examples:
     .command('sign')
     .description('Signs a change of root with an offline root key, after showing what it does. Works without a server.')
     .argument('<file>', 'a change, as `root export` or an earlier `root sign` wrote it')
-    .requiredOption('--root <file>', 'root key made by `root create`; its certificate is FILE.crt')
+    .requiredOption(
+      '--root <file>',
+      'root key made by `root create`, or by docker or notary; its certificate is FILE.crt, or stands in the change',
+    )
     .option('--passphrase-file <file>', 'file with the passphrase, mode 0600')
     .addOption(shareOption())
     .requiredOption('--out <file>', 'where the change with the signature is written')
@@ -164,7 +167,10 @@ async function signChange(session: Session, file: string, options: SignOptions):
   const now = session.terminal.now()
   const change = await readRootChange(file, now)
   const { gun, current, next } = change
-  const root = await openOfflineRoot(options.root, options, gun, now)
+  const listed = [current, next].flatMap(({ metadata: { roles, keys } }) =>
+    (roles.get(ROOT)?.keyIds ?? []).flatMap((keyId) => keys.get(keyId) ?? []),
+  )
+  const root = await openOfflineRoot(options.root, options, gun, now, listed)
   const { tufKeyId } = root.key
   const isListed = [current, next].some(({ metadata }) => metadata.roles.get(ROOT)?.keyIds.includes(tufKeyId) === true)
   if (!isListed) {
@@ -187,16 +193,7 @@ async function signChange(session: Session, file: string, options: SignOptions):
 async function applyChange(session: Session, file: string, timeoutMs: number): Promise<ExitStatus> {
   const change = await readRootChange(file, session.terminal.now())
   const { gun, next, signatures } = change
-  const open = quorumsOf(change, signatures).filter(({ isComplete }) => !isComplete)
-  if (open.length > 0) {
-    throw new CliError(
-      'ROOT_SIGNATURES_MISSING',
-      `${file} is not signed by enough root keys: ${open.map(inWords).join('; ')}.`,
-      {
-        next: 'Sign it with: countersign root sign.',
-      },
-    )
-  }
+  requireSignatures(file, change)
   const api = await session.api()
   const request = await api.call({
     method: 'POST',
@@ -212,6 +209,19 @@ async function applyChange(session: Session, file: string, timeoutMs: number): P
     answer: signingRequestSchema,
   })
   return reportFollowed(session, request, timeoutMs)
+}
+
+/** @throws CliError ROOT_SIGNATURES_MISSING */
+export function requireSignatures(file: string, change: RootChangeFile): void {
+  const open = quorumsOf(change, change.signatures).filter(({ isComplete }) => !isComplete)
+  if (open.length === 0) return
+  throw new CliError(
+    'ROOT_SIGNATURES_MISSING',
+    `${file} is not signed by enough root keys: ${open.map(inWords).join('; ')}.`,
+    {
+      next: 'Sign it with: countersign root sign.',
+    },
+  )
 }
 
 function report({ output }: Session, change: RootChangeFile, { file }: { readonly file?: string }): ExitStatus {

@@ -71,6 +71,11 @@ const clientCertificate = {
 
 export const trustServerSchema = z
   .strictObject({
+    name: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9-]{0,63}$/, 'must be a name: a-z, 0-9 and -')
+      .optional()
+      .meta({ description: 'What `repo move --to` calls it. Default: its URL.' }),
     url: serverUrl.meta({ description: 'The Notary v1 server.' }),
     guns: z
       .array(pattern)
@@ -162,10 +167,17 @@ export const configSchema = z
       .strictObject({
         uid: userId.optional().meta({ description: 'A user id of its own for the trust server. Needs root.' }),
         gid: userId.optional().meta({ description: 'A group id for the trust server. Needs root.' }),
+        guns: z.array(pattern).max(256).default([]).meta({
+          description:
+            'Repositories that may move into it (`repo move --to embedded`) while trustServers names others; then it is started beside them.',
+        }),
       })
       .refine(ownUser.test, ownUser.message)
       .prefault({})
-      .meta({ description: 'The trust server that `serve` starts where trustServers names none.' }),
+      .meta({
+        description:
+          'The trust server that `serve` starts where trustServers names none, or where guns names repositories.',
+      }),
     registries: z.array(registrySchema).max(256).default([]).meta({
       description:
         'The registries that images are resolved in. None: those of the registered repositories, without credentials.',
@@ -244,6 +256,20 @@ export const configSchema = z
   .superRefine(({ http: { tls }, identity: { certificates } }, context) => {
     if (certificates.length === 0 || tls?.clientCaFile !== undefined) return
     context.addIssue({ code: 'custom', path: ['identity', 'certificates'], message: 'needs http.tls.clientCaFile' })
+  })
+  .superRefine(({ trustServers }, context) => {
+    // `embedded` is the one that `serve` starts.
+    const seen = new Set<string>(['embedded'])
+    trustServers.forEach(({ name, url }, index) => {
+      if (name !== undefined && seen.has(name)) {
+        context.addIssue({
+          code: 'custom',
+          path: ['trustServers', index, 'name'],
+          message: 'is the name of another one',
+        })
+      }
+      seen.add(name ?? url)
+    })
   })
   .superRefine((config, context) => {
     const seen = new Set<string>()

@@ -122,6 +122,7 @@ const UPKEEP_POLICIES = {
   renew: { text: 'countersign built-in policy renewal, version 1', rule: 'renew-before-expiry', code: 'EXPIRES_SOON' },
   repair: { text: 'countersign built-in policy repair, version 1', rule: 'repair-of-expired', code: 'HAS_EXPIRED' },
   root: { text: 'countersign built-in policy root, version 1', rule: 'signed-by-root-keys', code: 'ROOT_KEYS_SIGNED' },
+  move: { text: 'countersign built-in policy move, version 1', rule: 'signed-by-root-keys', code: 'ROOT_KEYS_SIGNED' },
 } as const
 
 /** @param subjects the keys or roles, one text each */

@@ -34,6 +34,25 @@ export interface TrustPublisher {
   rotateServerKey(gun: Gun, role: RoleName): Promise<PublicKey>
 }
 
+/** A trust server to which a repository may move. */
+export interface TrustDestination extends TrustSource, TrustPublisher {
+  /**
+   * The versions of root that it serves; undefined where it is none of ours, and takes no roots from before a first publication.
+   * @throws NotaryError
+   */
+  rootVersions(gun: Gun): Promise<readonly number[] | undefined>
+  /** Brings the roots that a repository had before its first publication there, oldest first. Again is the same. @throws NotaryError */
+  bringOlderRoots(gun: Gun, roots: readonly Uint8Array[]): Promise<void>
+}
+
+/** The trust servers of the configuration. */
+export interface TrustServerDirectory {
+  /** The names of those that may have this repository, in the order of the configuration. */
+  namesFor(gun: Gun): readonly string[]
+  /** Undefined where no such server may have the repository. */
+  at(gun: Gun, name: string): TrustDestination | undefined
+}
+
 /** What a registry serves under a tag or digest, hashed by us. */
 export interface ResolvedImage {
   /** 64 hex digits of the SHA-256 over the raw manifest or index bytes. */

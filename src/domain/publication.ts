@@ -47,7 +47,12 @@ export interface Publication {
   /** Of a repair, which changes nothing but expiry dates that have passed. */
   readonly repair?: { readonly evidence: Evidence }
   /** Of a change of root: the file that its keys signed, base64. Targets come with it where they get other keys. */
-  readonly root?: { readonly file: string; readonly evidence: Evidence }
+  readonly root?: {
+    readonly file: string
+    readonly evidence: Evidence
+    /** Of a move: the trust server that it is published at, with everything that the repository has. */
+    readonly moveTo?: string
+  }
   /** Version and hash of each of these roles in the repository that this was built upon; a role not yet published is absent. */
   readonly base: readonly RoleVersion[]
   readonly createdAt: Date

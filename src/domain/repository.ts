@@ -28,6 +28,8 @@ export interface Repository {
   /** What is to be signed offline. */
   readonly rootKeyIds: readonly string[]
   readonly rootSigned?: Uint8Array
+  /** The name of the trust server that it has moved to; absent: the first of the configuration that matches. */
+  readonly trustServer?: string
   readonly createdAt: Date
   readonly createdBy: string
   /** Counts the changes of this record; every write is conditional on it. */

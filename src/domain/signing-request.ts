@@ -10,9 +10,10 @@ import type { SignedApproval } from './signed-approval.ts'
 export type ImageKind = 'sign' | 'unsign'
 /**
  * Of a repository as a whole. `rotate`: staged keys take the place of their predecessors. `renew`: roles get a later expiry.
- * `repair`: roles that have expired get one. `root`: a next root that its keys signed elsewhere.
+ * `repair`: roles that have expired get one. `root`: a next root that its keys signed elsewhere. `move`: such a root, with which the
+ * repository goes to another trust server.
  */
-export type UpkeepKind = 'rotate' | 'renew' | 'repair' | 'root'
+export type UpkeepKind = 'rotate' | 'renew' | 'repair' | 'root' | 'move'
 export type RequestKind = ImageKind | UpkeepKind
 
 /** Characters of a request's description, so that records stay small. */
@@ -55,6 +56,8 @@ export interface RepositorySubject {
   readonly gun: Gun
   /** Of a change of root: the file that is to be published, base64. */
   readonly nextRoot?: string
+  /** Of a move: the name of the trust server that the repository is to go to. */
+  readonly moveTo?: string
 }
 
 export type Subject = ImageSubject | RepositorySubject
@@ -67,6 +70,11 @@ export function imageOf({ subject }: { readonly subject: Subject }): ImageSubjec
 /** The signed root that a request is to publish; undefined for every other kind. */
 export function nextRootOf({ subject }: { readonly subject: Subject }): Uint8Array | undefined {
   return 'nextRoot' in subject ? decodeBase64(subject.nextRoot) : undefined
+}
+
+/** Where a request is to move its repository; undefined for every other kind. */
+export function moveToOf({ subject }: { readonly subject: Subject }): string | undefined {
+  return 'moveTo' in subject ? subject.moveTo : undefined
 }
 
 export interface RoleVersion {

@@ -11,6 +11,10 @@ const summary = {
   root: z.enum(['online', 'offline', 'adopted']).meta({ description: 'Where the root key is.' }),
   signer: z.string().optional().meta({ description: 'The delegation targets/NAME; absent: tags stand in targets.' }),
   keyType: z.enum(['ecdsa', 'ed25519', 'rsa']),
+  trustServer: z
+    .string()
+    .optional()
+    .meta({ description: 'The trust server that it has moved to; absent: the first that matches.' }),
   createdAt: dateText,
   createdBy: z.string(),
 }
@@ -89,6 +93,7 @@ export function repositoryView(repository: Repository): z.output<typeof reposito
     root: repository.rootKind,
     ...(repository.signer !== null && { signer: repository.signer }),
     keyType: repository.keyType,
+    ...(repository.trustServer !== undefined && { trustServer: repository.trustServer }),
     createdAt: repository.createdAt.toISOString(),
     createdBy: repository.createdBy,
   }

@@ -44,7 +44,10 @@ const planShape = z
   })
   .meta({ id: 'RootPlan' })
 
-const changeRequest = z.strictObject({ next: rootText, signatures: rootSignatures }).meta({ id: 'RootChange' })
+/** A root and its signatures, as they are sent. */
+export const signedRoot = { next: rootText, signatures: rootSignatures }
+
+const changeRequest = z.strictObject(signedRoot).meta({ id: 'RootChange' })
 
 export function rootChangeRoutes(requests: RequestService): Route[] {
   return [

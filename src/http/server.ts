@@ -24,6 +24,7 @@ import type { Route } from './route.ts'
 import { signingRequestRoutes } from './signing-requests.ts'
 import { tokenExchangeRoutes } from './token-exchange.ts'
 import { tokenRoutes } from './tokens.ts'
+import { moveRoutes } from './moves.ts'
 import { rootChangeRoutes } from './root-changes.ts'
 import { upkeepRoutes } from './upkeep.ts'
 import { verificationRoutes } from './verifications.ts'
@@ -61,6 +62,7 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
       ...repositoryRoutes(services.repositories),
       ...upkeepRoutes(services.requests),
       ...rootChangeRoutes(services.requests),
+      ...moveRoutes(services.requests),
       ...verificationRoutes(services.verifications, maxImages),
       ...inspectionRoutes(services.verifications),
       ...publishedMetadataRoutes(services.verifications),

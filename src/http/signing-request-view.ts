@@ -95,7 +95,7 @@ const imageShape = z.strictObject({
 export const signingRequestShape = z
   .strictObject({
     id: z.string(),
-    kind: z.enum(['sign', 'unsign', 'rotate', 'renew', 'repair', 'root']),
+    kind: z.enum(['sign', 'unsign', 'rotate', 'renew', 'repair', 'root', 'move']),
     status: requestStatusShape,
     isFinal: z.boolean(),
     createdAt: dateText,

@@ -25,10 +25,16 @@ import type { Attachments } from '../key-holder-protocol/operations.ts'
 import { commitAhead, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { checkServed } from './limits.ts'
 import { chunkRecord } from './record-chunks.ts'
-import { refuseFrozen } from './repositories.ts'
+import { refuseFrozen, type PinnedRoot } from './repositories.ts'
 import { finishPair, highestVersion, nextIssue, recordPayload, type ServedPair } from './served-pair.ts'
 import type { Issue, ServedRepository } from './served-repositories.ts'
 import { allServerKeys, noteListedKeys } from './server-keys.ts'
+
+/**
+ * Versions of snapshot and timestamp that are left out when a repository comes from another server: what that server still signs in the
+ * next two years (a timestamp each fortnight, a snapshot for each straggler's publication) stays below ours.
+ */
+const VERSIONS_LEFT_TO_OTHERS = 64
 
 /** See the operation's description in the protocol. @throws KeyHolderError */
 export async function serveUpdate(
@@ -46,15 +52,22 @@ export async function serveUpdate(
   holder.step('checked')
 
   // 2. The files, from the accepted root and against all that we know. A crash leaves nothing.
-  const before = stateBefore(served, attachments)
+  const pinned = served === undefined ? managed?.pinnedRoot : undefined
+  const before = stateBefore(served, pinned, attachments)
   const accepted = accept(holder, gun, served, before, attachments)
+  if (pinned !== undefined) checkContinues(holder, gun, pinned, accepted)
   const { root, next, clientSnapshot } = accepted
 
   // 3. The next snapshot and timestamp, worked out here. A crash leaves nothing.
-  const timestamp = nextIssue(holder, gun, TIMESTAMP, served?.timestamp, TIMESTAMP_LIFETIME_MS)
+  const cameFrom = pinned !== undefined && pinned.version < root.metadata.version ? pinned.version : undefined
+  const issue = (role: RoleName, last: Issue | undefined, lifetimeMs: number): Issue => {
+    const next = nextIssue(holder, gun, role, last, lifetimeMs)
+    return cameFrom === undefined ? next : { ...next, version: next.version + VERSIONS_LEFT_TO_OTHERS }
+  }
+  const timestamp = issue(TIMESTAMP, served?.timestamp, TIMESTAMP_LIFETIME_MS)
   const snapshot: Issue =
     clientSnapshot === undefined
-      ? nextIssue(holder, gun, SNAPSHOT, served?.snapshot, SNAPSHOT_LIFETIME_MS)
+      ? issue(SNAPSHOT, served?.snapshot, SNAPSHOT_LIFETIME_MS)
       : { ...clientSnapshot.metadata, issuedAt: holder.now() }
   const unsigned = clientSnapshot === undefined ? snapshotOf(next, snapshot.version, snapshot.expiresAt) : undefined
   const after: ServedRepository = {
@@ -82,6 +95,7 @@ export async function serveUpdate(
     timestamp: { version: timestamp.version, expiresAt: timestamp.expiresAt.toISOString() },
     ...(accepted.orphaned.length > 0 && { orphaned: accepted.orphaned.length }),
     ...(served?.permitted !== undefined && { permitted: served.permitted }),
+    ...(cameFrom !== undefined && { follows: cameFrom }),
     evidence: request.evidence,
   }
   const roles = [...accepted.changed].map(([role, { version, sha256 }]) => ({ role, version, sha256 }))
@@ -112,11 +126,18 @@ export function dropSuperseded(
 }
 
 /**
- * What the update builds upon. A deleted repository goes on from its old root, unless an operator permitted otherwise.
+ * What the update builds upon. A repository that is managed here and was never served comes from another server: its first root here
+ * is the pinned one, or the next one, signed by the keys of the pinned one. A deleted repository goes on from its old root, unless an operator permitted otherwise.
  * @throws KeyHolderError SERVED_REPOSITORY_DELETED
  */
-function stateBefore(served: ServedRepository | undefined, files: Attachments): ServedState {
-  if (served === undefined) return EMPTY_STATE
+function stateBefore(
+  served: ServedRepository | undefined,
+  pinned: PinnedRoot | undefined,
+  files: Attachments,
+): ServedState {
+  // Whatever was never served here begins with a root: one that follows from the pin, where there is a pin.
+  if (served === undefined)
+    return pinned === undefined || !files.has(ROOT) ? EMPTY_STATE : { root: pinned.bytes, roles: new Map() }
   if (served.isDeleted && !files.has(ROOT)) {
     throw new KeyHolderError('SERVED_REPOSITORY_DELETED', 'The repository was deleted; it begins again with a root.', {
       gun: served.gun,
@@ -188,6 +209,28 @@ function checkPermittedRoot(served: ServedRepository | undefined, { root }: Acce
   throw new KeyHolderError('SERVED_RECREATION_REFUSED', 'The new root lists a certificate that was not permitted.', {
     gun: served.gun,
   })
+}
+
+/**
+ * Whoever has the repository from another server in a cache sees no role go back, and no version with two contents.
+ * @throws UpdateRefusal UPDATE_VERSION
+ */
+function checkContinues(holder: Holder, gun: Gun, pinned: PinnedRoot, { changed }: AcceptedUpdate): void {
+  for (const [role, { version, sha256 }] of changed) {
+    const seen = role === ROOT ? pinned : holder.versions.ofRole(gun, role).highestSeen
+    if (seen === undefined || version > seen.version) continue
+    if (version === seen.version && sha256 === seen.sha256) continue
+    throw new UpdateRefusal(
+      'UPDATE_VERSION',
+      'The repository was seen elsewhere with a later version, or another content.',
+      {
+        role,
+        version,
+        highest: seen.version,
+        reason: 'VERSION_ROLLED_BACK',
+      },
+    )
+  }
 }
 
 /** Versions of the snapshot rise whoever holds its key. @throws UpdateRefusal UPDATE_VERSION */

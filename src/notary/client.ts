@@ -3,6 +3,8 @@
 import { randomBytes } from 'node:crypto'
 import {
   CodedError,
+  encodeBase64,
+  isJsonObject,
   keyObjectOf,
   parseJson,
   parsePublicKey,
@@ -10,7 +12,7 @@ import {
   type PublicKey,
   type RoleName,
 } from '@countersign/tuf'
-import type { TrustPublisher, TrustSource } from '../domain/ports.ts'
+import type { TrustDestination } from '../domain/ports.ts'
 import { AuthenticatedClient, type RemoteOptions } from '../net/authenticated-client.ts'
 import { isBeforeSending, isPassing, NetError } from '../net/errors.ts'
 import type { HttpRequest, HttpResponse } from '../net/http-client.ts'
@@ -24,7 +26,7 @@ const MAX_ANSWER_BYTES = 64 * 1024
 /** Named by checksum or version: what stands under such a name never changes. */
 const FIXED_FILE = /(?:^[0-9]+\.|\.[0-9a-f]{64}\.json$)/
 
-export class NotaryClient implements TrustSource, TrustPublisher {
+export class NotaryClient implements TrustDestination {
   readonly #client: AuthenticatedClient
 
   constructor(options: RemoteOptions) {
@@ -65,6 +67,30 @@ export class NotaryClient implements TrustSource, TrustPublisher {
 
   async rotateServerKey(gun: Gun, role: RoleName): Promise<PublicKey> {
     return this.#key(gun, role, 'POST', '*')
+  }
+
+  async rootVersions(gun: Gun): Promise<readonly number[] | undefined> {
+    const answer = await this.#request(gun, 'pull', {
+      method: 'GET',
+      path: rootsPathOf(gun),
+      maxBytes: MAX_ANSWER_BYTES,
+    })
+    if (answer.status === 404) return undefined
+    if (answer.status !== 200) throw refusal(answer)
+    const versions = rootVersionsIn(answer.body)
+    if (versions !== undefined) return versions
+    throw new NotaryError('NOTARY_RESPONSE_MALFORMED', 'The trust server’s list of roots cannot be read.', { gun })
+  }
+
+  async bringOlderRoots(gun: Gun, roots: readonly Uint8Array[]): Promise<void> {
+    const answer = await this.#upload(gun, {
+      method: 'POST',
+      path: rootsPathOf(gun),
+      headers: { 'content-type': 'application/json' },
+      body: Buffer.from(JSON.stringify({ roots: roots.map(encodeBase64) })),
+      maxBytes: MAX_ANSWER_BYTES,
+    })
+    if (answer.status !== 200) throw publishRefusal(answer)
   }
 
   async close(): Promise<void> {
@@ -121,6 +147,21 @@ export class NotaryClient implements TrustSource, TrustPublisher {
 /** Host and path stand in the URL as they are, colon and slashes included, as Docker sends them. */
 function pathOf(gun: Gun, fileName: string): string {
   return `/v2/${gun}/_trust/tuf/${fileName}`
+}
+
+/** Of our own trust server; notary-server has nothing there. */
+function rootsPathOf(gun: Gun): string {
+  return `/v2/${gun}/_trust/roots`
+}
+
+function rootVersionsIn(body: Uint8Array): readonly number[] | undefined {
+  try {
+    const answer = parseJson(body, { maxBytes: MAX_ANSWER_BYTES, maxDepth: 3 })
+    const versions = isJsonObject(answer) ? answer.get('versions') : undefined
+    return Array.isArray(versions) && versions.every((one) => typeof one === 'number') ? versions : undefined
+  } catch {
+    return undefined
+  }
 }
 
 /** The scope holds the whole GUN, host included (notary v0.7.0 server/server.go). */

@@ -1,19 +1,24 @@
 // Which trust server holds which repository. The first pattern that matches counts; where none does, no connection is made.
 import type { Gun, PublicKey, RoleName } from '@countersign/tuf'
 import { matchesPattern, type Pattern } from '../domain/pattern.ts'
-import type { TrustPublisher, TrustSource } from '../domain/ports.ts'
+import type { TrustDestination, TrustPublisher, TrustServerDirectory, TrustSource } from '../domain/ports.ts'
 import { NotaryError } from './errors.ts'
 
 export interface TrustServer {
+  /** As the configuration calls it; by default its URL. */
+  readonly name: string
   readonly guns: readonly Pattern[]
-  readonly client: TrustSource & TrustPublisher & { close(): Promise<void> }
+  readonly client: TrustDestination & { close(): Promise<void> }
 }
 
-export class TrustServers implements TrustSource, TrustPublisher {
+export class TrustServers implements TrustSource, TrustPublisher, TrustServerDirectory {
   readonly #servers: readonly TrustServer[]
+  readonly #placeOf: (gun: Gun) => string | undefined
 
-  constructor(servers: readonly TrustServer[]) {
+  /** @param placeOf the server to which a repository has moved; undefined where it has not */
+  constructor(servers: readonly TrustServer[], placeOf: (gun: Gun) => string | undefined = () => undefined) {
     this.#servers = servers
+    this.#placeOf = placeOf
   }
 
   async read(gun: Gun, fileName: string, maxBytes: number): Promise<Uint8Array | undefined> {
@@ -32,15 +37,31 @@ export class TrustServers implements TrustSource, TrustPublisher {
     return this.#clientOf(gun).rotateServerKey(gun, role)
   }
 
+  namesFor(gun: Gun): readonly string[] {
+    return this.#matching(gun).map(({ name }) => name)
+  }
+
+  at(gun: Gun, name: string): TrustDestination | undefined {
+    return this.#matching(gun).find((server) => server.name === name)?.client
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.#servers.map(({ client }) => client.close()))
   }
 
+  #matching(gun: Gun): readonly TrustServer[] {
+    return this.#servers.filter(({ guns }) => guns.some((pattern) => matchesPattern(pattern, gun)))
+  }
+
   #clientOf(gun: Gun): TrustServer['client'] {
-    const server = this.#servers.find(({ guns }) => guns.some((pattern) => matchesPattern(pattern, gun)))
-    if (server === undefined) {
-      throw new NotaryError('NOTARY_NOT_CONFIGURED', 'No trust server is configured for this repository.', { gun })
-    }
-    return server.client
+    const matching = this.#matching(gun)
+    const place = this.#placeOf(gun)
+    const server = place === undefined ? matching[0] : matching.find(({ name }) => name === place)
+    if (server !== undefined) return server.client
+    const message =
+      place === undefined
+        ? 'No trust server is configured for this repository.'
+        : 'The trust server to which this repository has moved is not in the configuration.'
+    throw new NotaryError('NOTARY_NOT_CONFIGURED', message, { gun, ...(place !== undefined && { trustServer: place }) })
   }
 }

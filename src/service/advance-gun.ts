@@ -114,7 +114,7 @@ export class GunWorker {
 
   #group(first: PendingImage, images: readonly PendingImage[]): readonly PendingImage[] {
     // Roots exclude each other: the next one is looked at again when this one has ended.
-    if (this.#alone.delete(nameOf(first)) || first.kind === 'root') return [first]
+    if (this.#alone.delete(nameOf(first)) || first.kind === 'root' || first.kind === 'move') return [first]
     return images.filter((image) => image.kind === first.kind && !this.#alone.has(nameOf(image)))
   }
 

@@ -15,6 +15,7 @@ import type {
   TokenStore,
   TokenVerifier,
   TrustPublisher,
+  TrustServerDirectory,
   TrustSource,
 } from '../domain/ports.ts'
 import type { PolicySource } from '../domain/policy.ts'
@@ -41,6 +42,7 @@ export interface ServiceSettings {
 export interface ServiceDependencies {
   readonly source: TrustSource
   readonly publisher: TrustPublisher
+  readonly trustServers: TrustServerDirectory
   readonly resolver: ImageResolver
   readonly keyHolder: KeyHolder
   readonly requests: RequestStore

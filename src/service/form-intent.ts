@@ -22,12 +22,13 @@ import { isRotated, rolesToRotate, stagedKeys } from '../domain/key-rotation.ts'
 import type { DeclaredChange, Evidence, PendingImage, RepositoryCustody } from '../domain/ports.ts'
 import type { KeyChange, Publication } from '../domain/publication.ts'
 import type { SignedApproval } from '../domain/signed-approval.ts'
+import { checkMovingRoot } from '../domain/move.ts'
 import { holdsRoot, rolesOfRootChange, verifyRootChange } from '../domain/root-change.ts'
 import { renewalEnd, rolesToRenew, windowsFor } from '../domain/renewal.ts'
 import { expiredRoles, rolesToRepair } from '../domain/repair.ts'
 import { rolesToSign, rolesToUnsign } from '../domain/publication-roles.ts'
 import { signedDigest } from '../domain/signed-entry.ts'
-import { imageOf, nextRootOf, type ImageSubject, type RoleVersion } from '../domain/signing-request.ts'
+import { imageOf, moveToOf, nextRootOf, type ImageSubject, type RoleVersion } from '../domain/signing-request.ts'
 import { retrying } from './backoff.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { ImageProgress } from './image-progress.ts'
@@ -54,6 +55,7 @@ interface Candidate {
   readonly isRepair?: boolean
   /** Of a change of root: the signed file. */
   readonly nextRoot?: Uint8Array
+  readonly moveTo?: string
   readonly roles: readonly RoleName[]
 }
 
@@ -123,7 +125,8 @@ export class IntentFormer {
     return this.#retrying(images, async () => {
       const acceptsExpired = images.some(({ kind }) => kind === 'repair')
       const loaded = await loadRepository(this.#dependencies, gun, { acceptsExpired })
-      await this.#snapshotKey.require(loaded.trusted)
+      // A move gives the snapshot to the new server, whoever signed it at the old one.
+      if (!images.some(({ kind }) => kind === 'move')) await this.#snapshotKey.require(loaded.trusted)
       return loaded
     })
   }
@@ -141,7 +144,7 @@ export class IntentFormer {
       if (image.kind === 'rotate') return this.#rotation(trusted, custody, image)
       if (image.kind === 'renew') return this.#renewal(trusted, custody, image)
       if (image.kind === 'repair') return this.#repair(trusted, custody, image)
-      if (image.kind === 'root') return this.#rootChange(trusted, image)
+      if (image.kind === 'root' || image.kind === 'move') return this.#rootChange(trusted, image)
       return this.#imageChange(loaded, image)
     } catch (error) {
       this.#progress.move([image], [{ type: 'failed', error: failureOf(error) }])
@@ -220,7 +223,10 @@ export class IntentFormer {
       this.#progress.move([image], [{ type: 'found-unchanged', roles: roleVersions(base, [ROOT]) }])
       return undefined
     }
-    return { image, nextRoot, roles: rolesOfRootChange(verifyRootChange(base, nextRoot).changes) }
+    const { changes } = verifyRootChange(base, nextRoot)
+    const moveTo = moveToOf(image.record)
+    if (moveTo !== undefined) checkMovingRoot(base.gun, changes)
+    return { image, nextRoot, roles: rolesOfRootChange(changes), ...(moveTo !== undefined && { moveTo }) }
   }
 
   /** Images wait for an outage to pass, but not for ever: then they fail with its code. */
@@ -287,7 +293,7 @@ export class IntentFormer {
     const { clock, identifiers } = this.#dependencies
     const now = clock.now()
     const changes = candidates.flatMap(({ change }) => change ?? [])
-    const { keys, until, nextRoot, isRepair = false } = first
+    const { keys, until, nextRoot, moveTo, isRepair = false } = first
     const evidence = evidenceOf(first.image)
     const publication: Publication = {
       id: identifiers.next('publication'),
@@ -298,7 +304,9 @@ export class IntentFormer {
       ...(keys !== undefined && { keys: { changes: keys, evidence } }),
       ...(until !== undefined && { renewal: { until, evidence } }),
       ...(isRepair && { repair: { evidence } }),
-      ...(nextRoot !== undefined && { root: { file: encodeBase64(nextRoot), evidence } }),
+      ...(nextRoot !== undefined && {
+        root: { file: encodeBase64(nextRoot), evidence, ...(moveTo !== undefined && { moveTo }) },
+      }),
       base: roleVersions(base, roles),
       createdAt: now,
       files: [],

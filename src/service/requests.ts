@@ -9,12 +9,15 @@ import { Approvals } from './approvals.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import { ImageProgress } from './image-progress.ts'
 import type { Progress } from './progress.ts'
+import { planMove, submitMove } from './move.ts'
 import { planRootChange, submitRootChange } from './root-change.ts'
 import { resubmission } from './resubmission.ts'
 import type {
   ApprovalInput,
   DenialInput,
   Explanation,
+  MovePlan,
+  MoveRequest,
   RequestService,
   RootChangeRequest,
   RootPlan,
@@ -103,6 +106,14 @@ export class Requests implements RequestService {
 
   async changeRoot(principal: Principal, gun: Gun, request: RootChangeRequest): Promise<Submitted> {
     return this.#accept(await submitRootChange(this.#dependencies, principal, gun, request))
+  }
+
+  planMove(principal: Principal, gun: Gun, to: string): Promise<MovePlan> {
+    return planMove(this.#dependencies, principal, gun, to)
+  }
+
+  async move(principal: Principal, gun: Gun, request: MoveRequest): Promise<Submitted> {
+    return this.#accept(await submitMove(this.#dependencies, principal, gun, request))
   }
 
   #accept(submitted: Submitted): Submitted {

@@ -67,10 +67,11 @@ export async function submitRootChange(
 ): Promise<Submitted> {
   requireReady(dependencies.repositories, principal, 'operator', gun)
   const file = signedFile(gun, next, signatures)
-  const running = underWay(dependencies, gun, 'root')
+  const running = underWay(dependencies, gun, 'root') ?? underWay(dependencies, gun, 'move')
   if (running !== undefined) {
     const [asked] = running.images.map(({ record }) => nextRootOf(record))
-    if (asked !== undefined && Buffer.compare(asked, file) === 0) return { request: running, isRepeated: true }
+    const isSame = running.kind === 'root' && asked !== undefined && Buffer.compare(asked, file) === 0
+    if (isSame) return { request: running, isRepeated: true }
     throw new DomainError('ROOT_CHANGE_UNDER_WAY', 'Another change of root is under way. Wait for its end.', {
       gun,
       request: running.id,
@@ -101,7 +102,7 @@ async function stagedTargets(
 }
 
 /** @throws DomainError ROOT_CHANGE_INVALID where it cannot be a file of metadata, whatever it says */
-function signedFile(gun: Gun, next: Uint8Array, signatures: RootChangeRequest['signatures']): Uint8Array {
+export function signedFile(gun: Gun, next: Uint8Array, signatures: RootChangeRequest['signatures']): Uint8Array {
   const entries = signatures.map(signatureEntry)
   try {
     return attachSignatures({ message: next }, entries)

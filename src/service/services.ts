@@ -3,6 +3,7 @@ import type { Gun, RoleName } from '@countersign/tuf'
 import type { KeyType } from '../domain/ports.ts'
 import type { ExpiryForecast } from '../domain/expiry-forecast.ts'
 import type { RoleOutlook } from '../domain/expiry-outlook.ts'
+import type { LeftRole, MovedRole } from '../domain/move.ts'
 import type { ForeignVersion } from '../domain/foreign-version.ts'
 import type { Grant, Principal } from '../domain/principal.ts'
 import type { ExpiredRole } from '../domain/repair.ts'
@@ -107,6 +108,20 @@ export interface RequestService {
     request: RootChangeRequest,
   ): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
   /**
+   * What a move to another trust server does, and the root for it, for its keys to sign elsewhere. Publishes nothing. Grant `operator`.
+   * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, MOVE_*; TufError, NotaryError, KeyHolderError
+   */
+  planMove(principal: Principal, gun: Gun, to: string): Promise<MovePlan>
+  /**
+   * Asks that the repository moves, with a root that its keys signed. Grant `operator`.
+   * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, MOVE_*, ROOT_CHANGE_*; TufError, NotaryError, KeyHolderError, StoreError
+   */
+  move(
+    principal: Principal,
+    gun: Gun,
+    request: MoveRequest,
+  ): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
+  /**
    * What would happen, and why; nothing is stored. About oneself with the grant `submit`; about another identity with `operator` on all
    * repositories named. @throws as `submit`
    */
@@ -178,6 +193,30 @@ export interface RootChangeRequest {
   /** `RootPlan.next` as it was signed. */
   readonly next: Uint8Array
   readonly signatures: readonly RootSignature[]
+}
+
+export interface MovePlan extends RootPlan {
+  /** Names of the trust servers. */
+  readonly from: string
+  readonly to: string
+  /** The versions of root that there are, oldest first. */
+  readonly roots: readonly number[]
+  /** Whether the new server serves them, too: one of ours does. */
+  readonly takesOlderRoots: boolean
+  /** Go along as they are. */
+  readonly moved: readonly MovedRole[]
+  /** Stay behind: clients pass over them now. */
+  readonly left: readonly LeftRole[]
+  /** Updates without files that raise the versions at a notary-server. */
+  readonly raises: number
+  /** A client that has the old server in its cache works without any server until then. */
+  readonly oldTimestampExpiresAt: Date
+  /** What the old server has is worth nothing from then on. */
+  readonly oldRootExpiresAt: Date
+}
+
+export interface MoveRequest extends RootChangeRequest {
+  readonly to: string
 }
 
 export interface RootSignature {

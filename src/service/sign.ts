@@ -15,6 +15,7 @@ import type { ServiceDependencies } from './dependencies.ts'
 import { type Intent, roleVersions } from './form-intent.ts'
 import type { ImageProgress } from './image-progress.ts'
 import { loadRepository } from './load-repository.ts'
+import { MoveSteps } from './move-steps.ts'
 import type { Progress } from './progress.ts'
 import type { PublicationStep } from './steps.ts'
 import { verifySigned } from './verify-signed.ts'
@@ -36,11 +37,13 @@ type Sight =
 export class PublicationSteps {
   readonly #dependencies: ServiceDependencies
   readonly #images: ImageProgress
+  readonly #moves: MoveSteps
   readonly #progress: Progress
 
   constructor(dependencies: ServiceDependencies, images: ImageProgress, progress: Progress) {
     this.#dependencies = dependencies
     this.#images = images
+    this.#moves = new MoveSteps(dependencies)
     this.#progress = progress
   }
 
@@ -147,7 +150,7 @@ export class PublicationSteps {
         try {
           // 8. Publish all roles in one update. A crash before leaves the server with the base, and the same bytes are sent again; a
           //    crash after it leaves ours there, heard of or not, and reading back finds it.
-          await this.#dependencies.publisher.publish(publication.gun, filesOf(publication))
+          await this.#publish(publication)
           this.#passed('published')
         } catch (error) {
           if (isFault('publishRefusal', error)) return this.#fail(publication, images, failureOf(error))
@@ -159,7 +162,8 @@ export class PublicationSteps {
       const sight = await this.#look(publication)
       this.#passed('read-back')
       if (sight.seen === 'ours') return this.#prove(publication, images, sight.roles)
-      if (sight.seen === 'moved' || (isFault('conflict', refusal) && sight.seen === 'base')) {
+      const isConflict = isFault('conflict', refusal) || codeOf(refusal) === 'PUBLICATION_CONFLICT'
+      if (sight.seen === 'moved' || (isConflict && sight.seen === 'base')) {
         return this.#giveUp(publication.id, publication, images, codeOf(refusal) ?? 'PUBLICATION_CONFLICT')
       }
       if (attempt >= this.#dependencies.settings.attempts) return this.#undecided(publication, images, sight)
@@ -183,6 +187,9 @@ export class PublicationSteps {
   #prove(publication: Publication, images: readonly PendingImage[], roles: readonly RoleVersion[]): Outcome {
     // 10. Save the proof, and forget the bytes. A crash before leaves `publishing`: the next start reads back again and comes here.
     //     A crash after it leaves the end; only the line of the log is missing.
+    const to = publication.root?.moveTo
+    // Before the end is told: whoever comes after it meets the new server.
+    if (to !== undefined) this.#moves.settle(publication.gun, to)
     this.#images.move(images, [{ type: 'proven', roles }], { forgetFilesOf: publication.id })
     this.#passed('proof-saved')
     this.#finished(publication, 'published')
@@ -192,20 +199,37 @@ export class PublicationSteps {
   /** The state of the repository as far as this publication is concerned. */
   async #look(publication: Publication): Promise<Sight> {
     try {
-      // Until a repair is published, what it repairs is expired.
-      const acceptsExpired = publication.kind === 'repair'
-      const { trusted } = await loadRepository(this.#dependencies, publication.gun, { acceptsExpired })
+      const trusted = await this.#load(publication)
+      if (trusted === undefined) return { seen: 'base' }
       const sight = this.#compare(publication, trusted)
       if (sight.seen === 'ours') await this.#dependencies.keyHolder.observeRepository(publication.gun, trusted.files)
       return sight
     } catch (error) {
       // Metadata that does not verify is an answer; a server or key holder out of reach is none.
       const isAnswer =
-        error instanceof TufError || codeOf(error) === 'ROOT_PIN_MISMATCH' || isFault('observationRefusal', error)
+        error instanceof TufError ||
+        codeOf(error) === 'ROOT_PIN_MISMATCH' ||
+        codeOf(error) === 'MOVE_DESTINATION_OCCUPIED' ||
+        isFault('observationRefusal', error)
       if (isAnswer) return { seen: 'broken', error: failureOf(error) }
       if (error instanceof CodedError) return { seen: 'nothing', error }
       throw error
     }
+  }
+
+  /** Undefined: a move has not reached the new server. */
+  async #load(publication: Publication): Promise<TrustedRepository | undefined> {
+    const to = publication.root?.moveTo
+    if (to !== undefined) return this.#moves.look(publication, to)
+    // Until a repair is published, what it repairs is expired.
+    const acceptsExpired = publication.kind === 'repair'
+    return (await loadRepository(this.#dependencies, publication.gun, { acceptsExpired })).trusted
+  }
+
+  async #publish(publication: Publication): Promise<void> {
+    const to = publication.root?.moveTo
+    if (to !== undefined) await this.#moves.publish(publication, to)
+    else await this.#dependencies.publisher.publish(publication.gun, filesOf(publication))
   }
 
   #compare(publication: Publication, trusted: TrustedRepository): Sight {

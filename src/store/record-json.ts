@@ -32,7 +32,12 @@ const subject = z.strictObject({
   length: z.number().int().exactOptional(),
   mediaType: z.string().exactOptional(),
 })
-const repositorySubject = z.strictObject({ reference: z.string(), gun, nextRoot: z.base64().exactOptional() })
+const repositorySubject = z.strictObject({
+  reference: z.string(),
+  gun,
+  nextRoot: z.base64().exactOptional(),
+  moveTo: z.string().exactOptional(),
+})
 const decision = z.strictObject({
   outcome: z.enum(['allow', 'deny']),
   reasons: z.array(z.strictObject({ rule: z.string(), code: z.string(), subject: z.string() })),
@@ -129,13 +134,13 @@ const change = z.discriminatedUnion('kind', [
 const signedApproval = z.strictObject({ approver: z.string(), expiresAt: z.string(), signature: z.string() })
 const keyId = hex64.transform((text) => parseTufKeyId(text))
 const publication = z.strictObject({
-  kind: z.enum(['sign', 'unsign', 'rotate', 'renew', 'repair', 'root']),
+  kind: z.enum(['sign', 'unsign', 'rotate', 'renew', 'repair', 'root', 'move']),
   roles: z.array(role),
   changes: z.array(z.strictObject({ change, evidence, approvals: z.array(signedApproval).exactOptional() })),
   keys: z.strictObject({ changes: z.array(z.strictObject({ from: keyId, to: keyId })), evidence }).exactOptional(),
   renewal: z.strictObject({ until: time, evidence }).exactOptional(),
   repair: z.strictObject({ evidence }).exactOptional(),
-  root: z.strictObject({ file: z.base64(), evidence }).exactOptional(),
+  root: z.strictObject({ file: z.base64(), evidence, moveTo: z.string().exactOptional() }).exactOptional(),
   base: z.array(roleVersion),
 })
 

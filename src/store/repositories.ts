@@ -39,6 +39,7 @@ const recordSchema = z.strictObject({
   serverKeys: z.strictObject({ snapshot: keyText, timestamp: keyText }).exactOptional(),
   rootSha256: z.string().exactOptional(),
   rootKeyIds: z.array(z.string()),
+  trustServer: z.string().exactOptional(),
   rootSigned: z
     .base64()
     .transform((text): Uint8Array => Buffer.from(text, 'base64'))
@@ -151,7 +152,8 @@ function checkedRoot(bytes: Buffer, expected: string): NonNullable<Repository['r
 }
 
 function columns({ root, ...repository }: Repository) {
-  const { state, rootKind, certificatePem, signer, keyType, serverKeys, rootKeyIds, rootSigned } = repository
+  const { state, rootKind, certificatePem, signer, keyType, serverKeys, rootKeyIds, rootSigned, trustServer } =
+    repository
   const record = encodeRecord({
     state,
     rootKind,
@@ -163,6 +165,7 @@ function columns({ root, ...repository }: Repository) {
       : { serverKeys: { snapshot: encodeKey(serverKeys.snapshot), timestamp: encodeKey(serverKeys.timestamp) } }),
     ...(root === undefined ? {} : { rootSha256: root.sha256 }),
     rootKeyIds,
+    ...(trustServer === undefined ? {} : { trustServer }),
     ...(rootSigned === undefined ? {} : { rootSigned: Buffer.from(rootSigned).toString('base64') }),
   })
   return { record, root: root?.bytes ?? null }

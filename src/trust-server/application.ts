@@ -12,6 +12,7 @@ import { basicPassword } from './credential-list.ts'
 import type { MemoryBudget } from './memory-budget.ts'
 import type { MetadataStore, StoredFile } from './metadata-store.ts'
 import type { Metrics } from './metrics.ts'
+import { readOlderRoots, verifyOlderRoots } from './older-roots.ts'
 import type { Publications } from './publications.ts'
 import { refusalOfUpdate } from './refusals.ts'
 import type { Renewals } from './renewals.ts'
@@ -136,6 +137,12 @@ class Handler {
         this.#json(readChanges(this.#o.store, query, await this.#gun(route.gun, 'pull')))
         return
       }
+      case 'older-roots': {
+        this.#json({ versions: this.#o.store.rootVersions(await this.#gun(route.gun, 'pull')) })
+        return
+      }
+      case 'bring-older-roots':
+        return this.#bringOlderRoots(route.gun)
       case 'update':
         return this.#update(route.gun)
       case 'delete':
@@ -213,6 +220,19 @@ class Handler {
     try {
       const files = await readUpload(this.#ctx.req, this.#o.limits, lease)
       await this.#o.publications.update(gun, files, this.#evidence(caller))
+    } finally {
+      lease.release()
+    }
+    this.#empty()
+  }
+
+  async #bringOlderRoots(requested: RequestedGun): Promise<void> {
+    const gun = requireGun(requested)
+    await this.#require(repository(gun, ['push', 'pull']))
+    const lease = this.#o.budget.lease()
+    try {
+      const roots = await readOlderRoots(this.#ctx.req, this.#o.limits.bodyBytes, lease)
+      await this.#o.publications.bringOlderRoots(gun, verifyOlderRoots(gun, roots))
     } finally {
       lease.release()
     }

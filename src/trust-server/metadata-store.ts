@@ -105,6 +105,35 @@ export class MetadataStore {
     return this.#all('SELECT 1 FROM repositories WHERE gun = ? AND is_deleted = 0', gun).length > 0
   }
 
+  /** Whether it is published now, or was before a deletion. */
+  wasPublished(gun: Gun): boolean {
+    return this.#all('SELECT 1 FROM changes WHERE gun = ? LIMIT 1', gun).length > 0
+  }
+
+  /** Every version of root that is served, in order. */
+  rootVersions(gun: Gun): readonly number[] {
+    const sql = `SELECT f.version FROM repositories r JOIN files f ON f.repository = r.id AND f.role = ? AND f.version IS NOT NULL
+      WHERE r.gun = ? AND r.is_deleted = 0 ORDER BY f.version`
+    return this.#all<{ version: number }>(sql, ROOT, gun).map(({ version }) => version)
+  }
+
+  /** Of a repository that was never published here: its older roots, in the place of those that were kept before. */
+  keepOlderRoots(gun: Gun, roots: readonly NewFile[]): void {
+    const now = this.#now().toISOString()
+    this.#database.transaction(() => {
+      this.#run('INSERT INTO repositories (gun, is_deleted) VALUES (?, 1) ON CONFLICT DO NOTHING', gun)
+      const repository = this.#idOf(gun)
+      this.#run('DELETE FROM files WHERE repository = ? AND version IS NOT NULL', repository)
+      for (const root of roots) this.#put(repository, root, now)
+    })
+  }
+
+  newestOlderRoot(gun: Gun): Uint8Array | undefined {
+    const sql = `SELECT f.bytes FROM repositories r JOIN files f ON f.repository = r.id AND f.role = ? AND f.version IS NOT NULL
+      WHERE r.gun = ? ORDER BY f.version DESC LIMIT 1`
+    return this.#all<{ bytes: Buffer }>(sql, ROOT, gun)[0]?.bytes
+  }
+
   /**
    * Keeps the files of an update until it is published or dropped; nobody sees them yet. Durable when it returns. There is at most one
    * for each repository.

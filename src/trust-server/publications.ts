@@ -3,6 +3,7 @@ import {
   hexOfBase64Digest,
   parseRoleName,
   parseSnapshot,
+  ROOT,
   SNAPSHOT,
   TIMESTAMP,
   UpdateRefusal,
@@ -15,6 +16,7 @@ import type { Log } from '../log.ts'
 import { ProtocolError } from './answers.ts'
 import { GunQueue } from './gun-queue.ts'
 import type { MetadataStore, NewFile, StagedUpdate } from './metadata-store.ts'
+import { isNextOf } from './older-roots.ts'
 import { refusalOfKeyHolder, refusalOfUpdate } from './refusals.ts'
 import type { Evidence, ServerRole, ServerSigner, SignedPair } from './signer.ts'
 
@@ -54,10 +56,34 @@ export class Publications {
         return
       }
       const update: StagedUpdate = { gun, evidence, files: [...files.values()] }
+      this.#dropForeignOlderRoots(gun, files.get(ROOT))
       // 1. Keep the files. A crash before leaves nothing; after it, the next start offers them to the key holder and ends as here.
       this.#options.store.stage(update)
       this.#options.step?.('staged')
       await this.#publishStaged(update, REFUSED)
+    })
+  }
+
+  /**
+   * Keeps the roots that a repository had before it came here, for its first publication to follow. Brought once more, they are the same.
+   * @throws ProtocolError INVALID_GUN, UNAVAILABLE, VERSION where it was published here with other ones
+   */
+  async bringOlderRoots(gun: Gun, roots: readonly NewFile[]): Promise<void> {
+    await this.#queue.run(gun, async () => {
+      await this.#settle(gun)
+      const { store, signer } = this.#options
+      // Whether it may be served at all is the key holder's knowledge: nothing is kept of others.
+      try {
+        await signer.serveState(gun)
+      } catch (error) {
+        throw refusalOfUpdate(error)
+      }
+      if (!store.wasPublished(gun)) {
+        store.keepOlderRoots(gun, roots)
+        return
+      }
+      if (roots.every(({ sha256 }) => store.has(gun, ROOT, sha256))) return
+      throw new ProtocolError('VERSION', { detail: {}, facts: { gun, reason: 'PUBLISHED_BEFORE' } })
     })
   }
 
@@ -100,6 +126,14 @@ export class Publications {
   /** Resolves when no work is under way. */
   async idle(): Promise<void> {
     await this.#queue.idle()
+  }
+
+  /** Whoever brought them, they are served only where the first root follows them. */
+  #dropForeignOlderRoots(gun: Gun, first: NewFile | undefined): void {
+    const { store } = this.#options
+    if (first === undefined || store.wasPublished(gun)) return
+    const newest = store.newestOlderRoot(gun)
+    if (newest !== undefined && !isNextOf(gun, newest, first.bytes)) store.keepOlderRoots(gun, [])
   }
 
   async #settle(gun: Gun): Promise<void> {

@@ -6,7 +6,7 @@ type FixedKind = 'ping' | 'health' | 'metrics' | 'token' | 'all-changes'
 
 export type Route =
   | { readonly kind: FixedKind | 'unknown' | 'method-unknown' }
-  | { readonly kind: 'update' | 'delete' | 'changes'; readonly gun: RequestedGun }
+  | { readonly kind: 'update' | 'delete' | 'changes' | 'older-roots' | 'bring-older-roots'; readonly gun: RequestedGun }
   | { readonly kind: 'current'; readonly gun: RequestedGun; readonly role: RoleName | undefined }
   | {
       readonly kind: 'by-sha256'
@@ -33,6 +33,8 @@ const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'DELETE'])
 
 const METADATA = /^\/v2\/([^*]+)\/_trust\/tuf\/(.*)$/
 const CHANGES = /^\/v2\/([^*]+)\/_trust\/changefeed$/
+/** Of ours alone: the original answers 404. */
+const OLDER_ROOTS = /^\/v2\/([^*]+)\/_trust\/roots$/
 const ROLE = '(root|targets(?:/[^/\\s]+)*|snapshot|timestamp)'
 const BY_HASH = new RegExp(`^${ROLE}\\.([a-fA-F0-9]{64}|[a-fA-F0-9]{96}|[a-fA-F0-9]{128})\\.json$`)
 const BY_VERSION = new RegExp(`^([1-9]*[0-9]+)\\.${ROLE}\\.json$`)
@@ -49,6 +51,10 @@ export function routeOf(method: string, path: string): Route {
   if (method === 'GET') {
     const changes = CHANGES.exec(decoded)
     if (changes?.[1] !== undefined) return { kind: 'changes', gun: requested(changes[1]) }
+  }
+  const [, moved] = OLDER_ROOTS.exec(decoded) ?? []
+  if (moved !== undefined && (method === 'GET' || method === 'POST')) {
+    return { kind: method === 'GET' ? 'older-roots' : 'bring-older-roots', gun: requested(moved) }
   }
   const [, name, file] = METADATA.exec(decoded) ?? []
   if (name === undefined || file === undefined) return { kind: 'unknown' }

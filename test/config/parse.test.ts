@@ -46,6 +46,8 @@ describe('parseConfig', () => {
   const faulty: readonly (readonly [name: string, text: string, path: string])[] = [
     ['an unknown name at the top', 'datafolder: /x', 'datafolder'],
     ['an unknown name below', 'http: { port: 1 }', 'http.port'],
+    ['a name twice', `trustServers: [{ name: a, ${TRUST} }, { name: a, ${TRUST} }]`, 'trustServers[1].name'],
+    ['the name of the embedded one', `trustServers: [{ name: embedded, ${TRUST} }]`, 'trustServers[0].name'],
     ['an unknown name in a list', `trustServers: [{ ${TRUST}, token: x }]`, 'trustServers[0].token'],
     ['a name __proto__', '__proto__: { dataFolder: /x }', '__proto__'],
     ['a duration without a unit', 'requests: { wait: 30 }', 'requests.wait'],

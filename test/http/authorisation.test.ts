@@ -38,6 +38,8 @@ planRepair             | NP                  | NP NP                | 200 NP    
 repairRepository       | NP                  | NP NP                | REPAIR_NOT_NEEDED NP   | NP NP                       | NP NP
 planRootChange         | NP                  | NP NP                | 200 NP                 | NP NP                       | NP NP
 changeRoot             | NP                  | NP NP                | ROOT_CHANGE_INVALID NP | NP NP                       | NP NP
+planMove               | NP                  | NP NP                | 200 NP                 | NP NP                       | NP NP
+moveRepository         | NP                  | NP NP                | ROOT_CHANGE_INVALID NP | NP NP                       | NP NP
 verifyImages           | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
 inspectImage           | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
 readPublishedMetadata  | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
@@ -123,6 +125,12 @@ const ASKS: Readonly<Record<string, (o: Place) => Ask & { readonly has?: (answer
     method: 'POST',
     path: ofRepository(o, '/root-changes'),
     body: { next: 'AAAA', signatures: [signature] },
+  }),
+  planMove: (o) => ({ method: 'POST', path: ofRepository(o, '/move-plans'), body: { to: 'new' } }),
+  moveRepository: (o) => ({
+    method: 'POST',
+    path: ofRepository(o, '/moves'),
+    body: { to: 'new', next: 'AAAA', signatures: [signature] },
   }),
   verifyImages: (o) => ({ method: 'POST', path: '/v1/verifications', body: { images: [`${o.gun}:1.0`] } }),
   inspectImage: (o) => ({ path: `/v1/inspections?image=${encoded(`${o.gun}:1.0`)}` }),

@@ -275,6 +275,24 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
       planRootChange: () =>
         Promise.resolve(note('planRootChange', { gun, current: Buffer.from('{}'), next: Buffer.from('{}') })),
       changeRoot: () => Promise.resolve(note('changeRoot', { request: rotation, isRepeated: false })),
+      planMove: () =>
+        Promise.resolve(
+          note('planMove', {
+            gun,
+            from: 'old',
+            to: 'new',
+            current: Buffer.from('{}'),
+            next: Buffer.from('{}'),
+            roots: [1, 2],
+            takesOlderRoots: true,
+            moved: [{ role: parseRoleName('targets'), version: 3, expiresAt: at }],
+            left: [{ role: parseRoleName('targets/alice'), code: 'ROLE_EXPIRED' as const }],
+            raises: 0,
+            oldTimestampExpiresAt: at,
+            oldRootExpiresAt: at,
+          }),
+        ),
+      move: () => Promise.resolve(note('move', { request: rotation, isRepeated: false })),
       find: () => note('find', signingRequest),
       list: () => note('list', { requests: [signingRequest], nextCursor: 'next' }),
       waitFor: () => Promise.resolve(note('waitFor', signingRequest)),

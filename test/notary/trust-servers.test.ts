@@ -27,6 +27,7 @@ describe('TrustServers', () => {
       return publicKeyOf(testKey('timestamp').privateKey)
     }
     return {
+      name,
       guns: patterns.map(parsePattern),
       client: {
         read: async (gun) => {
@@ -36,6 +37,8 @@ describe('TrustServers', () => {
         publish: note('publish'),
         serverKey: key,
         rotateServerKey: key,
+        rootVersions: () => Promise.resolve(undefined),
+        bringOlderRoots: note('roots'),
         close: () => {
           heard.push(`${name} close`)
           return Promise.resolve()
@@ -72,6 +75,20 @@ describe('TrustServers', () => {
       expect((await expectCodeAsync('NOTARY_NOT_CONFIGURED', work)).facts).to.deep.equal({ gun })
     }
     expect(heard).to.deep.equal([])
+  })
+
+  it('asks the server to which a repository has moved, and no other in its place', async () => {
+    const gun = parseGun('registry.test/team/app')
+    const moved = (place: string) =>
+      new TrustServers([recording('team', ['registry.test/*']), recording('rest', ['registry.test/*'])], () => place)
+    await moved('rest').read(gun, 'root.json', 1)
+    expect(heard).to.deep.equal([`rest read ${gun}`])
+    const gone = await expectCodeAsync('NOTARY_NOT_CONFIGURED', () => moved('gone').read(gun, 'root.json', 1))
+    expect(gone.facts).to.deep.equal({ gun, trustServer: 'gone' })
+    expect(servers.namesFor(gun)).to.deep.equal(['team', 'rest'])
+    expect(servers.at(gun, 'special')).to.equal(undefined)
+    await servers.at(gun, 'rest')?.bringOlderRoots(gun, [])
+    expect(heard.at(-1)).to.equal(`rest roots ${gun}`)
   })
 
   it('closes every client', async () => {

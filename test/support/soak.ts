@@ -261,6 +261,7 @@ class Soak {
     const unreachable = (): Error => new KeyHolderError('KEY_HOLDER_UNREACHABLE', 'struck')
     return {
       source: client,
+      trustServers: { namesFor: () => [], at: () => undefined },
       publisher: client,
       resolver: this.#struck(this.#registry, ['resolve'], () => new RegistryError('REGISTRY_UNAVAILABLE', 'struck')),
       keyHolder: this.#struck<KeyHolder>(keyHolder, HOLDER_CALLS, unreachable),

@@ -182,6 +182,26 @@ export const DOMAIN_PROBLEMS = {
     'The root was changed since this change was made',
     'Begin again with: countersign root export.',
   ),
+  MOVE_NOT_POSSIBLE: refuse(
+    409,
+    'The repository cannot move there',
+    'Read the detail; docs/operations/moving-a-repository.md has the ways.',
+  ),
+  MOVE_INVALID: refuse(
+    422,
+    'This root does not move the repository',
+    'Make one with: countersign repo move, and sign that one.',
+  ),
+  MOVE_DESTINATION_UNKNOWN: refuse(
+    422,
+    'There is no such trust server for this repository',
+    'Name one of trustServers whose guns match, or embedded where embeddedTrustServer.guns does.',
+  ),
+  MOVE_DESTINATION_OCCUPIED: refuse(
+    409,
+    'The new server has a repository of this name already',
+    'Look at what it is; where it may go, delete it there, and begin again.',
+  ),
   WEBHOOK_NOT_FOUND: refuse(
     404,
     'There is no such webhook endpoint',

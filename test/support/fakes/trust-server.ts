@@ -30,7 +30,7 @@ import {
   type UnsignedMetadata,
   verifyFiles,
 } from '@countersign/tuf'
-import type { Clock, TrustPublisher, TrustSource } from '../../../src/domain/ports.ts'
+import type { Clock, TrustDestination } from '../../../src/domain/ports.ts'
 import { newSigningKey, signFile, type SigningKey } from './signing-key.ts'
 
 /** With the codes of the Notary client. */
@@ -65,7 +65,9 @@ interface Published {
 
 const DAY_MS = 86_400_000
 
-export class FakeTrustServer implements TrustSource, TrustPublisher {
+export class FakeTrustServer implements TrustDestination {
+  /** Whether it is one of ours, which takes the roots that a repository had before. */
+  takesOlderRoots = false
   /** False: every read fails as in an outage. */
   isReadable = true
   readonly published: { gun: Gun; roles: RoleName[] }[] = []
@@ -77,6 +79,7 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
   readonly #pending = new Map<string, SigningKey>()
   /** What is served instead, by GUN and file name. */
   readonly #served = new Map<string, Uint8Array | undefined>()
+  readonly #olderRoots = new Map<Gun, readonly Uint8Array[]>()
   #frozen: ServerState | undefined
 
   constructor(clock: Clock) {
@@ -99,6 +102,21 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
     const key = newSigningKey()
     this.#pending.set(`${gun} ${role}`, key)
     return Promise.resolve(key.publicKey)
+  }
+
+  rootVersions(gun: Gun): Promise<readonly number[] | undefined> {
+    if (!this.takesOlderRoots) return Promise.resolve(undefined)
+    const names = [...(this.#repositories.get(gun)?.files.keys() ?? [])]
+    return Promise.resolve(names.flatMap((name) => /^(\d+)\.root\.json$/.exec(name)?.[1] ?? []).map(Number))
+  }
+
+  bringOlderRoots(gun: Gun, roots: readonly Uint8Array[]): Promise<void> {
+    this.#olderRoots.set(gun, roots)
+    return Promise.resolve()
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
   }
 
   publish(gun: Gun, files: ReadonlyMap<RoleName, Uint8Array>): Promise<void> {
@@ -199,6 +217,12 @@ export class FakeTrustServer implements TrustSource, TrustPublisher {
   #publish(gun: Gun, files: ReadonlyMap<RoleName, Uint8Array>): void {
     const before = this.#repositories.get(gun)
     const after = copyOf(before)
+    const older = this.#olderRoots.get(gun) ?? []
+    if (before === undefined && older.length > 0) {
+      // As ours does: above what was seen elsewhere.
+      for (const role of [SNAPSHOT, TIMESTAMP]) after.versions.set(role, 1000)
+      for (const bytes of older) store(after, ROOT, versionOf(ROOT, bytes), bytes)
+    }
     for (const [role, bytes] of files) {
       // Trap Q32: a timestamp is read and ignored.
       if (role === TIMESTAMP) continue

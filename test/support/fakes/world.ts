@@ -8,6 +8,7 @@ import { sha256Of } from '../../../src/domain/signed-entry.ts'
 import type { SigningRequest } from '../../../src/domain/signing-request.ts'
 import { IdTokenVerifier } from '../../../src/identity/verifier.ts'
 import { KeyHolderError } from '../../../src/key-holder-protocol/errors.ts'
+import { TrustServers } from '../../../src/notary/trust-servers.ts'
 import { createServices } from '../../../src/service/create-services.ts'
 import type { ServiceDependencies, ServiceSettings } from '../../../src/service/dependencies.ts'
 import type { Services } from '../../../src/service/services.ts'
@@ -64,6 +65,8 @@ export class World {
   readonly observer = new RecordingObserver()
   readonly registry = new FakeRegistry()
   readonly server = new FakeTrustServer(this.time)
+  /** Another one, for repositories that move. */
+  readonly otherServer = new FakeTrustServer(this.time)
   readonly keyHolder = new FakeKeyHolder(this.time)
   readonly database = createDatabase(':memory:')
   readonly dependencies: ServiceDependencies
@@ -88,10 +91,19 @@ export class World {
   ) {
     this.policy = policy
     const { faults, database } = this
-    const { source = this.server, publisher = this.server, resolver = this.registry, verifier } = remotes(this)
+    const anywhere = [parsePattern('*')]
+    const trustServers = new TrustServers(
+      [
+        { name: 'old', guns: anywhere, client: this.server },
+        { name: 'new', guns: anywhere, client: this.otherServer },
+      ],
+      (gun) => new SqliteRepositoryStore(database).find(gun)?.trustServer,
+    )
+    const { source = trustServers, publisher = trustServers, resolver = this.registry, verifier } = remotes(this)
     this.dependencies = {
       source: faults.wrap('source', source),
       publisher: faults.wrap('publisher', publisher),
+      trustServers,
       resolver: faults.wrap('resolver', resolver),
       keyHolder: faults.wrap<KeyHolder>('keyHolder', realKeyHolder ?? this.keyHolder),
       requests: faults.wrap('requests', new SqliteRequestStore(database)),

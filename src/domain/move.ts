@@ -1,0 +1,113 @@
+// A repository goes from one trust server to another, with the chain that clients hold kept intact: the next root lists the keys of the new
+// server and is signed by the root keys; everything else is published there as it is. Pure.
+import {
+  isExpired,
+  parseSnapshot,
+  parseTimestamp,
+  ROOT,
+  SNAPSHOT,
+  TARGETS,
+  TIMESTAMP,
+  type ArchivedRepository,
+  type BaseRoleChange,
+  type Gun,
+  type RoleName,
+  type TufErrorCode,
+} from '@countersign/tuf'
+import { DomainError } from './errors.ts'
+import type { RepositoryCustody } from './ports.ts'
+
+/**
+ * How far snapshot and timestamp at the new server stand above those of the old one: what the old one still signs (a timestamp each
+ * fortnight, a snapshot for each straggler's publication) stays below for two years. Clients refuse a version below the one in their cache.
+ */
+export const VERSIONS_LEFT_TO_OTHERS = 64
+
+/** How many updates without files are sent to a notary-server, at most, so that its versions rise so far: a few minutes' work. */
+export const MAX_RAISES = 10_000
+
+export interface MovedRole {
+  readonly role: RoleName
+  readonly version: number
+  readonly expiresAt: Date
+}
+
+export interface LeftRole {
+  readonly role: RoleName
+  readonly code: TufErrorCode
+}
+
+/** What goes along: targets and every delegation that clients take now. */
+export function rolesToMove(archive: ArchivedRepository, now: Date): ReadonlyMap<RoleName, Uint8Array> {
+  const { targets, delegations } = archive
+  const usable = [...delegations].filter(([, { metadata }]) => !isExpired(metadata.expiresAt, now))
+  return new Map([[TARGETS, targets.bytes], ...usable.map(([role, { bytes }]) => [role, bytes] as const)])
+}
+
+export function movedRoles(archive: ArchivedRepository, now: Date): readonly MovedRole[] {
+  return [...rolesToMove(archive, now).keys()].map((role) => {
+    const { metadata } = role === TARGETS ? archive.targets : (archive.delegations.get(role) ?? archive.targets)
+    return { role, version: metadata.version, expiresAt: metadata.expiresAt }
+  })
+}
+
+/** What clients pass over now, and the new server would not take. Their signers publish them there anew. */
+export function leftRoles(archive: ArchivedRepository, now: Date): readonly LeftRole[] {
+  const expired = [...archive.delegations].filter(([, { metadata }]) => isExpired(metadata.expiresAt, now))
+  return [
+    ...expired.map(([role]) => ({ role, code: 'ROLE_EXPIRED' as const })),
+    ...[...archive.unusable].map(([role, code]) => ({ role, code })),
+  ]
+}
+
+/**
+ * notary-server takes a first root of version 1 or 2 alone (notary v0.7.0 server/handlers/validation.go validateRoot).
+ * @param takesOlderRoots the new server is one of ours
+ * @throws DomainError MOVE_NOT_POSSIBLE
+ */
+export function checkFirstRoot(gun: Gun, publishedVersion: number, takesOlderRoots: boolean): void {
+  if (takesOlderRoots || publishedVersion === 1) return
+  throw new DomainError(
+    'MOVE_NOT_POSSIBLE',
+    `A notary-server takes a first root of version 1 or 2, and the next root of this repository has version ${publishedVersion + 1}. Move it to a trust server of Countersign.`,
+    { gun, version: publishedVersion + 1 },
+  )
+}
+
+/** A move changes the keys of the server, and nothing else. @throws DomainError MOVE_INVALID */
+export function checkMovingRoot(gun: Gun, changes: readonly BaseRoleChange[]): void {
+  const changed = changes.map(({ role }) => role).sort()
+  if (changed.join(' ') === [SNAPSHOT, TIMESTAMP].join(' ')) return
+  throw new DomainError(
+    'MOVE_INVALID',
+    'This root does not move the repository: it has to give snapshot and timestamp the keys of the new server, and to change nothing else.',
+    { gun, changed: changed.join(' ') },
+  )
+}
+
+/** Versions of snapshot and timestamp that the new server has to be above; 0 where none was ever seen. */
+export function versionsSeen({
+  roles,
+}: Pick<RepositoryCustody, 'roles'>): Readonly<Record<'snapshot' | 'timestamp', number>> {
+  const of = (name: RoleName): number => roles.find(({ role }) => role === name)?.highestSeen?.version ?? 0
+  return { snapshot: of(SNAPSHOT), timestamp: of(TIMESTAMP) }
+}
+
+/** How many updates without files, of which each raises both by one, are missing at a server that begins with version 1. */
+export function raisesMissing(
+  seen: ReturnType<typeof versionsSeen>,
+  snapshot: Uint8Array,
+  timestamp: Uint8Array,
+): number {
+  const now = {
+    snapshot: parseSnapshot(snapshot).metadata.version,
+    timestamp: parseTimestamp(timestamp).metadata.version,
+  }
+  const missing = (['snapshot', 'timestamp'] as const).map((role) => seen[role] + VERSIONS_LEFT_TO_OTHERS - now[role])
+  return Math.max(0, ...missing)
+}
+
+/** Lines for the record of the decision. */
+export function moveSubjects(gun: Gun, to: string): string[] {
+  return [`${gun} ${ROOT}: keys of snapshot and timestamp are those of ${to}`, `${gun}: moves to ${to}`]
+}
