@@ -28,7 +28,7 @@ export async function appendRecord(
 
 function commitRecords(holder: Holder, records: readonly AuditRecord[]): number {
   // Nothing else is appended between: all of this is synchronous.
-  const first = holder.log.size
+  const first = holder.log.tree.size
   commitForLater(holder, records, () => {
     holder.rates.add(RECORDS_SUBJECT, records.length, holder.now())
   })

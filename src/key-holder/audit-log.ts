@@ -1,5 +1,5 @@
-// The audit log: entries are committed with the state that they speak of, then published as tlog-tiles with a signed checkpoint.
-// The database is the truth; the files are derived from it, and the same function writes what a crash left out.
+// The audit log: what is committed to its tree (log-tree.ts) is published as tlog-tiles with a signed checkpoint. The database is the truth;
+// the files are derived from it, and the same function writes what a crash left out.
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import type { KeyObject } from 'node:crypto'
@@ -8,8 +8,9 @@ import { errorCodeOf, unreadable } from './audit-faults.ts'
 import { encodeVerifierKey, signCheckpoint, verifyCheckpoint, type Checkpoint } from './checkpoint.ts'
 import type { StateDatabase } from './database.ts'
 import { prepareFiles, syncFolderLater, writeContentDurably, writeDurably, writeUnflushed } from './durable-file.ts'
-import { inclusionProof, leafHash, perfectRoot, rootHash, rootOfInclusion, TILE_WIDTH, type Nodes } from './merkle.ts'
-import { encodeBundle, MAX_ENTRY_BYTES, partialFolder, tilePath, tilesOf } from './tiles.ts'
+import { inconsistent, LogTree } from './log-tree.ts'
+import { leafHash, rootOfInclusion, TILE_WIDTH } from './merkle.ts'
+import { partialFolder, tilePath, tilesOf } from './tiles.ts'
 
 /** How long entries whose publication nothing waits for may stand in the database alone, in milliseconds. */
 export const PUBLISH_DELAY_MS = 100
@@ -37,8 +38,9 @@ export class AuditLog {
   readonly origin: string
   /** The log's public key as verifiers take it. */
   readonly verifierKey: string
+  /** What was committed, published or not. */
+  readonly tree: LogTree
   readonly #folder: string
-  readonly #database: StateDatabase
   readonly #privateKey: KeyObject
   readonly #step: (step: LogStep) => void
   readonly #onFailure: (error: unknown) => void
@@ -64,45 +66,10 @@ export class AuditLog {
     this.#folder = o.folder
     this.origin = o.origin
     this.verifierKey = encodeVerifierKey(o.origin, o.publicKey)
-    this.#database = o.database
+    this.tree = new LogTree(o.database)
     this.#privateKey = o.privateKey
     this.#step = o.step
     this.#onFailure = o.onFailure
-  }
-
-  /** Number of entries committed. */
-  get size(): number {
-    return (
-      this.#database.all<{ size: number }>('SELECT coalesce(max(position) + 1, 0) AS size FROM log_entries')[0]?.size ??
-      0
-    )
-  }
-
-  /** Entries that hold this text, oldest first, a few at a time: reads through all of the log, and is for rare work. */
-  *entriesWith(text: string): Generator<string> {
-    for (let from = 0; ;) {
-      const rows = this.#database.all<{ position: number; entry: Buffer }>(
-        'SELECT position, entry FROM log_entries WHERE position >= ? AND instr(entry, ?) > 0 ORDER BY position LIMIT 256',
-        from,
-        Buffer.from(text),
-      )
-      for (const { entry } of rows) yield entry.toString('utf8')
-      const last = rows.at(-1)
-      if (last === undefined) return
-      from = last.position + 1
-    }
-  }
-
-  /** Entries whose member `publication` is this one and that hold this text, oldest first. */
-  ofPublication(publication: string, text: string): { readonly position: number; readonly entry: Buffer }[] {
-    return this.#database.all(
-      // The first two conditions are those of the index.
-      `SELECT position, entry FROM log_entries
-       WHERE instr(CAST(entry AS TEXT), '"publication":"') > 0 AND CAST(entry AS TEXT) ->> '$.publication' = ?
-         AND instr(CAST(entry AS TEXT), ?) > 0 ORDER BY position`,
-      publication,
-      text,
-    )
   }
 
   /**
@@ -114,10 +81,10 @@ export class AuditLog {
     const published = this.#published
     if (published === undefined || position >= published.size) return undefined
     const leaf = leafHash(entry)
-    const hashes = inclusionProof(position, published.size, this.#tileNodes())
+    const hashes = this.tree.proof(position, published.size)
     const root = rootOfInclusion(leaf, position, published.size, hashes)
     if (root === undefined || Buffer.compare(root, published.rootHash) !== 0) {
-      throw damaged('the database does not lead to the checkpoint', position)
+      throw inconsistent('the database does not lead to the checkpoint', position)
     }
     return { leafHash: leaf, hashes, note }
   }
@@ -129,27 +96,6 @@ export class AuditLog {
       size: this.#published?.size ?? 0,
       rootHash: Buffer.from(this.#published?.rootHash ?? []).toString('base64'),
     }
-  }
-
-  /**
-   * Appends one entry. Call inside the transaction that holds the change it speaks of.
-   * @returns its position. @throws KeyHolderError OPERATION_MALFORMED where it is too large, STATE_UNWRITABLE
-   */
-  append(entry: Readonly<Record<string, unknown>>): number {
-    const bytes = Buffer.from(JSON.stringify(entry), 'utf8')
-    if (bytes.byteLength > MAX_ENTRY_BYTES) {
-      throw new KeyHolderError('OPERATION_MALFORMED', 'This is too large for one record.', { bytes: bytes.byteLength })
-    }
-    const position = this.size
-    this.#database.run('INSERT INTO log_entries (position, entry) VALUES (?, ?)', position, bytes)
-    let hash: Uint8Array = leafHash(bytes)
-    for (let level = 0, at = position; ; level++) {
-      this.#database.run('INSERT INTO log_nodes (level, position, hash) VALUES (?, ?, ?)', level, at, Buffer.from(hash))
-      if ((at + 1) % TILE_WIDTH !== 0) break
-      hash = perfectRoot(this.#hashes(level, at + 1 - TILE_WIDTH, TILE_WIDTH))
-      at = Math.floor(at / TILE_WIDTH)
-    }
-    return position
   }
 
   /**
@@ -189,10 +135,10 @@ export class AuditLog {
    */
   writeAhead(): void {
     if (!this.#isFailing) {
-      const { size } = this
+      const { size } = this.tree
       const from = Math.max(this.#published?.size ?? 0, size - TILE_WIDTH)
       this.#tried(() => {
-        if (size > from) this.#writeFile(aheadPath(size - 1), this.#bundle(from, size - from), writeUnflushed)
+        if (size > from) this.#writeFile(aheadPath(size - 1), this.tree.bundle(from, size - from), writeUnflushed)
       })
     }
     this.publishSoon()
@@ -215,7 +161,7 @@ export class AuditLog {
   #publishAs(step: LogStep): void {
     this.#cancelTimer()
     this.#tried(() => {
-      const { size } = this
+      const { size } = this.tree
       const from = this.#published?.size ?? 0
       if (size > from) {
         // Their names become durable with the checkpoint's, or the next start writes the files again.
@@ -233,7 +179,7 @@ export class AuditLog {
   async #publishRound(): Promise<void> {
     this.#cancelTimer()
     await this.#triedLater(async () => {
-      const { size } = this
+      const { size } = this.tree
       const next = this.#signCheckpoint(size)
       const files = [...this.#newTiles(size, this.#published?.size ?? 0), { path: 'checkpoint', bytes: next.bytes }]
       const prepared = await prepareFiles(files.map(({ path, bytes }) => ({ path: join(this.#folder, path), bytes })))
@@ -255,7 +201,7 @@ export class AuditLog {
   }
 
   #signCheckpoint(size: number): SignedCheckpoint {
-    const checkpoint = { origin: this.origin, size, rootHash: rootHash(size, this.#edgeNodes(size)) }
+    const checkpoint = { origin: this.origin, size, rootHash: this.tree.newestRoot(size) }
     const note = signCheckpoint(checkpoint, this.#privateKey)
     return { checkpoint, note, bytes: Buffer.from(note) }
   }
@@ -295,8 +241,10 @@ export class AuditLog {
   #newTiles(size: number, from: number): { readonly path: string; readonly bytes: Buffer }[] {
     return tilesOf(size, from).flatMap(({ level, index, width }) => {
       const first = index * TILE_WIDTH
-      const tile = { path: tilePath(level, index, width), bytes: this.#tile(level, first, width) }
-      return level > 0 ? [tile] : [tile, { path: tilePath('entries', index, width), bytes: this.#bundle(first, width) }]
+      const tile = { path: tilePath(level, index, width), bytes: this.tree.tile(level, first, width) }
+      return level > 0
+        ? [tile]
+        : [tile, { path: tilePath('entries', index, width), bytes: this.tree.bundle(first, width) }]
     })
   }
 
@@ -310,12 +258,12 @@ export class AuditLog {
     this.#writeKey()
     if (note !== undefined) {
       const checkpoint = verifyCheckpoint(note, this.verifierKey)
-      const { size } = this
+      const { size } = this.tree
       if (checkpoint.size > size) {
-        throw damaged('the checkpoint is ahead of the database, which may be an old copy', checkpoint.size)
+        throw inconsistent('the checkpoint is ahead of the database, which may be an old copy', checkpoint.size)
       }
-      if (Buffer.compare(checkpoint.rootHash, rootHash(checkpoint.size, this.#nodes)) !== 0) {
-        throw damaged('the checkpoint speaks of other entries', checkpoint.size)
+      if (Buffer.compare(checkpoint.rootHash, this.tree.root(checkpoint.size)) !== 0) {
+        throw inconsistent('the checkpoint speaks of other entries', checkpoint.size)
       }
       this.#checkTiles(checkpoint.size)
       this.#take({ checkpoint, note, bytes: Buffer.from(note) })
@@ -329,65 +277,6 @@ export class AuditLog {
     clearTimeout(this.#timer)
   }
 
-  readonly #nodes: Nodes = (level, index) => {
-    const row = this.#database.all<{ hash: Buffer }>(
-      'SELECT hash FROM log_nodes WHERE level = ? AND position = ?',
-      level,
-      index,
-    )[0]
-    if (row === undefined) throw damaged('a node is missing', index)
-    return row.hash
-  }
-
-  /** As `#nodes`, with the newest tile of each level read at once: the root of a growing log is made of them. */
-  #edgeNodes(size: number): Nodes {
-    const tiles = tilesOf(size, size - 1).map(({ level, index, width }) => {
-      const first = index * TILE_WIDTH
-      return { level, first, hashes: this.#hashes(level, first, width) }
-    })
-    return (level, index) => {
-      const tile = tiles.find((one) => one.level === level)
-      return tile?.hashes[index - tile.first] ?? this.#nodes(level, index)
-    }
-  }
-
-  /** As `#nodes`, with each tile read at once and kept: a path goes through a few of them. */
-  #tileNodes(): Nodes {
-    const tiles = new Map<string, readonly Buffer[]>()
-    return (level, index) => {
-      const first = index - (index % TILE_WIDTH)
-      const name = `${level} ${first}`
-      const tile = tiles.get(name) ?? this.#hashes(level, first, TILE_WIDTH)
-      tiles.set(name, tile)
-      const hash = tile[index - first]
-      if (hash === undefined) throw damaged('a node is missing', index)
-      return hash
-    }
-  }
-
-  #tile(level: number, first: number, width: number): Buffer {
-    return Buffer.concat(this.#hashes(level, first, width))
-  }
-
-  #hashes(level: number, first: number, width: number): Buffer[] {
-    const rows = this.#database.all<{ hash: Buffer }>(
-      'SELECT hash FROM log_nodes WHERE level = ? AND position >= ? AND position < ? ORDER BY position',
-      level,
-      first,
-      first + width,
-    )
-    return rows.map(({ hash }) => hash)
-  }
-
-  #bundle(first: number, width: number): Buffer {
-    const rows = this.#database.all<{ entry: Buffer }>(
-      'SELECT entry FROM log_entries WHERE position >= ? AND position < ? ORDER BY position',
-      first,
-      first + width,
-    )
-    return encodeBundle(rows.map(({ entry }) => entry))
-  }
-
   /**
    * Files of the published size: missing ones are written again, different ones are evidence and stay. Of the bundles only the
    * newest are compared, so that a large log starts soon; the offline verification reads them all.
@@ -395,16 +284,16 @@ export class AuditLog {
   #checkTiles(size: number): void {
     for (const { level, index, width } of tilesOf(size)) {
       const first = index * TILE_WIDTH
-      this.#checkFile(tilePath(level, index, width), () => this.#tile(level, first, width))
+      this.#checkFile(tilePath(level, index, width), () => this.tree.tile(level, first, width))
       if (level === 0 && first + BUNDLES_CHECKED * TILE_WIDTH >= size)
-        this.#checkFile(tilePath('entries', index, width), () => this.#bundle(first, width))
+        this.#checkFile(tilePath('entries', index, width), () => this.tree.bundle(first, width))
     }
   }
 
   #checkFile(path: string, expected: () => Buffer): void {
     const found = this.#read(path)
     if (found === undefined) this.#writeFile(path, expected())
-    else if (!found.equals(expected())) throw damaged(`${path} has another content`, found.byteLength)
+    else if (!found.equals(expected())) throw inconsistent(`${path} has another content`, found.byteLength)
   }
 
   /** The public key beside the log, for verifiers; a different one there is refused. */
@@ -455,8 +344,4 @@ function unwritable(cause: unknown, facts: { readonly path?: string } = {}): Key
   if (cause instanceof KeyHolderError) return cause
   const message = 'The audit log cannot be written, so nothing is signed.'
   return new KeyHolderError('AUDIT_LOG_UNWRITABLE', message, facts, { cause })
-}
-
-function damaged(what: string, at: number): KeyHolderError {
-  return new KeyHolderError('AUDIT_LOG_DAMAGED', `The audit log is damaged: ${what}.`, { what, at })
 }

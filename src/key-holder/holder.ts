@@ -120,7 +120,7 @@ export async function commitToSign(
   onDurable?: () => void,
 ): Promise<number> {
   commitUnpublished(holder, records, change, onDurable)
-  const { size } = holder.log
+  const { size } = holder.log.tree
   await holder.log.publishUpTo(size)
   holder.step('log-published')
   return size
@@ -156,7 +156,7 @@ function commitUnpublished<T>(
   const at = holder.now().toISOString()
   const result = holder.database.write(() => {
     const changed = change()
-    for (const record of records) holder.log.append({ v: 1, at, ...record })
+    for (const record of records) holder.log.tree.append({ v: 1, at, ...record })
     return changed
   })
   onDurable()

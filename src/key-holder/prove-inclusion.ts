@@ -40,7 +40,7 @@ function recordOf(
   publication: string,
   tag: string,
 ): { readonly position: number; readonly entry: Buffer } | undefined {
-  return holder.log.ofPublication(publication, `"tag":"${tag}"`).find(({ entry }) => {
+  return holder.log.tree.ofPublication(publication, `"tag":"${tag}"`).find(({ entry }) => {
     const record = JSON.parse(entry.toString('utf8')) as Partial<Record<'kind' | 'gun' | 'changes', unknown>>
     const { changes } = record
     return record.kind === 'targets-change' && record.gun === gun && Array.isArray(changes) && changes.some(isOf(tag))

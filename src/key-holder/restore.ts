@@ -68,7 +68,7 @@ export function completeRestore(o: RestoreOptions): RestoredState {
     })
     const { madeAt, evidence } = o
     const record = { v: 1, at: o.now.toISOString(), kind: 'backup-restored', by: 'operator', madeAt, keys, evidence }
-    database.write(() => log.append(record))
+    database.write(() => log.tree.append(record))
     log.open()
     log.close()
     const verified = verifyAuditLog(join(o.folder, LOG_FOLDER), {

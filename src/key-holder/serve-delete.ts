@@ -59,7 +59,7 @@ export function permitRecreation(
  * again, and their versions are higher than the new ones.
  */
 function* publishedFiles({ log }: Holder, gun: Gun): Generator<string> {
-  for (const entry of log.entriesWith(`"gun":${JSON.stringify(gun)}`)) {
+  for (const entry of log.tree.entriesWith(`"gun":${JSON.stringify(gun)}`)) {
     const { kind, cause, roles } = JSON.parse(entry) as Partial<PublicationRecord>
     if (kind !== 'snapshot-signed' && kind !== 'timestamp-signed') continue
     if (cause === 'update') for (const { sha256 } of roles ?? []) yield sha256

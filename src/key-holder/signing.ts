@@ -31,7 +31,7 @@ export async function signPayloads(
   } = {},
 ): Promise<SignedFile[]> {
   // The record is in the log's files, flushed or written ahead of them, or nothing is signed: here, and after a failure or crash behind the commit.
-  if (o.recorded !== 'ahead') await holder.log.publishUpTo(o.recorded ?? holder.log.size)
+  if (o.recorded !== 'ahead') await holder.log.publishUpTo(o.recorded ?? holder.log.tree.size)
   const files: SignedFile[] = []
   for (const payload of payloads) files.push(await fileOf(holder, payload))
   for (const file of files) o.verify?.(file)

@@ -31,7 +31,7 @@ describe('the audit log', () => {
 
   function append(count: number): void {
     database.write(() => {
-      for (let n = 0; n < count; n++) log.append({ kind: 'test', n: log.size })
+      for (let n = 0; n < count; n++) log.tree.append({ kind: 'test', n: log.tree.size })
     })
     log.publish()
   }
@@ -118,7 +118,7 @@ describe('the audit log', () => {
     })
     rewritten.open()
     otherDatabase.write(() => {
-      for (let n = 0; n < SIZE + 1; n++) rewritten.append({ kind: 'test', n: n === 7 ? 'forged' : n })
+      for (let n = 0; n < SIZE + 1; n++) rewritten.tree.append({ kind: 'test', n: n === 7 ? 'forged' : n })
     })
     rewritten.publish()
     const { verifierKey } = log
@@ -215,7 +215,7 @@ describe('the audit log', () => {
 
   it('takes no entry that does not fit, and goes on', () => {
     expectCode('OPERATION_MALFORMED', () => {
-      database.write(() => log.append({ text: 'x'.repeat(65_536) }))
+      database.write(() => log.tree.append({ text: 'x'.repeat(65_536) }))
     })
     append(1)
     expect(verifyAuditLog(join(top, 'log')).size).to.equal(SIZE + 1)
@@ -223,9 +223,9 @@ describe('the audit log', () => {
 
   function commit(count: number): number {
     database.write(() => {
-      for (let n = 0; n < count; n++) log.append({ kind: 'test', n: log.size })
+      for (let n = 0; n < count; n++) log.tree.append({ kind: 'test', n: log.tree.size })
     })
-    return log.size
+    return log.tree.size
   }
 
   it('is published for several callers together, each with its own entries', async () => {
@@ -271,7 +271,7 @@ describe('the audit log', () => {
     })
     rmSync(at('tile/entries'))
     mkdirSync(at('tile/entries'))
-    await log.publishUpTo(log.size)
+    await log.publishUpTo(log.tree.size)
     expect(log.checkpoint.size).to.equal(SIZE + 2)
   })
 

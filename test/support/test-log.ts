@@ -37,7 +37,7 @@ export class TestLog {
   }
 
   get size(): number {
-    return this.#log.size
+    return this.#log.tree.size
   }
 
   /** The newest checkpoint, as a note. */
@@ -53,7 +53,7 @@ export class TestLog {
   append(count: number, record: (index: number) => TestRecord = (index) => ({ kind: 'test', n: index })): this {
     for (let done = 0; done < count; done += ROUND) {
       this.#database.write(() => {
-        for (let n = done; n < Math.min(done + ROUND, count); n++) this.#log.append(record(this.#log.size))
+        for (let n = done; n < Math.min(done + ROUND, count); n++) this.#log.tree.append(record(this.#log.tree.size))
       })
       this.#log.publish()
     }
