@@ -36,6 +36,8 @@ export interface VerifierOptions {
    * snapshot and timestamp have to be valid all the same.
    */
   readonly acceptsExpired?: boolean
+  /** Whether root may have expired, too: for the root that follows it. Its certificates may not. */
+  readonly acceptsExpiredRoot?: boolean
   /** Spares parsing and signature checks of bytes that were read before; every other check is made each time. */
   readonly cache?: FileCache
 }
@@ -67,7 +69,7 @@ export class TrustedRepository {
   readonly rootChain: readonly Uint8Array[]
   /** The verified ones. */
   readonly delegations: ReadonlyMap<RoleName, Received<TargetsMetadata>>
-  /** Roles that are no longer valid; empty unless `acceptsExpired` was given. */
+  /** Roles that are no longer valid; empty unless `acceptsExpired` or `acceptsExpiredRoot` was given. */
   readonly expired: ReadonlySet<RoleName>
   /** Delegated by a verified role, but not published yet (DELEGATION_ABSENT), badly signed or expired. Clients pass over them. */
   readonly unusable: ReadonlyMap<RoleName, TufErrorCode>
@@ -110,12 +112,18 @@ export class TrustedRepository {
 
 /** notary v0.7.0 client/tufclient.go Update; TUF 1.0.34, 5.3 to 5.6. */
 function* verify(options: VerifierOptions): Steps<Verified> {
-  const { now, highest = new Map<RoleName, KnownVersion>(), cache, acceptsExpired = false } = options
+  const {
+    now,
+    highest = new Map<RoleName, KnownVersion>(),
+    cache,
+    acceptsExpired = false,
+    acceptsExpiredRoot = false,
+  } = options
   const roots = yield* RootChain.begin(options)
   const current = yield* verifyCurrent(roots, { now, highest }, cache)
   const root = roots.current
   verifyVersion(ROOT, root, highest.get(ROOT))
-  verifyNotExpired(ROOT, root.metadata, now)
+  if (!acceptsExpiredRoot) verifyNotExpired(ROOT, root.metadata, now)
   const targetsBytes = yield* requireListedFile(TARGETS, listedFile(current.snapshot, TARGETS))
   const targets = readFile(cache, TARGETS, targetsBytes, (bytes) => parseTargets(bytes, TARGETS))
   verifySignedBy(root, TARGETS, targets)
@@ -123,7 +131,7 @@ function* verify(options: VerifierOptions): Steps<Verified> {
   if (!acceptsExpired) verifyNotExpired(TARGETS, targets.metadata, now)
   const rules = { now, highest, cache, acceptsExpired }
   const delegations = yield* verifyDelegations(targets, current.snapshot, rules)
-  const taken = [[TARGETS, targets] as const, ...delegations.verified]
+  const taken = [[ROOT, root] as const, [TARGETS, targets] as const, ...delegations.verified]
   const expired = new Set(taken.filter(([, { metadata }]) => isExpired(metadata.expiresAt, now)).map(([role]) => role))
   return { roots, ...current, targets, delegations, expired }
 }

@@ -23,7 +23,7 @@ export function addRepairCommand(group: Command, perform: Perform): void {
     .addHelpText(
       'after',
       `
-An expired root is no matter of this command: it needs the root key (countersign root export).
+An expired root needs the root key: the plan says so, and countersign root export, sign and apply give it a later expiry. The rest comes after.
 
 Examples:
   $ countersign repo repair registry.example.com/team/app --dry-run

@@ -1,7 +1,7 @@
 // What has expired in a repository, what we can sign again, and in words what we cannot and whose key is needed. Pure.
 // Clients refuse the whole repository where targets have expired, and pass over an expired delegation, so that its tags are gone (notary
 // v0.7.0 client/tufclient.go).
-import { signingRole, TARGETS, targetsOf, type RoleName, type TrustedRepository } from '@countersign/tuf'
+import { ROOT, signingRole, TARGETS, targetsOf, type RoleName, type TrustedRepository } from '@countersign/tuf'
 import type { RepositoryCustody } from './ports.ts'
 import { signingObstacle } from './publication-roles.ts'
 
@@ -22,6 +22,7 @@ export function expiredRoles(
   custody: Pick<RepositoryCustody, 'keys'>,
 ): readonly ExpiredRole[] {
   return [...repository.expired].flatMap((role): ExpiredRole[] => {
+    if (role === ROOT) return [expiredRoot(repository)]
     const file = targetsOf(repository, role)
     if (file === undefined) return []
     const why = signingObstacle(repository, custody, role)
@@ -32,14 +33,28 @@ export function expiredRoles(
   })
 }
 
-/** Those that can be signed again, base targets first; nothing helps while targets stay expired. */
+/** Those that can be signed again, base targets first; nothing helps while root or targets stay expired. */
 export function rolesToRepair(expired: readonly ExpiredRole[]): readonly RoleName[] {
-  const isLost = expired.some(({ role, canRepair }) => role === TARGETS && !canRepair)
+  const isLost = expired.some(({ role, canRepair }) => (role === ROOT || role === TARGETS) && !canRepair)
   return isLost ? [] : expired.filter(({ canRepair }) => canRepair).map(({ role }) => role)
 }
 
 export function isRepaired(repository: TrustedRepository, roles: readonly RoleName[]): boolean {
   return roles.every((role) => !repository.expired.has(role) && targetsOf(repository, role) !== undefined)
+}
+
+/** Its key is never here: it says what comes next, and then the rest can be repaired. */
+function expiredRoot({ gun, root }: TrustedRepository): ExpiredRole {
+  const { version, expiresAt, roles } = root.metadata
+  const keys = roles.get(ROOT)?.keyIds ?? []
+  return {
+    role: ROOT,
+    version,
+    expiredAt: expiresAt,
+    canRepair: false,
+    obstacle: `root has to be signed again first, with the root key ${keys.join(', or ')}: countersign root export ${gun} --out FILE, then root sign and root apply. What else has expired is repaired afterwards.`,
+    keys,
+  }
 }
 
 function wordsFor(role: RoleName, why: string, keys: readonly string[]): string {

@@ -30,7 +30,7 @@ export interface Base {
 }
 
 /**
- * Verifies the files from the pinned root and compares. With `acceptsExpired` targets and delegations may have expired: for acts that
+ * Verifies the files from the pinned root and compares. With `acceptsExpired` targets and delegations may have expired, with `acceptsExpiredRoot` root: for acts that
  * say so. A version that was signed with a key of ours, or that nobody else could have signed, and that we did not sign freezes the
  * repository; that is recorded before this throws.
  * @throws KeyHolderError BASE_NOT_VERIFIED, BASE_VERSION_IMPLAUSIBLE, BASE_OLDER_THAN_KNOWN, BASE_DIFFERS_FROM_KNOWN,
@@ -42,7 +42,7 @@ export function verifyBase(
   pinnedRoot: PinnedRoot,
   files: Attachments,
   socket: SocketName,
-  o: { readonly acceptsExpired?: boolean } = {},
+  o: { readonly acceptsExpired?: boolean; readonly acceptsExpiredRoot?: boolean } = {},
 ): Base {
   const pin = { kind: 'root', bytes: pinnedRoot.bytes } as const
   const repository = verifyState(

@@ -58,7 +58,8 @@ export async function changeRoot(
 
   // 2. The base, from our own pinned root and against all that we know. A crash before or after leaves nothing.
   const files = new Map([...attachments].filter(([file]) => file !== NEXT_ROOT))
-  const base = verifyBase(holder, gun, pinnedRoot, files, socket)
+  //    What has expired is no obstacle: the root keys say what comes next, and without a next root nothing else can be repaired.
+  const base = verifyBase(holder, gun, pinnedRoot, files, socket, { acceptsExpired: true, acceptsExpiredRoot: true })
 
   // 3. What the root changes is read from it, and it is its keys' word; whether it may is looked at here. A crash leaves nothing.
   const changes = verifyRoot(base, next)
@@ -171,5 +172,7 @@ function recordOfChange(
   }
   const keys = changes.map(({ role, keys }) => ({ role, keys: keys.map(({ tufKeyId }) => tufKeyId) }))
   const roles = recordedRoles(base, planned, payloads)
-  return { kind: 'root-change', by: 'service', gun, publication, root, keys, ...roles, evidence }
+  const expired = [...base.repository.expired]
+  const had = expired.length > 0 && { expired }
+  return { kind: 'root-change', by: 'service', gun, publication, root, keys, ...roles, ...had, evidence }
 }

@@ -33,7 +33,7 @@ import { retrying } from './backoff.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { ImageProgress } from './image-progress.ts'
 import { judgeAgain } from './judgement.ts'
-import { type LoadedRepository, loadRepository } from './load-repository.ts'
+import { expiryFor, type LoadedRepository, loadRepository } from './load-repository.ts'
 import { settleEach } from './settle.ts'
 import type { SnapshotKeyCheck } from './snapshot-key.ts'
 import type { PublicationStep } from './steps.ts'
@@ -123,8 +123,7 @@ export class IntentFormer {
 
   async #load(gun: Gun, images: readonly PendingImage[]): Promise<LoadedRepository> {
     return this.#retrying(images, async () => {
-      const acceptsExpired = images.some(({ kind }) => kind === 'repair')
-      const loaded = await loadRepository(this.#dependencies, gun, { acceptsExpired })
+      const loaded = await loadRepository(this.#dependencies, gun, expiryFor(images[0]?.kind))
       // A move gives the snapshot to the new server, whoever signed it at the old one.
       if (!images.some(({ kind }) => kind === 'move')) await this.#snapshotKey.require(loaded.trusted)
       return loaded

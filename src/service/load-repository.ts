@@ -5,6 +5,7 @@ import { DomainError } from '../domain/errors.ts'
 import { codeOf } from '../domain/port-faults.ts'
 import type { RepositoryCustody } from '../domain/ports.ts'
 import type { Repository } from '../domain/repository.ts'
+import type { RequestKind } from '../domain/signing-request.ts'
 import { custodyOf } from './custody.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 
@@ -14,21 +15,34 @@ export interface LoadedRepository {
   readonly repository: Repository
 }
 
+/** What may have expired; nothing, where nothing is said. */
+interface Expiry {
+  /** Targets and delegations. */
+  readonly acceptsExpired?: boolean
+  /** Root, for the root that follows it. */
+  readonly acceptsExpiredRoot?: boolean
+}
+
 type LoadDependencies = Pick<
   ServiceDependencies,
   'source' | 'keyHolder' | 'repositories' | 'requests' | 'clock' | 'cache' | 'freezes'
 >
 
+/** A repair ends the expiry of targets and delegations; a next root that of root, whatever else has expired. Until then it stands there. */
+export function expiryFor(kind: RequestKind | undefined): Expiry {
+  return { acceptsExpired: kind === 'repair' || kind === 'root', acceptsExpiredRoot: kind === 'root' }
+}
+
 /**
  * Loads a registered repository. The pin is the daemon's own copy of the root, and the key holder's pin must be that root or one
  * that follows from it; and nothing is accepted below what either remembers. Two memories, so that neither alone, restored from a
- * backup, can be led to another root or back. With `acceptsExpired` targets and delegations may have expired: for a repair.
+ * backup, can be led to another root or back. What may have expired is said for a repair or a change of root.
  * @throws DomainError REPOSITORY_NOT_READY, ROOT_PIN_MISMATCH; TufError; NotaryError; KeyHolderError
  */
 export async function loadRepository(
   dependencies: LoadDependencies,
   gun: Gun,
-  o: { readonly acceptsExpired?: boolean } = {},
+  o: Expiry = {},
 ): Promise<LoadedRepository> {
   const repository = dependencies.repositories.find(gun)
   if (repository?.root === undefined) {
@@ -54,7 +68,7 @@ export async function verifyPublished(
   gun: Gun,
   root: Uint8Array,
   known: Pick<RepositoryCustody, 'roles'>,
-  o: { readonly acceptsExpired?: boolean } = {},
+  o: Expiry = {},
 ): Promise<TrustedRepository> {
   const highest = new Map<RoleName, { version: number; sha256: string }>()
   for (const { role, highestSeen } of known.roles) {

@@ -21,11 +21,14 @@ import type { Principal } from '../domain/principal.ts'
 import { holdsRoot, planNextRoot, rootChangeSubjects, verifyRootChange } from '../domain/root-change.ts'
 import { nextRootOf } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
-import { loadRepository, type LoadedRepository } from './load-repository.ts'
+import { expiryFor, loadRepository, type LoadedRepository } from './load-repository.ts'
 import type { RootChangeRequest, RootPlan, RootPlanRequest } from './services.ts'
 import { requireReady } from './submission-checks.ts'
 import type { Submitted } from './submit.ts'
 import { storeUpkeep, underWay } from './submit-upkeep.ts'
+
+/** An expired root is what the next one ends, and without it targets that have expired, too, cannot be repaired. */
+const EXPIRY = expiryFor('root')
 
 /**
  * The next root, unsigned. Nothing is stored here; a new key of the trust server waits there until a root lists it.
@@ -40,7 +43,7 @@ export async function planRootChange(
 ): Promise<RootPlan> {
   requireReady(dependencies.repositories, principal, 'operator', gun)
   const rootKeys = request.rootCertificates.map((pem) => certificateKey(pem))
-  const loaded = await loadRepository(dependencies, gun)
+  const loaded = await loadRepository(dependencies, gun, EXPIRY)
   const changes: BaseRoleChange[] = rootKeys.length === 0 ? [] : [{ role: ROOT, keys: rootKeys }]
   for (const role of new Set(request.rotate.map(parseRoleName))) {
     const keys =
@@ -77,7 +80,7 @@ export async function submitRootChange(
       request: running.id,
     })
   }
-  const { trusted } = await loadRepository(dependencies, gun)
+  const { trusted } = await loadRepository(dependencies, gun, EXPIRY)
   const subjects = holdsRoot(trusted, file)
     ? [`${gun} root: published already`]
     : rootChangeSubjects(trusted, verifyRootChange(trusted, file))

@@ -14,7 +14,7 @@ import { backOff, retrying } from './backoff.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import { type Intent, roleVersions } from './form-intent.ts'
 import type { ImageProgress } from './image-progress.ts'
-import { loadRepository } from './load-repository.ts'
+import { expiryFor, loadRepository } from './load-repository.ts'
 import { MoveSteps } from './move-steps.ts'
 import type { Progress } from './progress.ts'
 import type { PublicationStep } from './steps.ts'
@@ -221,9 +221,7 @@ export class PublicationSteps {
   async #load(publication: Publication): Promise<TrustedRepository | undefined> {
     const to = publication.root?.moveTo
     if (to !== undefined) return this.#moves.look(publication, to)
-    // Until a repair is published, what it repairs is expired.
-    const acceptsExpired = publication.kind === 'repair'
-    return (await loadRepository(this.#dependencies, publication.gun, { acceptsExpired })).trusted
+    return (await loadRepository(this.#dependencies, publication.gun, expiryFor(publication.kind))).trusted
   }
 
   async #publish(publication: Publication): Promise<void> {

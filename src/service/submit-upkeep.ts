@@ -76,7 +76,8 @@ export async function planRepair(
   gun: Gun,
 ): Promise<readonly ExpiredRole[]> {
   requireReady(dependencies.repositories, principal, 'operator', gun)
-  const { trusted, custody } = await loadRepository(dependencies, gun, { acceptsExpired: true })
+  const o = { acceptsExpired: true, acceptsExpiredRoot: true }
+  const { trusted, custody } = await loadRepository(dependencies, gun, o)
   return expiredRoles(trusted, custody)
 }
 

@@ -93,6 +93,46 @@ describe('a change of root, as a request', () => {
     expect(parseRoot(world.server.currentFile(app, ROOT)!).metadata.expiresAt).to.be.greaterThan(before)
   })
 
+  describe('of a root that has expired, and everything else with it', () => {
+    beforeEach(async () => {
+      world.faults.weather = undefined
+      // Clients take no root whose certificate has ended: this one has not.
+      const later = testCertificateKey('root', { commonName: app, notAfter: new Date('2060-01-01T00:00:00Z') })
+      expect(outcome(await change(await plan({ rootCertificates: [pemOf(later)] }, [rootKey, later])))).to.equal(
+        'published',
+      )
+      lasting = later
+      // The daemon's own copy follows when it looks next.
+      await world.services.repositories.report(everybody, app)
+      world.time.advance((10 * 365 + 1) * 86_400_000)
+      holder.now = world.time.now()
+    })
+    let lasting: TestKey
+
+    it('the plan names the root key, a next root is published, and the rest is repaired after it', async () => {
+      const { requests, repositories } = world.services
+      expect((await repositories.report(everybody, app)).trouble?.code).to.equal('ROLE_EXPIRED')
+      const [first, ...others] = await requests.planRepair(everybody, app)
+      expect(first).to.deep.include({ role: ROOT, canRepair: false, keys: [lasting.publicKey.tufKeyId] })
+      expect(first?.obstacle).to.include('countersign root export')
+      expect(others.map(({ canRepair }) => canRepair)).to.deep.equal([true, true, true])
+      await expectCodeAsync('REPAIR_NOT_POSSIBLE', () => requests.repair(everybody, app))
+      expect(outcome(await change(await plan({}, [lasting])))).to.equal('published')
+      expect(outcome(await ended(world, (await requests.repair(everybody, app)).request))).to.equal('published')
+      expect((await world.found('1.0'))?.sha256).to.equal('a'.repeat(64))
+      expect(outcome(await world.sign(`${app}:2.0`))).to.equal('published')
+      const record = holder.log().findLast(({ kind }) => kind === 'root-change')
+      expect(record).to.deep.include({ expired: [ROOT, TARGETS, 'targets/countersign', RELEASES] })
+    })
+
+    it('nothing else is signed before it', async () => {
+      await expectCodeAsync('ROLE_EXPIRED', () => world.services.requests.renew(everybody, app))
+      expect(outcome(await world.sign(`${app}:2.0`))).to.equal('failed ROLE_EXPIRED')
+      const thief = testCertificateKey('thief', { commonName: app })
+      await expectCodeAsync('ROOT_CHANGE_INVALID', async () => change(await plan({}, [thief])))
+    })
+  })
+
   it('asked for twice is one change, while it is under way and when it is published', async () => {
     const signed = await plan({})
     const first = await world.services.requests.changeRoot(everybody, app, signed)

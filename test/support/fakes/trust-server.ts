@@ -237,7 +237,8 @@ export class FakeTrustServer implements TrustDestination {
     after.firstRoot ??= root
     this.#takePending(gun, root)
     this.#renew(gun, after)
-    this.#verify(gun, after, [...files.keys()])
+    // From the root before: the first one's certificate may have ended since.
+    this.#verify(gun, { ...after, firstRoot: before?.current.get(ROOT) ?? after.firstRoot }, [...files.keys()])
     if (before !== undefined) this.#history.set(gun, [...(this.#history.get(gun) ?? []), before])
     this.#repositories.set(gun, after)
     this.published.push({ gun, roles: [...files.keys()] })
@@ -301,8 +302,11 @@ export class FakeTrustServer implements TrustDestination {
   #verify(gun: Gun, { files, firstRoot }: Published, uploaded: readonly RoleName[]): void {
     try {
       const bytes = firstRoot ?? new Uint8Array()
-      const { unusable } = verifyFiles(files, { gun, pin: { kind: 'root', bytes }, now: this.#clock.now() })
-      const bad = uploaded.find((role) => unusable.has(role))
+      // As notary-server: what is stored may have expired, what comes may not.
+      const expiry = { acceptsExpired: true, acceptsExpiredRoot: true }
+      const pin = { kind: 'root', bytes } as const
+      const { unusable, expired } = verifyFiles(files, { gun, pin, now: this.#clock.now(), ...expiry })
+      const bad = uploaded.find((role) => unusable.has(role) || expired.has(role))
       if (bad !== undefined) throw new FakeTrustServerError('NOTARY_UPDATE_INVALID', 'ErrBadTargets', { role: bad })
     } catch (error) {
       if (!(error instanceof TufError)) throw error
