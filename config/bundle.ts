@@ -1,11 +1,15 @@
 // Bundles a program of src/: few files instead of hundreds, since reading those is most of what a short command takes. Types are checked
 // elsewhere (`npm run check`). docs/decisions/0027-bundle.md says why.
+import { basename, join } from 'node:path'
 import { build } from 'esbuild'
+
+/** The process with a PKCS#11 module, which src/pkcs11/token.ts starts: beside every program that has a key holder in it. */
+const TOKEN_PROCESS = join(import.meta.dirname, '../src/pkcs11/token-process.ts')
 
 /** @param entry a TypeScript file; @param outdir becomes the folder with the entry of the same name, and with what it loads when needed */
 export async function bundle(entry: string, outdir: string): Promise<void> {
   await build({
-    entryPoints: [entry],
+    entryPoints: Object.fromEntries([entry, TOKEN_PROCESS].map((file) => [basename(file, '.ts'), file])),
     outdir,
     bundle: true,
     // Commands that need little load little: what is imported when it is needed has files of its own.
@@ -16,8 +20,8 @@ export async function bundle(entry: string, outdir: string): Promise<void> {
     target: 'node20.19',
     // Imports of @countersign/tuf lead to its sources.
     conditions: ['source'],
-    // It finds its addon beside itself.
-    external: ['better-sqlite3'],
+    // They find their addons beside themselves, and the second may be missing.
+    external: ['better-sqlite3', 'pkcs11js'],
     // Errors tell the names of their classes, stacks those of functions.
     keepNames: true,
     sourcemap: 'linked',

@@ -10,13 +10,14 @@ import type { TrustServerHealth, TrustServerProbe } from './trust-server-probe.t
 /** How long an answer counts, in milliseconds. */
 const FRESH_MS = 1_000
 
+type TokenStates = ReadonlyMap<string, boolean>
 type KeyHolderHealth = Awaited<ReturnType<HealthProbes['keyHolder']>>
 
 export class Health implements HealthProbes {
   readonly #keyHolder: Pick<KeyHolder, 'status'>
   readonly #database: StoreDatabase
   readonly #log: Log
-  readonly #askKeyHolder: () => Promise<KeyHolderHealth>
+  readonly #askKeyHolder: () => Promise<{ readonly health: KeyHolderHealth; readonly tokens: TokenStates }>
   readonly trustServer?: () => Promise<TrustServerHealth>
   #isStarted = false
 
@@ -45,8 +46,13 @@ export class Health implements HealthProbes {
     return this.#isStarted ? 'ok' : 'pending'
   }
 
-  keyHolder(): Promise<KeyHolderHealth> {
-    return this.#askKeyHolder()
+  async keyHolder(): Promise<KeyHolderHealth> {
+    return (await this.#askKeyHolder()).health
+  }
+
+  /** Whether each PKCS#11 token of the key holder can be used, by its label. */
+  async tokens(): Promise<TokenStates> {
+    return (await this.#askKeyHolder()).tokens
   }
 
   database(): 'ok' | 'unwritable' {
@@ -59,12 +65,14 @@ export class Health implements HealthProbes {
     }
   }
 
-  async #ask(): Promise<KeyHolderHealth> {
+  async #ask(): Promise<{ readonly health: KeyHolderHealth; readonly tokens: TokenStates }> {
     try {
-      return (await this.#keyHolder.status()).sealed ? 'sealed' : 'ok'
+      const { sealed, tokens = [] } = await this.#keyHolder.status()
+      const states = new Map(tokens.map(({ label, state }) => [label, state === 'ready']))
+      return { health: sealed ? 'sealed' : 'ok', tokens: states }
     } catch (error) {
       if (!(error instanceof CodedError)) throw error
-      return error.code === 'KEY_HOLDER_SEALED' ? 'sealed' : 'unreachable'
+      return { health: error.code === 'KEY_HOLDER_SEALED' ? 'sealed' : 'unreachable', tokens: new Map() }
     }
   }
 }

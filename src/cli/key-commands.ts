@@ -18,6 +18,7 @@ import type { Colour } from './terminal.ts'
 interface RotateOptions extends SocketOptions {
   readonly signer?: string
   readonly keyType: 'ecdsa' | 'ed25519' | 'rsa'
+  readonly custody?: string
   readonly reason: string
   readonly timeout: number
   readonly keyOut?: string
@@ -47,6 +48,10 @@ export function addKeyCommands(program: Command, perform: Perform): void {
       new Option('--key-type <type>', 'type of the new key').choices(['ecdsa', 'ed25519', 'rsa']).default('ecdsa'),
     )
     .option(
+      '--custody <where>',
+      'where the new key is kept: sealed, or a PKCS#11 token as pkcs11:token=LABEL; without it as the limits file says',
+    )
+    .option(
       '--key-out <file>',
       "in somebody else's repository: where the public key is written; NAME-next.pem without it",
     )
@@ -55,10 +60,11 @@ export function addKeyCommands(program: Command, perform: Perform): void {
     .addHelpText(
       'after',
       `
-Clients notice nothing. In a repository of somebody else the key waits until its owner has added it; the command says how.
+Clients notice nothing. A key in a token cannot leave it, nor can a sealed key go into one: to change the custody is to rotate. In a repository of somebody else the key waits until its owner has added it; the command says how.
 
 Examples:
   $ countersign key rotate registry.example.com/team/app --reason "yearly rotation"
+  $ countersign key rotate registry.example.com/team/app --custody pkcs11:token=countersign --reason "into the HSM"
 
 Exit status: 0 the new key signs; 1 failed; 2 usage; 4 not finished, or waiting for the owner.`,
     )
@@ -136,7 +142,7 @@ async function rotate(session: Session, gun: Gun, options: RotateOptions): Promi
   const status = await reportFollowed(session, request, options.timeout)
   if (status === EXIT.done) {
     session.output.line(
-      `${staged.canonicalKeyId} signs in the place of ${staged.replaces}, which stays sealed until you retire it:`,
+      `${staged.canonicalKeyId} signs in the place of ${staged.replaces}, which stays where it is until you retire it:`,
     )
     session.output.line(`  countersign key retire ${gun} ${staged.replaces} --reason TEXT`)
   }
@@ -149,8 +155,9 @@ async function stage(
   role: string,
   options: RotateOptions,
 ): Promise<OperationResponse<'stage-key'>> {
-  const { reason, keyType } = options
-  const request = { gun, role, keyType, reason, evidence: evidenceOf('rotate') }
+  const { reason, keyType, custody } = options
+  const place = custody === undefined ? {} : { custody }
+  const request = { gun, role, keyType, ...place, reason, evidence: evidenceOf('rotate') }
   const { response } = await withOperator(session, options, (operator) => operator.call('stage-key', request))
   session.output.progress(`${gun}: ${response.canonicalKeyId} is to replace ${response.replaces} in ${role}`)
   return response

@@ -121,6 +121,8 @@ export interface KeyHolderStatus {
   readonly startedAt: string
   readonly repositories: number
   readonly limitsDigest: string
+  /** PKCS#11 tokens: `ready`, or what is wrong. Absent: there are none. */
+  readonly tokens?: readonly { readonly uri: string; readonly label: string; readonly state: string }[] | undefined
   readonly log: {
     readonly origin: string
     readonly size: number

@@ -11,6 +11,8 @@ export interface MetricSources {
   readonly isPolicyFolderFaulty?: () => boolean
   /** Whether the key holder answers and is unsealed. */
   isKeyHolderUp(): Promise<boolean>
+  /** Whether each PKCS#11 token of the key holder can be used, by its label. Absent: nobody looks. */
+  tokenStates?(): Promise<ReadonlyMap<string, boolean>>
   /** Days until the first role of any repository expires, timestamps aside, as last seen. undefined where none was seen. */
   daysToNextExpiry(): number | undefined
   /** The same for each kind of role, with timestamps. Absent: nobody looks. */
@@ -212,6 +214,17 @@ export class Metrics {
       registers,
       async collect() {
         this.set((await sources.isKeyHolderUp()) ? 1 : 0)
+      },
+    })
+    new Gauge({
+      name: 'countersign_key_holder_token_available',
+      help: '1: the PKCS#11 token with this label is there and logged in; 0: requests for its keys wait.',
+      labelNames: ['label'],
+      registers,
+      async collect() {
+        const states = (await sources.tokenStates?.()) ?? new Map<string, boolean>()
+        this.reset()
+        for (const [label, isReady] of states) this.set({ label }, isReady ? 1 : 0)
       },
     })
     new Gauge({

@@ -44,6 +44,8 @@ export const OPERATIONS = {
       startedAt: text(32),
       repositories: z.number().int(),
       limitsDigest: hex64,
+      /** PKCS#11 tokens of the configuration: `ready`, `unknown` before they were seen, or the code of what is wrong. Absent: none. */
+      tokens: z.array(z.strictObject({ uri: text(256), label: text(64), state: text(64) })).optional(),
       log: z.strictObject({
         origin: text(256),
         size: z.number().int(),
@@ -65,7 +67,7 @@ export const OPERATIONS = {
     request: z.strictObject({ gun, role, canonicalKeyId: hex64.optional() }),
     response: z.strictObject({ key: publicKey, tufKeyId: hex64, canonicalKeyId: hex64, pem: text(65_536) }),
   },
-  /** Creates a sealed delegation key for a repository that somebody else owns; idempotent per (gun, role). */
+  /** Creates a delegation key, in the custody that the limits file says, for a repository that somebody else owns; idempotent per (gun, role). */
   'create-delegation-key': {
     sockets: ['service', 'operator'],
     request: z.strictObject({ gun, role, keyType: z.enum(['ecdsa', 'ed25519', 'rsa']).default('ecdsa'), evidence }),
@@ -284,6 +286,8 @@ export const OPERATIONS = {
       gun,
       role,
       keyType: z.enum(['ecdsa', 'ed25519', 'rsa']).default('ecdsa'),
+      /** `sealed`, or the URI of a token that the configuration names; absent: as the limits file says. */
+      custody: text(256).optional(),
       reason: text(1024),
       evidence,
     }),
@@ -295,7 +299,7 @@ export const OPERATIONS = {
       replaces: hex64,
     }),
   },
-  /** Destroys the private half of a key that was replaced. Idempotent. */
+  /** Destroys the private half of a key that was replaced, also in a token. Idempotent. */
   'retire-key': {
     sockets: ['operator'],
     request: z.strictObject({ gun, canonicalKeyId: hex64, reason: text(1024), evidence }),
@@ -331,6 +335,8 @@ export const OPERATIONS = {
       passphraseFile: text(4096),
       repositories: z.number().int().min(0),
       keys: z.number().int().min(0),
+      /** Keys that are not in the copy, since they cannot leave their tokens. Absent: none. */
+      inTokens: z.array(z.strictObject({ label: text(64), keys: z.number().int().min(1) })).optional(),
       /** A checkpoint that the copy leads to: `size` records are in it at least. */
       log: z.strictObject({
         origin: text(256),

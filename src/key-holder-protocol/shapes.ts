@@ -68,7 +68,8 @@ const keyDescription = z.strictObject({
   keyType: text(32),
   tufKeyId: hex64,
   canonicalKeyId: hex64,
-  custody: text(64),
+  /** In words. */
+  custody: text(128),
   createdAt: text(32),
   /** Absent: nothing was signed with it yet. */
   lastUsedAt: text(32).optional(),

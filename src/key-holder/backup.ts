@@ -31,8 +31,11 @@ export async function beginBackup(
     const sealedKeys = holder.keys.sealedKeys()
     const keys = sealedKeys.length
     const repositories = new Set(sealedKeys.map(({ gun }) => gun)).size
+    const inTokens = holder.custody.keysInTokens()
+    const notIn = inTokens.length === 0 ? {} : { keysInTokens: inTokens.map(({ label, keys }) => [label, keys]) }
     const { reason, evidence } = request
-    commit(holder, [{ kind: 'backup-made', by: socket, keys, repositories, reason, evidence }], () => undefined)
+    const record = { kind: 'backup-made', by: socket, keys, ...notIn, repositories, reason, evidence } as const
+    commit(holder, [record], () => undefined)
     const { note: checkpoint, size } = holder.log.checkpoint
 
     // 3. The copy. A crash leaves it beside the database until the next start, which removes it.
@@ -50,6 +53,7 @@ export async function beginBackup(
         passphraseFile,
         repositories,
         keys,
+        ...(inTokens.length > 0 && { inTokens: [...inTokens] }),
         log: { origin, size, publicKey, checkpoint },
         files: [LIMITS_ATTACHMENT],
       },

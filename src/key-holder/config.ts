@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import * as z from 'zod'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { readStrictYaml } from '../strict-yaml.ts'
+import { formatTokenUri, parseTokenUri } from '../pkcs11/uri.ts'
 import { isOrigin } from './checkpoint.ts'
 import type { UnlockSource } from './unlock.ts'
 
@@ -21,9 +22,23 @@ export interface KeyHolderConfig {
   /** The passphrase of backups. Absent: none are made. */
   readonly backupPassphraseFile?: string
   readonly limitsFile: string
+  /** PKCS#11 tokens that keys can be in. Absent: none. */
+  readonly tokens?: readonly TokenConfig[]
   /** First line of the audit log's checkpoints and name of its key. */
   readonly logOrigin: string
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error'
+}
+
+/** One PKCS#11 token. The module is foreign code: it is loaded from here and nowhere else. */
+export interface TokenConfig {
+  /** `pkcs11:token=LABEL`, with `;serial=...` where it is to be that one. */
+  readonly uri: string
+  readonly module: string
+  readonly pinFile: string
+  /** Variables of the process that has the module loaded. */
+  readonly environment: Readonly<Record<string, string>>
+  /** For one call of the module. */
+  readonly timeLimitSeconds: number
 }
 
 /** Variables are `KEY_HOLDER_` and the path in upper snake case, joined by `__`: KEY_HOLDER_UNLOCK__KEY_FILE. */
@@ -42,6 +57,25 @@ const path = z
   .max(4096)
   .transform((text) => resolve(text))
 const socketPath = path.refine((text) => Buffer.byteLength(text) <= MAX_SOCKET_PATH_BYTES, 'at most 103 bytes')
+
+const token = z.strictObject({
+  uri: z
+    .string()
+    .max(256)
+    .transform((text, context) => {
+      try {
+        return formatTokenUri(parseTokenUri(text))
+      } catch (error) {
+        if (!(error instanceof KeyHolderError)) throw error
+        context.addIssue(error.message)
+        return z.NEVER
+      }
+    }),
+  module: path,
+  pinFile: path,
+  environment: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().max(4096)).default({}),
+  timeLimitSeconds: z.int().min(1).max(300).default(10),
+})
 
 const schema = z.strictObject({
   folder: path.default('/var/lib/countersign-key-holder'),
@@ -78,6 +112,11 @@ const schema = z.strictObject({
     }),
   backup: z.strictObject({ passphraseFile: path.optional() }).prefault({}),
   limitsFile: path.default('/etc/countersign/limits.yaml'),
+  tokens: z
+    .array(token)
+    .max(16)
+    .refine((tokens) => new Set(tokens.map(({ uri }) => uri)).size === tokens.length, 'a token is named twice')
+    .optional(),
   logOrigin: z
     .string()
     .refine(isOrigin, 'up to 200 characters without space and plus')
@@ -125,10 +164,11 @@ export function parseKeyHolderConfig(
       faults: faults.join('; '),
     })
   }
-  const { unlock, backup, log, trustServerSocket, ...rest } = parsed.data
+  const { unlock, backup, log, trustServerSocket, tokens, ...rest } = parsed.data
   return {
     ...rest,
     ...(trustServerSocket !== undefined && { trustServerSocket }),
+    ...(tokens !== undefined && { tokens }),
     unlock: unlock.current,
     ...(unlock.next !== undefined && { nextUnlock: unlock.next }),
     ...(backup.passphraseFile !== undefined && { backupPassphraseFile: backup.passphraseFile }),

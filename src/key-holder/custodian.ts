@@ -2,7 +2,7 @@
 // never see it.
 import type { Gun, PublicKey, RoleName, SignatureEntry } from '@countersign/tuf'
 
-/** Names one key of a custodian: `sealed:GUN#CANONICAL-KEY-ID`. */
+/** Names one key that is here, in whichever custody: `key:GUN#CANONICAL-KEY-ID`. */
 export type KeyRef = string & { readonly brand: unique symbol }
 
 /** What a signature is for; a custodian may refuse it, and errors name it. */

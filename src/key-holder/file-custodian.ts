@@ -7,8 +7,6 @@ import {
   publicKeyOf,
   ROOT,
   signMessage,
-  SNAPSHOT,
-  TIMESTAMP,
   TufError,
   type Gun,
   type PublicKey,
@@ -18,13 +16,15 @@ import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { keyImportMessage } from '../key-holder-protocol/key-import-proof.ts'
 import type { Custodian, KeyRef, SigningPurpose } from './custodian.ts'
 import { keyRefOf, type KeyTable, type StoredKey } from './key-table.ts'
+import { isServerRole, requireUsable } from './key-use.ts'
 import { rewrap, seal, unseal, type SealedFor } from './sealing.ts'
 
 /** Types of keys that can be made. */
 export type NewKeyType = 'ecdsa' | 'ed25519' | 'rsa'
 
 /** A key pair that is stored nowhere: `keep` seals it. A crash before forgets it. */
-export interface NewKey extends Omit<StoredKey, 'sealed' | 'lastUsedAt'> {
+export interface NewSealedKey extends Omit<StoredKey, 'sealed' | 'lastUsedAt'> {
+  readonly custody: 'sealed'
   readonly privateKey: KeyObject
 }
 
@@ -59,15 +59,7 @@ export class FileCustodian implements Custodian {
     purpose: SigningPurpose,
   ): Promise<{ method: string; signature: Uint8Array }> {
     const key = this.#keys.byRef(keyRef)
-    if (key.gun !== purpose.gun) {
-      throw new KeyHolderError('KEY_NOT_FOUND', 'This key belongs to another repository.', { ...purpose })
-    }
-    if (key.state === 'retired') {
-      throw new KeyHolderError('KEY_NOT_FOUND', 'The private half of this key was destroyed.', { ...purpose })
-    }
-    if ((isServerRole(key.role) || isServerRole(purpose.role)) && key.role !== purpose.role) {
-      throw new KeyHolderError('KEY_NOT_FOUND', 'This key belongs to another role.', { ...purpose })
-    }
+    requireUsable(key, purpose)
     return Promise.resolve(checked(() => signMessage(this.#open(key), message, key.publicKey), { ...purpose }))
   }
 
@@ -82,7 +74,7 @@ export class FileCustodian implements Custodian {
   /** Root keys only: no other key leaves. */
   exportEncrypted(keyRef: KeyRef, passphrase: Uint8Array): string {
     const key = this.#keys.byRef(keyRef)
-    if (key.role !== ROOT || key.state === 'retired') {
+    if (key.role !== ROOT || key.state === 'retired' || key.custody !== 'sealed') {
       throw new KeyHolderError('KEY_NOT_FOUND', 'There is no root key of this name here.', { gun: key.gun })
     }
     const file = { privateKey: this.#unsealKey(key), role: key.role }
@@ -93,7 +85,7 @@ export class FileCustodian implements Custodian {
    * Seals and stores it. Call inside the transaction that records it: what is sealed before could be stored after the unlock key was
    * changed, and nobody could open it.
    */
-  keep({ privateKey, ...key }: NewKey): void {
+  keep({ privateKey, ...key }: NewSealedKey): void {
     const { gun, role, publicKey } = key
     const der = privateKey.export({ type: 'pkcs8', format: 'der' })
     try {
@@ -104,9 +96,9 @@ export class FileCustodian implements Custodian {
     }
   }
 
-  /** Opens every stored key once, but those that were destroyed. @throws KeyHolderError KEY_FILE_DAMAGED */
+  /** Opens every key that lies sealed here once, but those that were destroyed. @throws KeyHolderError KEY_FILE_DAMAGED */
   checkAll(): void {
-    for (const key of this.#keys.all()) if (key.state !== 'retired') this.#unsealDer(key).fill(0)
+    for (const key of this.#sealedKeys()) this.#unsealDer(key).fill(0)
   }
 
   /** The same sealed key under another unlock key; nothing is stored. @throws KeyHolderError KEY_FILE_DAMAGED */
@@ -120,14 +112,14 @@ export class FileCustodian implements Custodian {
   }
 
   /**
-   * Signs a challenge with every key that is here, out of its sealed form, and verifies it. No metadata looks like what is signed.
+   * Signs a challenge with every key that lies sealed here, out of its sealed form, and verifies it. No metadata looks like what is signed.
    * @returns how many keys. @throws KeyHolderError KEY_FILE_DAMAGED
    */
   proveAll(challenge: string): number {
-    const keys = this.#keys.all().filter(({ state }) => state !== 'retired')
+    const keys = this.#sealedKeys()
     for (const key of keys) {
       const { gun, role, publicKey } = key
-      const message = Buffer.from(['countersign backup proof v1', gun, publicKey.canonicalKeyId, challenge].join('\0'))
+      const message = backupProof(key, challenge)
       checked(() => signMessage(this.#unsealKey(key), message, publicKey), { gun, role })
     }
     return keys.length
@@ -142,6 +134,10 @@ export class FileCustodian implements Custodian {
   close(): void {
     this.#opened.clear()
     this.#unlockKey.fill(0)
+  }
+
+  #sealedKeys(): StoredKey[] {
+    return this.#keys.all().filter(({ state, custody }) => state !== 'retired' && custody === 'sealed')
   }
 
   #open(key: StoredKey): KeyObject {
@@ -172,6 +168,11 @@ export class FileCustodian implements Custodian {
   }
 }
 
+/** What a key signs to prove that it came back. No metadata looks like it. */
+export function backupProof({ gun, publicKey }: Pick<StoredKey, 'gun' | 'publicKey'>, challenge: string): Buffer {
+  return Buffer.from(['countersign backup proof v1', gun, publicKey.canonicalKeyId, challenge].join('\0'))
+}
+
 /**
  * A fault while signing, or a private key that is not this public key's, must neither be published nor leak anything.
  * @throws KeyHolderError KEY_FILE_DAMAGED
@@ -185,15 +186,11 @@ function checked<T>(sign: () => T, facts: Readonly<Record<string, string | numbe
   }
 }
 
-/** Keys of these roles sign nothing else, and no other key signs them. */
-function isServerRole(role: RoleName): boolean {
-  return role === SNAPSHOT || role === TIMESTAMP
-}
-
-/** A new key pair. */
-export async function makeKey(gun: Gun, role: RoleName, keyType: NewKeyType, createdAt: string): Promise<NewKey> {
+/** A new key pair, to be sealed. */
+export async function makeKey(gun: Gun, role: RoleName, keyType: NewKeyType, createdAt: string): Promise<NewSealedKey> {
   const privateKey = await newPrivateKey(keyType)
-  return { gun, role, publicKey: publicKeyOf(privateKey), createdAt, state: 'active', origin: 'made', privateKey }
+  const publicKey = publicKeyOf(privateKey)
+  return { gun, role, publicKey, createdAt, custody: 'sealed', state: 'active', origin: 'made', privateKey }
 }
 
 /** A fresh private key in OpenSSL's memory. */

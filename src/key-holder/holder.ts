@@ -11,6 +11,7 @@ import type {
 import type { AuditLog, LogStep } from './audit-log.ts'
 import type { BackupCopies } from './backup-copies.ts'
 import type { StateDatabase } from './database.ts'
+import type { Custody, NewKey } from './custody.ts'
 import type { FileCustodian } from './file-custodian.ts'
 import type { ImportSessions } from './import-sessions.ts'
 import type { KeyTable } from './key-table.ts'
@@ -48,7 +49,10 @@ export interface Holder {
   readonly rates: Rates
   readonly log: AuditLog
   readonly daemonRecords: RecordBatch<AuditRecord>
+  /** Of keys that lie sealed here. */
   readonly custodian: FileCustodian
+  /** Of all keys. */
+  readonly custody: Custody
   readonly unlock: UnlockSources
   readonly imports: ImportSessions
   readonly backups: BackupCopies
@@ -91,6 +95,32 @@ export type AuditRecord = Readonly<Record<string, unknown>> & {
  */
 export function commit<T>(holder: Holder, records: readonly AuditRecord[], change: () => T): T {
   const result = commitUnpublished(holder, records, change)
+  holder.log.publish()
+  holder.step('log-published')
+  return result
+}
+
+/**
+ * `commit` for a change that begins with new keys. A crash before the commit forgets them: what is sealed is gone, what is in a token stays
+ * there and is never used.
+ * @throws as `commit`
+ */
+export function commitWithKeys<T>(
+  holder: Holder,
+  records: readonly AuditRecord[],
+  keys: readonly NewKey[],
+  change: () => T,
+): T {
+  let result: T
+  try {
+    result = commitUnpublished(holder, records, () => {
+      for (const key of keys) holder.custody.keep(key)
+      return change()
+    })
+  } catch (error) {
+    holder.custody.forget(keys)
+    throw error
+  }
   holder.log.publish()
   holder.step('log-published')
   return result

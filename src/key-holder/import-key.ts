@@ -18,7 +18,7 @@ import {
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { openInKeyHolder } from '../key-holder-protocol/key-transport.ts'
 import { acceptPublished, recordsOf, rememberBase, verifyBase, type Base } from './base.ts'
-import type { NewKey } from './file-custodian.ts'
+import type { NewSealedKey } from './file-custodian.ts'
 import { commit, type Answer, type Call, type Holder } from './holder.ts'
 import { exportOf } from './key-creation.ts'
 import { keyRefOf } from './key-table.ts'
@@ -69,7 +69,8 @@ export async function importKey(
 
   // 3. The sealed key and its record in one transaction. A crash before it forgets the key; after it, the same import finds it.
   const createdAt = holder.now().toISOString()
-  const key: NewKey = { gun, role, publicKey, createdAt, state: 'active', origin: 'imported', privateKey }
+  const made = { createdAt, custody: 'sealed', state: 'active', origin: 'imported' } as const
+  const key: NewSealedKey = { gun, role, publicKey, ...made, privateKey }
   if (existing === undefined) {
     const { keyType } = publicKey
     const { evidence } = request
@@ -81,6 +82,13 @@ export async function importKey(
     })
   }
 
+  if (existing !== undefined && existing.custody !== 'sealed') {
+    throw new KeyHolderError('KEY_NOT_IMPORTABLE', 'This key is in a token, from which no key file can come.', {
+      gun,
+      role: existing.role,
+      canonicalKeyId,
+    })
+  }
   // 4. The proof, with the key as it is sealed. A crash leaves a key that the same import proves.
   const { method, signature } = holder.custodian.proveImport(keyRefOf(key), challenge)
   return {

@@ -26,8 +26,9 @@ import {
 } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
-import { makeKey, type NewKey } from './file-custodian.ts'
-import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
+import type { NewKey } from './custody.ts'
+import { makeKey, type NewSealedKey } from './file-custodian.ts'
+import { commitWithKeys, internal, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { checkKeyRate, countKeys, recordOfKey } from './key-creation.ts'
 import { limitsFor } from './limits.ts'
 import type { Payload } from './payloads.ts'
@@ -64,11 +65,15 @@ export async function initializeRepository(
 
   // 2. The keys, in memory; nothing is stored. A crash forgets them.
   const createdAt = holder.now().toISOString()
-  const targetsKey = await makeKey(gun, TARGETS, request.keyType, createdAt)
-  const delegationKey = signerRole === null ? undefined : await makeKey(gun, signerRole, request.keyType, createdAt)
+  const { keyType } = request
+  const roles = signerRole === null ? [TARGETS] : [TARGETS, signerRole]
+  const [targetsKey, delegationKey] = await holder.custody.makeAll(
+    roles.map((role) => ({ gun, role, keyType, createdAt, custody: limits.custody })),
+  )
+  if (targetsKey === undefined) throw internal('There is no targets key.')
   const online = offlineKey === undefined ? await createOnlineRoot(holder, gun, createdAt) : undefined
   const rootKey = offlineKey ?? online?.certificate
-  if (rootKey === undefined) throw new KeyHolderError('KEY_HOLDER_INTERNAL', 'There is no root key.')
+  if (rootKey === undefined) throw internal('There is no root key.')
   holder.step('keys-made')
 
   // 3. The first metadata, in memory. A crash forgets it.
@@ -99,10 +104,9 @@ export async function initializeRepository(
     },
     ...keys.map((key) => recordOfKey(key, socket, request.evidence)),
   ]
-  commit(holder, records, () => {
+  commitWithKeys(holder, records, keys, () => {
     const rootCustody = online === undefined ? 'offline' : 'online'
     holder.repositories.insert({ gun, rootCustody, requestDigest, signer: request.signer, createdAt })
-    for (const key of keys) holder.custodian.keep(key)
     for (const payload of payloads) {
       holder.payloads.insert(payload, JSON.stringify(request.evidence), holder.now())
       holder.versions.raiseSigned(gun, payload.role, { version: payload.version, sha256: payload.messageSha256 })
@@ -165,12 +169,12 @@ function offlineRootKey(holder: Holder, gun: Gun, pem: string): PublicKey {
   }
 }
 
-/** Root keys of stock clients are P-256. */
+/** Root keys of stock clients are P-256. One that is made here is meant to leave, so it is sealed, never in a token. */
 async function createOnlineRoot(
   holder: Holder,
   gun: Gun,
   createdAt: string,
-): Promise<{ readonly key: NewKey; readonly certificate: PublicKey }> {
+): Promise<{ readonly key: NewSealedKey; readonly certificate: PublicKey }> {
   const key = await makeKey(gun, ROOT, 'ecdsa', createdAt)
   return { key, certificate: certificateKey(selfSigned(holder, gun, key.privateKey)) }
 }

@@ -3,8 +3,7 @@ import { parseGun, parseRoleName, publicKeyPem, ROOT, SNAPSHOT, TARGETS, TIMESTA
 import type { Gun, PublicKey } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest, OperationResponse, SocketName } from '../key-holder-protocol/operations.ts'
-import { makeKey } from './file-custodian.ts'
-import { commit, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
+import { commitWithKeys, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import type { StoredKey } from './key-table.ts'
 import { limitsFor } from './limits.ts'
 
@@ -16,7 +15,7 @@ export async function createDelegationKey(
   { request, socket }: Call<'create-delegation-key'>,
 ): Promise<Answer<'create-delegation-key'>> {
   const gun = parseGun(request.gun)
-  limitsFor(holder.limits, gun)
+  const { custody } = limitsFor(holder.limits, gun)
   const role = parseRoleName(request.role)
   if (role === ROOT || role === TARGETS || role === SNAPSHOT || role === TIMESTAMP) {
     throw new KeyHolderError('ROLE_NOT_SIGNABLE', 'Keys are created here for delegations only.', { gun, role })
@@ -24,11 +23,11 @@ export async function createDelegationKey(
   const existing = holder.keys.ofRole(gun, role)
   if (existing !== undefined) return { response: exportOf(existing.publicKey) }
   checkKeyRate(holder, gun, 1)
-  const key = await makeKey(gun, role, request.keyType, holder.now().toISOString())
+  const { keyType } = request
+  const key = await holder.custody.make({ gun, role, keyType, createdAt: holder.now().toISOString(), custody })
   holder.step('keys-made')
   // A crash before the commit forgets the key; after it, the same request finds it.
-  commit(holder, [recordOfKey(key, socket, request.evidence)], () => {
-    holder.custodian.keep(key)
+  commitWithKeys(holder, [recordOfKey(key, socket, request.evidence)], [key], () => {
     countKeys(holder, 1)
   })
   return { response: exportOf(key.publicKey) }
@@ -69,12 +68,12 @@ export function countKeys(holder: Holder, count: number): void {
 }
 
 export function recordOfKey(
-  { gun, role, publicKey }: Pick<StoredKey, 'gun' | 'role' | 'publicKey'>,
+  { gun, role, publicKey, custody }: Pick<StoredKey, 'gun' | 'role' | 'publicKey' | 'custody'>,
   by: SocketName,
   evidence: OperationRequest<'create-delegation-key'>['evidence'],
 ): AuditRecord {
   const { keyType, tufKeyId, canonicalKeyId } = publicKey
-  return { kind: 'key-created', by, gun, role, keyType, tufKeyId, canonicalKeyId, evidence }
+  return { kind: 'key-created', by, gun, role, keyType, tufKeyId, canonicalKeyId, custody, evidence }
 }
 
 /** A public key as responses carry it. */

@@ -20,6 +20,9 @@ export type KeyState = 'active' | 'staged' | 'replaced' | 'retired'
 /** `imported`: made elsewhere, so that there may be copies. */
 export type KeyOrigin = 'made' | 'imported'
 
+/** `sealed`: in the key holder's database. Otherwise the PKCS#11 URI of the key, in its token. */
+export type KeyCustody = 'sealed' | `pkcs11:${string}`
+
 export interface StoredKey {
   readonly gun: Gun
   /** The role that the key was made for; the delegation key of a signer also signs `targets/releases`. */
@@ -29,13 +32,17 @@ export interface StoredKey {
   readonly createdAt: string
   /** RFC 3339; absent: nothing was signed with it yet. */
   readonly lastUsedAt?: string
-  /** Zeros for a retired key. */
+  readonly custody: KeyCustody
+  /** Zeros for a retired key, empty for one in a token. */
   readonly sealed: Buffer
   readonly state: KeyState
   /** Canonical ID of the key that it was made to replace. */
   readonly replaces?: string
   readonly origin: KeyOrigin
 }
+
+/** A key whose private half is in a token. */
+export type KeyInToken = StoredKey & { readonly custody: Exclude<KeyCustody, 'sealed'> }
 
 /** A private half as it lies in the database, and what it is sealed for. */
 export interface SealedKey {
@@ -57,6 +64,7 @@ interface Row {
   state: KeyState
   replaces: string | null
   origin: KeyOrigin
+  custody: KeyCustody
 }
 
 /** A key takes a few kilobytes. */
@@ -73,8 +81,8 @@ export class KeyTable {
 
   insert(key: StoredKey): void {
     this.#database.run(
-      `INSERT INTO keys (gun, role, canonical_key_id, key_type, public_value, sealed, created_at, state, replaces, origin)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO keys (gun, role, canonical_key_id, key_type, public_value, sealed, created_at, state, replaces, origin, custody)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       key.gun,
       key.role,
       key.publicKey.canonicalKeyId,
@@ -85,6 +93,7 @@ export class KeyTable {
       key.state,
       key.replaces ?? null,
       key.origin,
+      key.custody,
     )
   }
 
@@ -107,11 +116,22 @@ export class KeyTable {
     this.#writeAnew(new Map())
   }
 
-  /** All private halves that are there. */
+  /** All private halves that are in the database. */
   sealedKeys(): SealedKey[] {
     return this.#database.all<SealedKey>(
-      `SELECT gun, role, canonical_key_id AS keyId, sealed FROM keys WHERE state <> 'retired'`,
+      `SELECT gun, role, canonical_key_id AS keyId, sealed FROM keys WHERE state <> 'retired' AND custody = 'sealed'`,
     )
+  }
+
+  /** Those that are in tokens, and not destroyed. */
+  inTokens(): KeyInToken[] {
+    return this.#database
+      .all<Row>(`SELECT * FROM keys WHERE state <> 'retired' AND custody <> 'sealed' ORDER BY gun, rowid`)
+      .map(this.#toKey)
+      .flatMap((key) => {
+        const { custody } = key
+        return custody === 'sealed' ? [] : [{ ...key, custody }]
+      })
   }
 
   /** Puts the same private halves, sealed otherwise, in the place of the present ones. Call while the database is erasing. */
@@ -128,8 +148,8 @@ export class KeyTable {
     this.#database.run('DELETE FROM keys')
     for (const row of rows) {
       this.#database.run(
-        `INSERT INTO keys (rowid, gun, role, canonical_key_id, key_type, public_value, sealed, created_at, last_used_at, state, replaces, origin)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO keys (rowid, gun, role, canonical_key_id, key_type, public_value, sealed, created_at, last_used_at, state, replaces, origin, custody)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         row.rowid,
         row.gun,
         row.role,
@@ -142,6 +162,7 @@ export class KeyTable {
         row.state,
         row.replaces,
         row.origin,
+        row.custody,
       )
     }
   }
@@ -165,7 +186,7 @@ export class KeyTable {
 
   /** @throws KeyHolderError KEY_NOT_FOUND */
   byRef(keyRef: KeyRef): StoredKey {
-    const [gun = '', canonicalKeyId = ''] = keyRef.replace(/^sealed:/, '').split('#')
+    const [gun = '', canonicalKeyId = ''] = keyRef.replace(/^key:/, '').split('#')
     const row = this.#database.all<Row>(
       'SELECT * FROM keys WHERE gun = ? AND canonical_key_id = ?',
       gun,
@@ -184,12 +205,13 @@ export class KeyTable {
     const publicKey = this.#publicKey(row)
     if (publicKey.canonicalKeyId !== row.canonical_key_id) throw damaged(row)
     const role = parseRoleName(row.role)
-    const { sealed, state, origin } = row
+    const { sealed, state, origin, custody } = row
     return {
       gun: row.gun as Gun,
       role,
       publicKey,
       createdAt: row.created_at,
+      custody,
       ...(row.last_used_at !== null && { lastUsedAt: row.last_used_at }),
       sealed,
       state,
@@ -210,7 +232,7 @@ export class KeyTable {
 }
 
 export function keyRefOf(key: { readonly gun: Gun; readonly publicKey: PublicKey }): KeyRef {
-  return `sealed:${key.gun}#${key.publicKey.canonicalKeyId}` as KeyRef
+  return `key:${key.gun}#${key.publicKey.canonicalKeyId}` as KeyRef
 }
 
 function readPublicKey(row: Row): PublicKey {

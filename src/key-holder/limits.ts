@@ -5,6 +5,7 @@ import * as z from 'zod'
 import { APPROVER_KEY } from '../approval-statement.ts'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { readStrictYaml } from '../strict-yaml.ts'
+import { parseTokenUri } from '../pkcs11/uri.ts'
 import { matchesPattern } from './patterns.ts'
 
 const pattern = z
@@ -36,6 +37,8 @@ const repositoryLimits = z.strictObject({
   gun: pattern,
   initialize: z.boolean().default(false),
   serve: z.boolean().default(false),
+  /** Where new keys of targets and delegations are made: `sealed`, or the URI of a token. */
+  custody: z.string().max(256).refine(isCustody, 'sealed, or a token as pkcs11:token=LABEL').default('sealed'),
   tags: z.array(pattern).max(256).default(['*']),
   lockedTags: z.array(pattern).max(256).default([]),
   approvals: approvals.optional(),
@@ -43,6 +46,17 @@ const repositoryLimits = z.strictObject({
   versionsPerHour: perHour.default(600),
   entriesPerHour: perHour.default(6000),
 })
+
+function isCustody(text: string): boolean {
+  if (text === 'sealed') return true
+  try {
+    parseTokenUri(text)
+    return true
+  } catch (error) {
+    if (error instanceof KeyHolderError) return false
+    throw error
+  }
+}
 
 const limitsFile = z.strictObject({
   repositories: z.array(repositoryLimits).max(4096),

@@ -1,6 +1,7 @@
 // Starts and stops the process that holds keys: folder, unlock key, state, audit log, then the sockets, in this order.
 import { join } from 'node:path'
 import { CodedError, FileCache } from '@countersign/tuf'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { programVersion } from '../version.ts'
 import { AuditLog } from './audit-log.ts'
 import { BackupCopies } from './backup-copies.ts'
@@ -8,6 +9,7 @@ import type { KeyHolderConfig } from './config.ts'
 import { BufferBudget, CONNECTION_LIMITS, type ConnectionLimits } from './connection.ts'
 import { StateDatabase } from './database.ts'
 import { Dispatcher } from './dispatch.ts'
+import { Custody } from './custody.ts'
 import { FileCustodian } from './file-custodian.ts'
 import { databasePath, LOG_FOLDER, openFolder } from './folder.ts'
 import { createProcessLog, type ProcessLog } from './holder-log.ts'
@@ -24,6 +26,7 @@ import { ServedTable } from './served-repositories.ts'
 import { ServerKeyTable } from './server-key-table.ts'
 import { checkedUnlockKey, isPrepared, openLogKey, unlock } from './settings.ts'
 import { SocketServer } from './socket-server.ts'
+import { TokenCustodian } from './token-custodian.ts'
 import type { UnlockSources } from './unlock.ts'
 import { VersionTable } from './versions.ts'
 
@@ -33,7 +36,7 @@ export { createUnlockKeyFile } from './unlock.ts'
 /** Memory for parsed metadata, in bytes. */
 const FILE_CACHE_BYTES = 64 * 1024 * 1024
 
-/** For tests: a clock, a look at each step, tighter limits of connections, a log. */
+/** For tests: a clock, a look at each step, tighter limits of connections, a log, a script. */
 export interface KeyHolderOptions {
   /** In the place of that which the configuration names; stays the caller's. For a drill, which must not put it on a disk. */
   readonly unlockKey?: Buffer
@@ -41,6 +44,8 @@ export interface KeyHolderOptions {
   readonly onStep?: (step: Step) => void
   readonly connectionLimits?: Partial<ConnectionLimits>
   readonly log?: ProcessLog
+  /** The process with a PKCS#11 module, where it is not beside this file. */
+  readonly tokenScript?: string
 }
 
 export interface RunningKeyHolder {
@@ -86,6 +91,18 @@ export async function startKeyHolder(
       custodian.close()
     })
     custodian.checkAll()
+    const tokens = new TokenCustodian(config.tokens ?? [], {
+      ...(options.tokenScript !== undefined && { script: options.tokenScript }),
+      onState: (token, state) => {
+        if (state === 'ready') processLog.info({ token }, 'the token is there')
+        else processLog.warn({ token, code: state }, 'the token cannot be used; requests for its keys wait')
+      },
+    })
+    closers.unshift(() => {
+      tokens.close()
+    })
+    const custody = new Custody(keys, custodian, tokens)
+    for (const { gun, custody: wanted } of limits.repositories) requireToken(custody, gun, wanted)
     database.emptyWriteAheadLog()
     const step = options.onStep ?? (() => undefined)
     const log = new AuditLog({
@@ -119,6 +136,7 @@ export async function startKeyHolder(
       log,
       daemonRecords: new RecordBatch(),
       custodian,
+      custody,
       unlock: sources,
       imports: new ImportSessions(),
       backups,
@@ -181,6 +199,7 @@ export async function startKeyHolder(
       name: 'service',
     })
     closers.unshift(() => service.close())
+    tokens.look()
     processLog.info({ uid, pid, version, folder: config.folder, limitsDigest: limits.digest }, 'key holder started')
     return {
       serviceSocket: config.serviceSocket,
@@ -206,6 +225,17 @@ export async function runKeyHolder(config: KeyHolderConfig, options: KeyHolderOp
     process.once('SIGINT', resolve)
   })
   await running.close()
+}
+
+/** @throws KeyHolderError LIMITS_FILE_INVALID */
+function requireToken(custody: Custody, gun: string, wanted: string): void {
+  try {
+    custody.requireConfigured(wanted)
+  } catch (cause) {
+    if (!(cause instanceof KeyHolderError)) throw cause
+    const message = `The limits file wants keys in a token that the configuration does not name: ${wanted}.`
+    throw new KeyHolderError('LIMITS_FILE_INVALID', message, { gun, custody: wanted }, { cause })
+  }
 }
 
 /** A stop that is recorded was not a crash; a log that cannot be written must not keep the process alive. */

@@ -190,4 +190,8 @@ export const MIGRATIONS: readonly string[] = [
   -- made: here. imported: elsewhere, so that there may be copies.
   ALTER TABLE keys ADD COLUMN origin TEXT NOT NULL DEFAULT 'made' CHECK (origin IN ('made', 'imported'));
   `,
+  `
+  -- sealed: the private half is in the column of that name. Otherwise the PKCS#11 URI of the key, and sealed is empty.
+  ALTER TABLE keys ADD COLUMN custody TEXT NOT NULL DEFAULT 'sealed' CHECK (custody = 'sealed' OR custody LIKE 'pkcs11:%');
+  `,
 ]

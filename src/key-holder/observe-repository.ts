@@ -14,8 +14,7 @@ import {
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { acceptPublished, pinOf, recordsOf, rememberBase, seenFiles, verifyBase, verifyState } from './base.ts'
 import { ourKeys } from './change-plan.ts'
-import { makeKey } from './file-custodian.ts'
-import { commit, commitForLater, type Answer, type Call, type Holder } from './holder.ts'
+import { commit, commitForLater, commitWithKeys, type Answer, type Call, type Holder } from './holder.ts'
 import { checkKeyRate, countKeys, exportOf, recordOfKey } from './key-creation.ts'
 import { limitsFor } from './limits.ts'
 import type { RootCustody } from './repositories.ts'
@@ -66,7 +65,10 @@ export async function pinRepository(
   const createdAt = holder.now().toISOString()
   const known = role && holder.keys.ofRole(gun, role)
   if (role !== undefined && known === undefined) checkKeyRate(holder, gun, 1)
-  const made = role && known === undefined ? await makeKey(gun, role, request.keyType, createdAt) : undefined
+  const { keyType } = request
+  const { custody } = limitsFor(holder.limits, gun)
+  const made =
+    role && known === undefined ? await holder.custody.make({ gun, role, keyType, createdAt, custody }) : undefined
   if (existing === undefined || made !== undefined) {
     const { version, sha256, certificateKeyIds } = root
     const { evidence } = request
@@ -80,7 +82,8 @@ export async function pinRepository(
       evidence,
     } as const
     // A crash before the commit forgets the key and the pin; after it, the same request finds both.
-    commit(holder, [pinned, ...(made === undefined ? [] : [recordOfKey(made, socket, evidence)])], () => {
+    const keys = made === undefined ? [] : [made]
+    commitWithKeys(holder, [pinned, ...keys.map((key) => recordOfKey(key, socket, evidence))], keys, () => {
       if (existing === undefined) {
         holder.repositories.insert({
           gun,
@@ -93,10 +96,7 @@ export async function pinRepository(
       }
       holder.repositories.pin(gun, root)
       for (const file of seenFiles(repository)) holder.versions.raiseSeen(gun, file.role, file)
-      if (made !== undefined) {
-        holder.custodian.keep(made)
-        countKeys(holder, 1)
-      }
+      if (made !== undefined) countKeys(holder, 1)
     })
   }
   const key = made?.publicKey ?? known?.publicKey

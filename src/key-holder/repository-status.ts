@@ -7,12 +7,14 @@ import type { Answer, Call, Holder } from './holder.ts'
 /** See the operation's description in the protocol. */
 export function status(holder: Holder): Promise<Answer<'status'>> {
   const { note, size, rootHash } = holder.log.checkpoint
+  const tokens = holder.custody.tokens().map(({ uri, label, state }) => ({ uri, label, state }))
   return Promise.resolve({
     response: {
       sealed: false,
       ...holder.identity,
       repositories: holder.repositories.count(),
       limitsDigest: holder.limits.digest,
+      ...(tokens.length > 0 && { tokens }),
       log: { origin: holder.log.origin, size, rootHash, publicKey: holder.log.verifierKey, checkpoint: note },
     },
   })
@@ -42,18 +44,20 @@ export function describeRepository(holder: Holder, gun: Gun): OperationResponse<
       },
     }),
     rootCustody,
-    keys: holder.keys.ofGun(gun).map(({ role, publicKey, createdAt, lastUsedAt, state, replaces, origin }) => ({
-      gun,
-      role,
-      keyType: publicKey.keyType,
-      tufKeyId: publicKey.tufKeyId,
-      canonicalKeyId: publicKey.canonicalKeyId,
-      custody: origin === 'imported' ? `${holder.custodian.kind}, imported` : holder.custodian.kind,
-      createdAt,
-      ...(lastUsedAt !== undefined && { lastUsedAt }),
-      state,
-      ...(replaces !== undefined && { replaces }),
-    })),
+    keys: holder.keys
+      .ofGun(gun)
+      .map(({ role, publicKey, createdAt, lastUsedAt, state, replaces, origin, custody }) => ({
+        gun,
+        role,
+        keyType: publicKey.keyType,
+        tufKeyId: publicKey.tufKeyId,
+        canonicalKeyId: publicKey.canonicalKeyId,
+        custody: holder.custody.describe({ custody, origin }),
+        createdAt,
+        ...(lastUsedAt !== undefined && { lastUsedAt }),
+        state,
+        ...(replaces !== undefined && { replaces }),
+      })),
     roles: holder.versions.ofGun(gun),
     ...(disowned.length > 0 && { disowned: [...disowned] }),
   }

@@ -7,7 +7,7 @@ import { verifyAuditLog, type AuditVerification } from './audit-verification.ts'
 import { StateDatabase } from './database.ts'
 import { FileCustodian } from './file-custodian.ts'
 import { databasePath, LOG_FOLDER } from './folder.ts'
-import { KeyTable } from './key-table.ts'
+import { KeyTable, type KeyInToken } from './key-table.ts'
 import { checkedUnlockKey, logOriginOf, openLogKey } from './settings.ts'
 
 export interface RestoreOptions {
@@ -28,6 +28,8 @@ export interface RestoreOptions {
 export interface RestoredState {
   /** Keys that have signed a challenge. */
   readonly keys: number
+  /** Keys that are not in the backup, since they cannot leave their tokens. */
+  readonly inTokens: readonly KeyInToken[]
   /** Repositories that have keys. */
   readonly repositories: number
   readonly log: AuditVerification
@@ -53,7 +55,8 @@ export function completeRestore(o: RestoreOptions): RestoredState {
 
     // Every key.
     const keys = custodian.proveAll(randomBytes(32).toString('base64'))
-    const repositories = new Set(table.sealedKeys().map(({ gun }) => gun)).size
+    const inTokens = table.inTokens()
+    const repositories = new Set([...table.sealedKeys(), ...inTokens].map(({ gun }) => gun)).size
     const proven = performance.now()
 
     // The log: its files are written from the database. It goes on with the record of this.
@@ -76,7 +79,7 @@ export function completeRestore(o: RestoreOptions): RestoredState {
       olderCheckpoints: [o.checkpoint],
     })
     const times = { keys: proven - begun, log: performance.now() - proven }
-    return { keys, repositories, log: verified, times }
+    return { keys, inTokens, repositories, log: verified, times }
   } finally {
     custodian?.close()
     database.close()

@@ -19,7 +19,7 @@ export interface SignedFile {
  * written ahead of the log's files just now
  * @param o.verify a last look at each file before it is stored and given out
  * @param o.alongside what becomes durable together with the files; not called where they were stored before
- * @throws KeyHolderError KEY_NOT_FOUND, KEY_FILE_DAMAGED, AUDIT_LOG_UNWRITABLE, STATE_UNWRITABLE
+ * @throws KeyHolderError KEY_NOT_FOUND, KEY_FILE_DAMAGED, CUSTODY_*, AUDIT_LOG_UNWRITABLE, STATE_UNWRITABLE
  */
 export async function signPayloads(
   holder: Holder,
@@ -61,8 +61,8 @@ async function fileOf(holder: Holder, payload: Payload): Promise<SignedFile> {
   if (sha256Hex(message) !== payload.messageSha256) throw internal('A recorded payload is damaged.')
   const signatures: SignatureEntry[] = []
   for (const [canonicalKeyId, tufKeyId] of payload.signingKeys) {
-    const keyRef = `sealed:${gun}#${canonicalKeyId}` as KeyRef
-    const made = await holder.custodian.sign(keyRef, message, { gun, role, version })
+    const keyRef = `key:${gun}#${canonicalKeyId}` as KeyRef
+    const made = await holder.custody.sign(keyRef, message, { gun, role, version })
     signatures.push({ keyId: tufKeyId as TufKeyId, ...made })
   }
   const bytes = attachSignatures({ message }, signatures)

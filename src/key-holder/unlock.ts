@@ -77,6 +77,23 @@ export function readPassphraseKey(path: string, stretching: Stretching): Promise
   return readUnlockKey({ kind: 'passphrase-file', path }, stretching)
 }
 
+/** The PIN of a token, one line; the caller zeroes it. @throws KeyHolderError CUSTODY_PIN_UNREADABLE */
+export function readPin(path: string): Buffer {
+  try {
+    const bytes = readExclusive(path, false)
+    const end = bytes.findIndex((byte) => byte === 0x0a || byte === 0x0d)
+    const pin = Buffer.from(end < 0 ? bytes : bytes.subarray(0, end))
+    bytes.fill(0)
+    if (pin.byteLength > 0) return pin
+    throw unreadable(path, 'it is empty')
+  } catch (cause) {
+    if (!(cause instanceof KeyHolderError)) throw cause
+    const why = cause.code === 'UNLOCK_KEY_EXPOSED' ? 'others can read the file' : String(cause.facts['why'])
+    const message = `The PIN of the token cannot be read: ${why}.`
+    throw new KeyHolderError('CUSTODY_PIN_UNREADABLE', message, { path, why }, { cause })
+  }
+}
+
 /** What `readPassphraseKey` makes of the same passphrase; the caller zeroes it. */
 export function passphraseKey(passphrase: Buffer, { salt, cost }: Stretching): Promise<Buffer> {
   const maxmem = 2 * 128 * cost * BLOCK_SIZE

@@ -49,7 +49,7 @@ describe('the operations of the key holder', () => {
       Object.keys(response.shape).sort().join(' '),
     ])
     expect(members).to.deep.equal([
-      ['status', '', 'limitsDigest log pid repositories sealed startedAt uid version'],
+      ['status', '', 'limitsDigest log pid repositories sealed startedAt tokens uid version'],
       ['repository-status', 'gun', 'disowned frozenBecause gun keys pinnedRoot roles rootCustody state'],
       ['export-public-key', 'canonicalKeyId gun role', 'canonicalKeyId key pem tufKeyId'],
       ['create-delegation-key', 'evidence gun keyType role', 'canonicalKeyId key pem tufKeyId'],
@@ -70,7 +70,7 @@ describe('the operations of the key holder', () => {
         'canonicalKeyId evidence files gun role sealedKey session severalRoles',
         'canonicalKeyId key keyState proof role state tufKeyId',
       ],
-      ['stage-key', 'evidence gun keyType reason role', 'canonicalKeyId key pem replaces tufKeyId'],
+      ['stage-key', 'custody evidence gun keyType reason role', 'canonicalKeyId key pem replaces tufKeyId'],
       [
         'retire-key',
         'canonicalKeyId evidence gun reason',
@@ -80,7 +80,7 @@ describe('the operations of the key holder', () => {
       [
         'begin-backup',
         'evidence reason',
-        'bytes files keys log madeAt passphraseFile repositories secrets session sha256 version',
+        'bytes files inTokens keys log madeAt passphraseFile repositories secrets session sha256 version',
       ],
       ['read-backup', 'offset session', 'files isLast'],
       ['export-root-key', 'evidence gun passphrase reason', 'canonicalKeyId certificatePem files tufKeyId'],

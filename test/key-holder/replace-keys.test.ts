@@ -66,7 +66,7 @@ describe('the succession of a signing key', () => {
     holder.database((database) => {
       // Back to before that migration, with what came after it.
       database.exec(
-        'DROP INDEX log_entries_by_publication; ALTER TABLE keys DROP COLUMN last_used_at; ALTER TABLE keys DROP COLUMN origin',
+        'DROP INDEX log_entries_by_publication; ALTER TABLE keys DROP COLUMN last_used_at; ALTER TABLE keys DROP COLUMN origin; ALTER TABLE keys DROP COLUMN custody',
       )
       database.pragma(`user_version = ${MIGRATIONS.findIndex((migration) => migration.includes('last_used_at'))}`)
     })

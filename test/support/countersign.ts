@@ -35,6 +35,8 @@ export interface CountersignOptions {
   readonly tokenRealms?: readonly string[]
   /** Merged over the generated configuration of the daemon, one level deep. */
   readonly config?: Readonly<Record<string, unknown>>
+  /** Merged over the generated configuration of the key holder, one level deep. */
+  readonly keyHolderConfig?: Readonly<Record<string, unknown>>
   /** The limits file; everything is allowed where absent. */
   readonly limits?: unknown
   /** Options of Node itself for both processes. */
@@ -221,6 +223,7 @@ export class Countersign {
         backup: { passphraseFile: join(this.folder, 'etc/backup.passphrase') },
         limitsFile: join(this.folder, 'etc/limits.yaml'),
         logOrigin: 'countersign.test/peer',
+        ...options.keyHolderConfig,
       }),
       0o644,
       0,

@@ -27,8 +27,10 @@ import {
 } from '../../src/key-holder/main.ts'
 import type { Attachments, OperationInput, OperationResponse } from '../../src/key-holder-protocol/operations.ts'
 import { Connection } from '../../src/sqlite/connection.ts'
+import { bundledScript } from './bundled-script.ts'
 import { imageOf, NOW, RepositoryBuilder } from './repository-builder.ts'
 import type { Scope } from './scope.ts'
+import { TOKEN_URI, type SoftHsm } from './softhsm.ts'
 import { testKey, type TestKey } from './test-keys.ts'
 
 export const EVIDENCE = { request: 'req-1', principal: 'bot' }
@@ -49,6 +51,13 @@ repositories:
 recordsPerHour: 100000
 keysPerHour: 1000
 `
+
+/** The same limits, with all new keys in the token of the tests. */
+export function inToken(limits: string): string {
+  return limits.replace(/^( *)- gun: .*$/gm, `$&\n$1  custody: "${TOKEN_URI}"`)
+}
+
+const TOKEN_PROCESS = join(import.meta.dirname, '../../src/pkcs11/token-process.ts')
 
 export type Change = OperationInput<'change-targets'>['changes'][number]
 
@@ -80,7 +89,8 @@ export class TestKeyHolder {
   #running: RunningKeyHolder | undefined
   readonly #connections = new Map<string, KeyHolderConnection>()
 
-  constructor(scope: Scope, limits = LIMITS) {
+  /** @param hsm where it has one, new keys of targets and delegations are made in its token */
+  constructor(scope: Scope, limits = LIMITS, hsm?: SoftHsm) {
     const top = scope.folder('kh')
     this.folder = join(top, 'state')
     this.unlockKeyFile = join(top, 'unlock.key')
@@ -98,17 +108,23 @@ export class TestKeyHolder {
         backup: { passphraseFile: this.backupPassphraseFile },
         limitsFile: join(top, 'limits.yaml'),
         logOrigin: 'test.example.com/audit',
+        ...(hsm !== undefined && { tokens: [hsm.setting] }),
       }),
     )
-    this.writeLimits(limits)
+    this.writeLimits(hsm === undefined ? limits : inToken(limits))
     scope.add(() => this.stop())
     scope.add(() => {
       for (const connection of this.#connections.values()) connection.close()
     })
   }
 
-  static async start(scope: Scope, limits = LIMITS, options: KeyHolderOptions = {}): Promise<TestKeyHolder> {
-    const holder = new TestKeyHolder(scope, limits)
+  static async start(
+    scope: Scope,
+    limits = LIMITS,
+    options: KeyHolderOptions = {},
+    hsm?: SoftHsm,
+  ): Promise<TestKeyHolder> {
+    const holder = new TestKeyHolder(scope, limits, hsm)
     await holder.start(options)
     return holder
   }
@@ -119,7 +135,8 @@ export class TestKeyHolder {
   }
 
   async start(options: KeyHolderOptions = {}, config = this.config): Promise<void> {
-    this.#running = await startKeyHolder(config, { now: () => this.now, log: silentLog, ...options })
+    const tokens = config.tokens === undefined ? {} : { tokenScript: await bundledScript(TOKEN_PROCESS) }
+    this.#running = await startKeyHolder(config, { now: () => this.now, log: silentLog, ...tokens, ...options })
   }
 
   /** Closes the key holder under its callers' feet. */

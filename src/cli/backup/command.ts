@@ -68,10 +68,11 @@ Exit status: 0 the shares are written; 1 failed; 2 usage.`,
     .argument('<folder>', 'new or empty; has the form of the data folder of `serve`')
     .option('--passphrase-file <file>', 'file with the passphrase, mode 0600; without it you are asked')
     .addOption(shareOption())
+    .option('--key-holder-config <file>', 'configuration whose PKCS#11 tokens are asked for the keys that are in them')
     .addHelpText(
       'after',
       `
-Every key signs a challenge, the audit log is written anew and verified, every database is checked. Without success nothing is left.
+Every key signs a challenge, but those in PKCS#11 tokens, which no backup holds: name --key-holder-config, and they sign where they are. The audit log is written anew and verified, every database is checked. Without success nothing is left.
 
 Examples:
   $ countersign backup restore countersign-2026-12-01.age /var/lib/countersign
@@ -90,6 +91,7 @@ Exit status: 0 everything is there and proven; 1 failed; 2 usage.`,
     .argument('<file>', 'the backup')
     .option('--passphrase-file <file>', 'file with the passphrase, mode 0600; without it you are asked')
     .addOption(shareOption())
+    .option('--key-holder-config <file>', 'configuration whose PKCS#11 tokens are asked for the keys that are in them')
     .option('--work-folder <folder>', 'where the copy is made and destroyed; without it the folder for temporary files')
     .addHelpText(
       'after',

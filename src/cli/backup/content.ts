@@ -28,6 +28,8 @@ const schema = z.object({
     sha256: hex64,
     repositories: z.int().min(0),
     keys: z.int().min(0),
+    /** Keys that are not in it, by the label of their token. */
+    inTokens: z.array(z.object({ label: z.string(), keys: z.int().min(1) })).optional(),
     log: z.object({ origin: z.string(), size, publicKey: z.string(), checkpoint: z.string() }),
   }),
   /** Absent: was not on this machine, or not asked for. */

@@ -78,12 +78,12 @@ async function writeBackup(session: Session, operator: KeyHolderConnection, part
   const { response, attachments } = await operator.call('begin-backup', request)
   const passphrase = passphraseInFile(options.passphraseFile ?? response.passphraseFile)
   await requireSamePassphrase(response.secrets, passphrase, response.passphraseFile)
-  const { madeAt, version, bytes, sha256, repositories, keys, log } = response
+  const { madeAt, version, bytes, sha256, repositories, keys, inTokens, log } = response
   const manifest: BackupManifest = {
     format: 1,
     madeAt,
     version,
-    keyHolder: { bytes, sha256, repositories, keys, log },
+    keyHolder: { bytes, sha256, repositories, keys, ...(inTokens !== undefined && { inTokens }), log },
     ...(daemon !== undefined && { daemon: { bytes: daemon.bytes } }),
     ...(trustServer !== undefined && { trustServer: { bytes: trustServer.bytes } }),
   }

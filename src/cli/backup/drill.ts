@@ -11,19 +11,21 @@ import { withFileCodes } from './errors.ts'
 import { LAYOUT } from './layout.ts'
 import { passphraseOf } from './passphrase.ts'
 import { rehearse, REHEARSAL_LIMITS } from './rehearsal.ts'
-import { describeBackup } from './report.ts'
+import { describeBackup, describeTokenKeys, tokensOf } from './report.ts'
 import { unpackBackup } from './unpack.ts'
 
 export interface DrillOptions extends OpeningOptions {
+  readonly keyHolderConfig?: string
   readonly workFolder?: string
 }
 
 /** @throws CliError BACKUP_DAMAGED, PASSPHRASE_*, DRILL_FAILED; KeyHolderError; StoreError */
 export async function drillBackup(session: Session, file: string, options: DrillOptions): Promise<ExitStatus> {
+  const tokens = tokensOf(options.keyHolderConfig)
   const passphrase = await passphraseOf(session, options)
   const begun = performance.now()
   const folder = await makeWorkFolder(options.workFolder ?? tmpdir(), 'csdrill')
-  const work = { file, folder, passphrase, begun }
+  const work = { file, folder, passphrase, tokens, begun }
   try {
     return await withFileCodes(work, () => drill(session, work))
   } finally {
@@ -35,13 +37,15 @@ interface Work {
   readonly file: string
   readonly folder: string
   readonly passphrase: Buffer
+  readonly tokens: ReturnType<typeof tokensOf>
   readonly begun: number
 }
 
-async function drill(session: Session, { file, folder, passphrase, begun }: Work): Promise<ExitStatus> {
+async function drill(session: Session, { file, folder, passphrase, tokens, begun }: Work): Promise<ExitStatus> {
   const content = join(folder, 'c')
   await mkdir(content, { mode: 0o700 })
-  const { manifest, state, times, unlockKey } = await unpackBackup(session, { file, folder: content, passphrase })
+  const unpacked = await unpackBackup(session, { file, folder: content, passphrase, tokens })
+  const { manifest, state, inTokens, times, unlockKey } = unpacked
   const starting = performance.now()
   const running = await startRestored({ folder, content, unlockKey, logOrigin: state.log.origin }, session)
   const started = performance.now()
@@ -64,11 +68,15 @@ async function drill(session: Session, { file, folder, passphrase, begun }: Work
   session.output.document({
     file,
     ...manifest,
-    proven: { keys: state.keys, repositories: state.repositories },
+    proven: { keys: state.keys, inTokens, repositories: state.repositories },
     steps: milliseconds,
   })
-  session.output.line('The drill has succeeded: every key has signed, and nothing is left of the copy.', 'green')
+  session.output.line(
+    'The drill has succeeded: every key in the backup has signed, and nothing is left of the copy.',
+    'green',
+  )
   describeBackup(session, manifest)
+  describeTokenKeys(session, inTokens)
   session.output.line()
   session.output.table(
     ['STEP', 'SECONDS'],

@@ -1,4 +1,8 @@
 // What is in a backup, as a table for people.
+import { readFileSync } from 'node:fs'
+import { parseKeyHolderConfig, type TokenConfig } from '../../key-holder/config.ts'
+import type { TokenKeyProof } from '../../key-holder/token-proof.ts'
+import { CliError } from '../errors.ts'
 import type { Session } from '../session.ts'
 import type { BackupManifest } from './content.ts'
 
@@ -11,12 +15,40 @@ export function describeBackup({ output }: Session, { madeAt, version, keyHolder
     [
       ['made', `${madeAt}, by Countersign ${version}`],
       ['keys', `${keyHolder.keys} of ${keyHolder.repositories} repositories`],
+      ...(keyHolder.inTokens ?? []).map(({ label, keys }) => [
+        'not in it',
+        `${keys} keys in the PKCS#11 token ${label}, which they cannot leave`,
+      ]),
       ['audit log', `${log.origin}, ${log.size} records or more`],
       ['key holder', megabytes(keyHolder.bytes)],
       ['daemon', rest.daemon === undefined ? 'not in it' : megabytes(rest.daemon.bytes)],
       ['trust server', rest.trustServer === undefined ? 'not in it' : megabytes(rest.trustServer.bytes)],
     ],
   )
+}
+
+/** Keys that no backup holds, each with its proof, or why there is none. */
+export function describeTokenKeys({ output }: Session, inTokens: readonly TokenKeyProof[]): void {
+  if (inTokens.length === 0) return
+  output.line()
+  output.table(
+    ['IN TOKEN', 'REPOSITORY', 'MADE FOR', 'PROOF', 'KEY'],
+    inTokens.map(({ token, gun, role, proof, canonicalKeyId }) => [token, gun, role, proof, canonicalKeyId]),
+  )
+  if (inTokens.every(({ proof }) => proof === 'proven')) return
+  output.warn('Keys in tokens are not in a backup: without their token they sign nothing.')
+}
+
+/** The tokens of a configuration of the key holder. @throws CliError FILE_UNREADABLE; KeyHolderError KEY_HOLDER_CONFIG_INVALID */
+export function tokensOf(configFile: string | undefined): readonly TokenConfig[] | undefined {
+  if (configFile === undefined) return undefined
+  let text: string
+  try {
+    text = readFileSync(configFile, 'utf8')
+  } catch (cause) {
+    throw new CliError('FILE_UNREADABLE', `${configFile} cannot be read.`, { facts: { file: configFile }, cause })
+  }
+  return parseKeyHolderConfig(text).tokens ?? []
 }
 
 function megabytes(bytes: number): string {

@@ -7,10 +7,12 @@ import type { Session } from '../session.ts'
 import type { OpeningOptions } from '../shares/options.ts'
 import { LAYOUT } from './layout.ts'
 import { passphraseOf } from './passphrase.ts'
-import { describeBackup } from './report.ts'
+import { describeBackup, describeTokenKeys, tokensOf } from './report.ts'
 import { unpackBackup, type Unpacked } from './unpack.ts'
 
-export type RestoreCommandOptions = OpeningOptions
+export interface RestoreCommandOptions extends OpeningOptions {
+  readonly keyHolderConfig?: string
+}
 
 /** @throws CliError FOLDER_NOT_EMPTY, BACKUP_DAMAGED, PASSPHRASE_*; KeyHolderError; StoreError */
 export async function restoreBackup(
@@ -19,6 +21,7 @@ export async function restoreBackup(
   folder: string,
   options: RestoreCommandOptions,
 ): Promise<ExitStatus> {
+  const tokens = tokensOf(options.keyHolderConfig)
   const passphrase = await passphraseOf(session, options)
   const target = resolve(folder)
   await requireEmpty(target)
@@ -28,12 +31,12 @@ export async function restoreBackup(
   })
   let unpacked
   try {
-    unpacked = await unpackBackup(session, { file, folder: staging, passphrase })
+    unpacked = await unpackBackup(session, { file, folder: staging, passphrase, tokens })
     await takePlace(staging, target, unpacked)
   } finally {
     await rm(staging, { recursive: true, force: true })
   }
-  const { manifest, state } = unpacked
+  const { manifest, state, inTokens } = unpacked
   const { log, keys, repositories } = state
   const at = (name: string) => join(target, name)
   const settings = {
@@ -42,9 +45,19 @@ export async function restoreBackup(
     limitsFile: at(LAYOUT.limits),
     logOrigin: log.origin,
   }
-  session.output.document({ file, folder: target, ...manifest, restored: { keys, repositories, log }, settings })
-  session.output.line(`Restored into ${target}. Every key has signed a challenge, and the audit log is whole.`, 'green')
+  session.output.document({
+    file,
+    folder: target,
+    ...manifest,
+    restored: { keys, inTokens, repositories, log },
+    settings,
+  })
+  session.output.line(
+    `Restored into ${target}. Every key in it has signed a challenge, and the audit log is whole.`,
+    'green',
+  )
   describeBackup(session, manifest)
+  describeTokenKeys(session, inTokens)
   session.output.line()
   session.output.line('Settings of the key holder, where `serve` does not make them:')
   session.output.line(`  folder: ${settings.folder}`)

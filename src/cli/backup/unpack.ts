@@ -4,6 +4,8 @@ import { mkdir, open, rm, writeFile, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openSecrets } from '../../key-holder/backup-secrets.ts'
 import { parseLimits } from '../../key-holder/limits.ts'
+import type { TokenConfig } from '../../key-holder/config.ts'
+import { proveInTokens, type TokenKeyProof } from '../../key-holder/token-proof.ts'
 import { completeRestore, type RestoredState } from '../../key-holder/restore.ts'
 import { checkDatabase } from '../../sqlite/copy.ts'
 import { SCHEMA, TRUST_SERVER_FOLDER } from '../../supervisor/data-folder.ts'
@@ -23,10 +25,20 @@ const MAX_SECRETS_BYTES = 4096
 export interface Unpacked {
   readonly manifest: BackupManifest
   readonly state: RestoredState
+  /** Of keys that no backup holds. */
+  readonly inTokens: readonly TokenKeyProof[]
   /** Written nowhere; the caller zeroes it. */
   readonly unlockKey: Buffer
   /** In milliseconds: reading and decrypting the file, and checking the databases. */
   readonly times: { readonly unpack: number; readonly databases: number }
+}
+
+export interface UnpackOptions {
+  readonly file: string
+  readonly folder: string
+  readonly passphrase: Buffer
+  /** Asked for the keys that are in them. Absent: none is. */
+  readonly tokens: readonly TokenConfig[] | undefined
 }
 
 /**
@@ -34,17 +46,11 @@ export interface Unpacked {
  * Nothing of it is to be used before this returns. A crash leaves a part, which opens nothing.
  * @throws CliError BACKUP_DAMAGED, PASSPHRASE_WRONG, FILE_UNREADABLE, FILE_UNWRITABLE; KeyHolderError; StoreError
  */
-export async function unpackBackup(
-  session: Session,
-  o: { readonly file: string; readonly folder: string; readonly passphrase: Buffer },
-): Promise<Unpacked> {
+export async function unpackBackup(session: Session, o: UnpackOptions): Promise<Unpacked> {
   return withFileCodes(o, () => unpack(session, o))
 }
 
-async function unpack(
-  session: Session,
-  o: { readonly file: string; readonly folder: string; readonly passphrase: Buffer },
-): Promise<Unpacked> {
+async function unpack(session: Session, o: UnpackOptions): Promise<Unpacked> {
   const begun = performance.now()
   for (const folder of [LAYOUT.keyHolder, join(TRUST_SERVER_FOLDER, 'state')]) {
     await mkdir(join(o.folder, folder), { recursive: true, mode: 0o700 })
@@ -75,7 +81,8 @@ async function unpack(
       evidence: evidenceOf('restore'),
       now: session.terminal.now(),
     })
-    return { manifest, state, unlockKey, times: { unpack: unpacked - begun, databases: checked - unpacked } }
+    const inTokens = await proveInTokens(state.inTokens, o.tokens)
+    return { manifest, state, inTokens, unlockKey, times: { unpack: unpacked - begun, databases: checked - unpacked } }
   } catch (error) {
     unlockKey.fill(0)
     throw error

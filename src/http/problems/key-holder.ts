@@ -21,6 +21,43 @@ export const KEY_HOLDER_PROBLEMS = {
   ),
   KEY_HOLDER_BUSY: retry(503, 'The key holder has too much to do', 'Send the request again in a few seconds.'),
   KEY_HOLDER_SEALED: retry(503, 'The key holder is sealed', 'An operator must unseal it; then send the request again.'),
+  CUSTODY_UNAVAILABLE: retry(
+    503,
+    'The token with the key cannot be used now',
+    'Requests go on by themselves when it is back; an operator may have to look: countersign key list says which token.',
+  ),
+  CUSTODY_PIN_INCORRECT: retry(
+    503,
+    'The token with the key has refused its PIN',
+    'An operator must put the right PIN into its file; until then it is not tried again. Requests then go on by themselves.',
+  ),
+  CUSTODY_PIN_LOCKED: retry(
+    503,
+    'The PIN of the token with the key is locked',
+    'An operator must unlock it with the tools of the token. Requests then go on by themselves.',
+  ),
+  CUSTODY_PIN_UNREADABLE: retry(
+    503,
+    'The PIN of the token with the key cannot be read',
+    "An operator must repair the file that the key holder's configuration names. Requests then go on by themselves.",
+  ),
+  CUSTODY_NOT_INSTALLED: retry(
+    503,
+    'This installation of the key holder cannot use PKCS#11 tokens',
+    'An operator must install the package pkcs11js beside the key holder, and start it again.',
+  ),
+  CUSTODY_NOT_CONFIGURED: refuse(
+    409,
+    "The key holder's configuration does not name this token",
+    'An operator must name the token in the configuration and start the key holder again.',
+  ),
+  CUSTODY_KEY_MISSING: refuse(
+    409,
+    'The token does not have the key',
+    'An operator must find the token with this key, or replace the key with: countersign key rotate.',
+  ),
+  CUSTODY_KEY_TYPE: refuse(422, 'The token cannot make such a key', 'Keys in tokens are of type ecdsa (P-256).'),
+  CUSTODY_URI_INVALID: refuse(422, 'This is no PKCS#11 URI that can be used here', 'Write pkcs11:token=LABEL.'),
   KEY_HOLDER_INTERNAL: refuse(502, 'The key holder failed inside', 'Call an operator: its log says what happened.'),
   KEY_HOLDER_CONFIG_INVALID: refuse(503, 'The configuration of the key holder is not valid', OPERATOR),
   KEY_HOLDER_FOLDER_EXPOSED: refuse(503, "Others can reach the key holder's folder", OPERATOR),

@@ -13,6 +13,11 @@ const PEERS = {
   'docker-engine': { programs: ['dockerd', 'containerd', 'runc', 'tar'], debianPackage: 'docker.io' },
   // Gives stock Go clients another clock; libfaketime is found by shifted-clock.ts.
   'shifted-clock': { programs: ['qemu-x86_64'], debianPackage: 'qemu-user libfaketime' },
+  // Tokens, and the other programs' look at them; cc makes modules that hang.
+  softhsm: {
+    programs: ['softhsm2-util', 'pkcs11-tool', 'p11-kit', 'cc'],
+    debianPackage: 'softhsm2 opensc p11-kit p11-kit-modules gcc',
+  },
   // For the examples of the documents.
   curl: { programs: ['curl', 'bash'], debianPackage: 'curl' },
   // Not a peer of Countersign: two users of this machine, one of which tries to look at the other.

@@ -1,0 +1,150 @@
+// The custodian whose keys were made in PKCS#11 tokens and stay there. What it stores of them is a URI; what it gets is signatures.
+import { createHash, randomBytes } from 'node:crypto'
+import { publicKeyOf, verifySignature, type Gun, type PublicKey, type RoleName } from '@countersign/tuf'
+import { KeyHolderError } from '../key-holder-protocol/errors.ts'
+import { publicKeyOfPoint } from '../pkcs11/public-point.ts'
+import { Token, type TokenState } from '../pkcs11/token.ts'
+import { formatKeyUri, formatTokenUri, isSameToken, parseKeyUri, parseTokenUri, type TokenUri } from '../pkcs11/uri.ts'
+import type { TokenConfig } from './config.ts'
+import type { KeyCustody, StoredKey } from './key-table.ts'
+import { readPin } from './unlock.ts'
+
+/** A key pair that a token has, and nothing here knows yet. */
+export interface NewTokenKey extends Omit<StoredKey, 'sealed' | 'lastUsedAt'> {
+  readonly custody: `pkcs11:${string}`
+}
+
+/** As Notary's clients call it: r and s of 32 bytes each over a SHA-256 hash. */
+const METHOD = 'ecdsa'
+const ID_BYTES = 16
+const CHALLENGE_BYTES = 32
+
+export class TokenCustodian {
+  readonly #tokens: readonly Token[]
+
+  constructor(
+    configured: readonly TokenConfig[],
+    o: {
+      /** Called when a token's state changes. */
+      readonly onState: (token: string, state: TokenState) => void
+      /** See TokenOptions. */
+      readonly script?: string
+    },
+  ) {
+    this.#tokens = configured.map((token) => {
+      const uri = parseTokenUri(token.uri)
+      return new Token({
+        uri,
+        module: token.module,
+        environment: token.environment,
+        timeLimitMs: token.timeLimitSeconds * 1000,
+        readPin: () => readPin(token.pinFile),
+        onState: (state) => {
+          o.onState(formatTokenUri(uri), state)
+        },
+        ...(o.script !== undefined && { script: o.script }),
+      })
+    })
+  }
+
+  /** Looks for every token, without waiting. */
+  look(): void {
+    for (const token of this.#tokens) void token.probe()
+  }
+
+  /** @throws KeyHolderError CUSTODY_NOT_CONFIGURED, CUSTODY_URI_INVALID */
+  requireConfigured(uri: string): void {
+    this.#tokenOf(parseTokenUri(uri))
+  }
+
+  /** Each configured token, and how it is. */
+  states(): readonly { readonly uri: string; readonly label: string; readonly state: TokenState }[] {
+    return this.#tokens.map(({ uri, state }) => ({ uri: formatTokenUri(uri), label: uri.token, state }))
+  }
+
+  /** How the token of a key is; undefined: the configuration does not name it. */
+  stateOf(custody: Exclude<KeyCustody, 'sealed'>): TokenState | undefined {
+    return this.#find(parseKeyUri(custody))?.state
+  }
+
+  /**
+   * A new key in a token, which has signed a challenge and whose public half was read from the token. Nothing here knows it yet: a crash
+   * leaves it in the token, unused.
+   * @param o.uri of a token
+   * @throws KeyHolderError CUSTODY_*
+   */
+  async make(o: {
+    readonly gun: Gun
+    readonly role: RoleName
+    readonly uri: string
+    readonly createdAt: string
+  }): Promise<NewTokenKey> {
+    const { gun, role, createdAt } = o
+    const token = this.#tokenOf(parseTokenUri(o.uri))
+    const id = randomBytes(ID_BYTES)
+    const object = `countersign ${gun} ${role}`
+    const publicKey = publicKeyIn(await token.generate(id, object), token.uri)
+    // No metadata looks like what is signed.
+    const challenge = randomBytes(CHALLENGE_BYTES).toString('base64')
+    const proof = Buffer.from(['countersign new key v1', gun, publicKey.canonicalKeyId, challenge].join('\0'))
+    await signIn(token, id, proof, publicKey)
+    const custody = formatKeyUri({ ...token.uri, id, object }) as NewTokenKey['custody']
+    return { gun, role, publicKey, createdAt, custody, state: 'active', origin: 'made' }
+  }
+
+  /** Signs exactly `message`, and verifies the result. @throws KeyHolderError CUSTODY_* */
+  sign(
+    { custody, publicKey }: Pick<StoredKey, 'custody' | 'publicKey'>,
+    message: Uint8Array,
+  ): Promise<{ method: string; signature: Uint8Array }> {
+    const key = parseKeyUri(custody)
+    return signIn(this.#tokenOf(key), key.id, message, publicKey)
+  }
+
+  /** Destroys it in its token; one that is not there is well, too. @throws KeyHolderError CUSTODY_* */
+  async destroy(custody: Exclude<KeyCustody, 'sealed'>): Promise<void> {
+    const key = parseKeyUri(custody)
+    await this.#tokenOf(key).destroy(key.id)
+  }
+
+  close(): void {
+    for (const token of this.#tokens) token.close()
+  }
+
+  #find(uri: TokenUri): Token | undefined {
+    return this.#tokens.find((token) => isSameToken(token.uri, uri))
+  }
+
+  /** @throws KeyHolderError CUSTODY_NOT_CONFIGURED */
+  #tokenOf(uri: TokenUri): Token {
+    const token = this.#find(uri)
+    if (token !== undefined) return token
+    throw new KeyHolderError('CUSTODY_NOT_CONFIGURED', "The key holder's configuration does not name this token.", {
+      token: formatTokenUri(uri),
+    })
+  }
+}
+
+/** @throws KeyHolderError CUSTODY_*; CUSTODY_KEY_MISSING where another key is in the place of this one */
+async function signIn(
+  token: Token,
+  id: Uint8Array,
+  message: Uint8Array,
+  publicKey: PublicKey,
+): Promise<{ method: string; signature: Uint8Array }> {
+  const signature = await token.sign(id, createHash('sha256').update(message).digest())
+  if (verifySignature(publicKey, METHOD, message, signature)) return { method: METHOD, signature }
+  throw new KeyHolderError('CUSTODY_KEY_MISSING', 'The signature by the token is not one of this key.', {
+    token: formatTokenUri(token.uri),
+    canonicalKeyId: publicKey.canonicalKeyId,
+  })
+}
+
+/** @throws KeyHolderError CUSTODY_KEY_TYPE */
+function publicKeyIn(point: Uint8Array, uri: TokenUri): PublicKey {
+  const key = publicKeyOfPoint(point)
+  if (key !== undefined) return publicKeyOf(key)
+  throw new KeyHolderError('CUSTODY_KEY_TYPE', 'The token gives no public key of P-256.', {
+    token: formatTokenUri(uri),
+  })
+}

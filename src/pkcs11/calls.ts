@@ -1,0 +1,39 @@
+// What the key holder asks the process that has a PKCS#11 module loaded, and what that answers. Types alone.
+import type { TokenUri } from './uri.ts'
+
+/** Bytes travel as they are (structured clone). */
+export type TokenCall =
+  /** Loads the module, finds the token, logs in. */
+  | { readonly kind: 'open'; readonly module: string; readonly token: TokenUri; readonly pin: Uint8Array }
+  /** Whether token and session are there. */
+  | { readonly kind: 'probe' }
+  /** A new key pair, ECDSA on P-256, that stays in the token. The answer is its public point. */
+  | { readonly kind: 'generate'; readonly keyId: Uint8Array; readonly label: string }
+  /** The public point of a key. */
+  | { readonly kind: 'point'; readonly keyId: Uint8Array }
+  /** Raw ECDSA (r, s) over a SHA-256 hash. */
+  | { readonly kind: 'sign'; readonly keyId: Uint8Array; readonly hash: Uint8Array }
+  /** Destroys both halves. */
+  | { readonly kind: 'destroy'; readonly keyId: Uint8Array }
+
+/**
+ * Why not. `lost`: module, token or session do not work now, and a new process may find them. All others are answers: asking again would
+ * bring the same.
+ */
+export type TokenFailure =
+  'lost' | 'not-installed' | 'pin-incorrect' | 'pin-last-try' | 'pin-locked' | 'key-missing' | 'mechanism-missing'
+
+export type TokenAnswer =
+  | { readonly bytes: Uint8Array }
+  /** `detail`: the name of a PKCS#11 result (CKR_...), or a few words of ours. */
+  | { readonly failure: TokenFailure; readonly detail: string }
+
+export interface TokenRequestMessage {
+  readonly id: number
+  readonly call: TokenCall
+}
+
+export interface TokenAnswerMessage {
+  readonly id: number
+  readonly answer: TokenAnswer
+}
