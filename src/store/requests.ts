@@ -48,7 +48,7 @@ interface ImageRow {
 
 /** Rows fetched at a time while listing; requests are small. */
 const PAGE_ROWS = 100
-/** Published images that are looked at for versions once proven. */
+/** Published images that are looked at for versions once proven, of all kinds and of those without a tag. */
 const PROVEN_ROWS = 16
 
 export class SqliteRequestStore implements RequestStore {
@@ -168,7 +168,7 @@ export class SqliteRequestStore implements RequestStore {
   }
 
   proven(gun: string): readonly RoleVersion[] {
-    return this.#statements.published.all(gun).flatMap(({ record }) => {
+    return this.#statements.published.all({ gun }).flatMap(({ record }) => {
       const image = decodeImageRecord(record)
       return image.status === 'published' ? image.roles : []
     })
@@ -338,10 +338,13 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
       `SELECT COUNT(*) AS images FROM requests r JOIN images i ON i.request = r.sequence
        WHERE r.created_at >= ? AND i.gun = ?`,
     ),
-    // Requests end in about the order in which they came, so the highest versions are among the last ones.
-    published: sqlite.prepare<[string], { record: string }>(
-      `SELECT record FROM images WHERE gun = ? AND status = 'published' ORDER BY request DESC, position DESC
-       LIMIT ${PROVEN_ROWS}`,
+    // Requests end in about the order in which they came, so the highest versions are among the last ones. Those of root, and of base targets
+    // beside delegations, come by requests for the repository as a whole, which many tags would leave behind.
+    published: sqlite.prepare<[{ gun: string }], { record: string }>(
+      `SELECT record FROM (SELECT record FROM images WHERE gun = :gun AND status = 'published'
+         ORDER BY request DESC, position DESC LIMIT ${PROVEN_ROWS})
+       UNION SELECT record FROM (SELECT record FROM images WHERE gun = :gun AND status = 'published' AND tag = ''
+         ORDER BY request DESC LIMIT ${PROVEN_ROWS})`,
     ),
     updateImage: sqlite.prepare(
       `UPDATE images SET status = :status, is_final = :isFinal, publication = :publication, record = :record,

@@ -189,6 +189,10 @@ const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (gun, role)
   ) STRICT, WITHOUT ROWID;
   `,
+  // 8: what was published for a repository as a whole: found among any number of published tags.
+  `
+  CREATE INDEX images_of_repositories ON images (gun, request) WHERE tag = '' AND status = 'published';
+  `,
 ]
 
 export const SCHEMA: Schema = {

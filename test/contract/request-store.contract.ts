@@ -1,5 +1,5 @@
 // What every RequestStore must do. Run on each implementation by stores.test.ts.
-import { type Gun, parseGun, parseTag, RELEASES } from '@countersign/tuf'
+import { type Gun, parseGun, parseTag, RELEASES, ROOT } from '@countersign/tuf'
 import { expect } from 'chai'
 import type { ImageUpdate, PendingImage, RequestStore } from '../../src/domain/ports.ts'
 import type { Publication } from '../../src/domain/publication.ts'
@@ -181,6 +181,18 @@ export function requestStoreContract(open: () => RequestStore): void {
       if (first !== undefined) store.save([first])
       expect(store.proven(app)).to.deep.equal(roles)
       expect(store.proven(other)).to.deep.equal([])
+    })
+
+    it('remembers what a change of root was proven with, however many tags were published since', () => {
+      const proven = [{ role: ROOT, version: 2, sha256: 'e'.repeat(64) }]
+      const whole = { reference: app, gun: app }
+      store.create({ ...request('request-1', { ...approved(app, '1'), subject: whole }), kind: 'renew' })
+      const [first] = updates(store.unfinished(app), { type: 'found-unchanged', roles: proven })
+      if (first !== undefined) store.save([first])
+      const roles = [{ role: RELEASES, version: 5, sha256: 'c'.repeat(64) }]
+      store.create(request('request-2', ...Array.from({ length: 40 }, (_, index) => approved(app, `t${index}`))))
+      store.save(updates(store.unfinished(app), { type: 'found-unchanged', roles }))
+      expect(store.proven(app)).to.deep.include.members([...proven, ...roles])
     })
 
     it('writes nothing where one revision is not the one that was read', () => {
