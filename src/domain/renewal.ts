@@ -28,6 +28,11 @@ export function windowsFor(asker: { readonly id: string }, windows: RenewalWindo
   return { targetsMs: targetsMs || USUAL_WINDOW_MS, delegationsMs: delegationsMs || USUAL_WINDOW_MS }
 }
 
+/** Whether whoever renews within the first windows renews all that is renewed within the others. */
+export function coversWindows(windows: RenewalWindows, others: RenewalWindows): boolean {
+  return windows.targetsMs >= others.targetsMs && windows.delegationsMs >= others.delegationsMs
+}
+
 export function windowOf({ targetsMs, delegationsMs }: RenewalWindows, role: RoleName): number {
   return role === TARGETS ? targetsMs : delegationsMs
 }

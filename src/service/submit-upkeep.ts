@@ -6,7 +6,7 @@ import { stagedKeys } from '../domain/key-rotation.ts'
 import { upkeepDecision } from '../domain/policy.ts'
 import type { Principal } from '../domain/principal.ts'
 import { expiredRoles, rolesToRepair, type ExpiredRole } from '../domain/repair.ts'
-import { rolesToRenew, windowsFor } from '../domain/renewal.ts'
+import { coversWindows, rolesToRenew, windowsFor } from '../domain/renewal.ts'
 import {
   advance,
   isFinal,
@@ -43,7 +43,8 @@ export async function submitRotation(
 }
 
 /**
- * Idempotent while the repository has a renewal under way.
+ * Idempotent while the repository has a renewal under way that takes in all that is asked for now: the daemon's own leaves out roles that
+ * the settings have renewed only when somebody asks.
  * @throws DomainError NOT_PERMITTED, REPOSITORY_NOT_READY, RENEWAL_NOT_DUE; TufError, NotaryError, KeyHolderError, StoreError
  */
 export async function submitRenewal(
@@ -52,11 +53,14 @@ export async function submitRenewal(
   gun: Gun,
 ): Promise<Submitted> {
   requireReady(dependencies.repositories, principal, 'operator', gun)
-  const running = underWay(dependencies, gun, 'renew')
+  const { clock, settings } = dependencies
+  const windows = windowsFor(principal, settings.renewal)
+  const running = allUnderWay(dependencies, gun, 'renew').find(({ submitter }) =>
+    coversWindows(windowsFor(submitter, settings.renewal), windows),
+  )
   if (running !== undefined) return { request: running, isRepeated: true }
   const { trusted, custody } = await loadRepository(dependencies, gun)
-  const { clock, settings } = dependencies
-  const roles = rolesToRenew(trusted, custody, windowsFor(principal, settings.renewal), clock.now())
+  const roles = rolesToRenew(trusted, custody, windows, clock.now())
   if (roles.length === 0) {
     throw new DomainError('RENEWAL_NOT_DUE', 'No role that is signed here expires soon.', { gun })
   }
@@ -139,8 +143,14 @@ export async function storeUpkeep(
 }
 
 /** The request of this kind that is not finished. */
-export function underWay({ requests }: ServiceDependencies, gun: Gun, kind: UpkeepKind): SigningRequest | undefined {
-  const pending = requests.unfinished(gun).find((image) => image.kind === kind)
-  const request = pending === undefined ? undefined : requests.find(pending.request)
-  return request === undefined || isFinal(requestStatus(request.images)) ? undefined : request
+export function underWay(dependencies: ServiceDependencies, gun: Gun, kind: UpkeepKind): SigningRequest | undefined {
+  return allUnderWay(dependencies, gun, kind)[0]
+}
+
+function allUnderWay({ requests }: ServiceDependencies, gun: Gun, kind: UpkeepKind): readonly SigningRequest[] {
+  return requests
+    .unfinished(gun)
+    .filter((image) => image.kind === kind)
+    .flatMap(({ request }) => requests.find(request) ?? [])
+    .filter(({ images }) => !isFinal(requestStatus(images)))
 }

@@ -80,6 +80,23 @@ describe('renewal', () => {
     expect(OURS.map(daysLeft)).to.deep.equal([1095, 1095, 1095])
   })
 
+  it('an operator who asks while such a renewal runs is not answered with it: base targets are renewed, too', async () => {
+    const renewal = { targetsMs: 0, delegationsMs: BEFORE_MS, spreadMs: 0 }
+    const { dependencies } = world
+    const settings = { ...dependencies.settings, renewal }
+    world.services = createServices({ ...dependencies, settings })
+    pass(3 * 365 - 200)
+    await watchWith(renewal).look(new AbortController().signal)
+    const [own] = dependencies.requests.unfinished(app)
+    expect(own?.submitter.id, 'it runs still').to.equal('countersign')
+    const asked = await world.services.requests.renew(everybody, app)
+    expect([asked.isRepeated, asked.request.id === own?.request]).to.deep.equal([false, false])
+    const again = await world.services.requests.renew(everybody, app)
+    expect([again.isRepeated, again.request.id]).to.deep.equal([true, asked.request.id])
+    expect(outcome(await ended(world, asked.request))).to.equal('published')
+    expect(OURS.map(daysLeft)).to.deep.equal([1095, 1095, 1095])
+  })
+
   it('RENEWAL_NOT_DUE: nothing expires soon', async () => {
     await expectCodeAsync('RENEWAL_NOT_DUE', () => world.services.requests.renew(everybody, app))
   })
