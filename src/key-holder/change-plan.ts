@@ -112,7 +112,7 @@ export function nextVersion(
 }
 
 /** What is recorded of a planned version before it is signed. */
-export function payloadOf(gun: Gun, publication: string, { unsigned, signingKeys }: PlannedRole): Payload {
+export function payloadOf(gun: Gun, publication: string, { unsigned, signingKeys, restored }: PlannedRole): Payload {
   const { role, version, message } = unsigned
   return {
     gun,
@@ -122,6 +122,7 @@ export function payloadOf(gun: Gun, publication: string, { unsigned, signingKeys
     message: Buffer.from(message),
     messageSha256: sha256Hex(message),
     signingKeys,
+    ...(restored !== undefined && { restoredVersion: restored.metadata.version }),
   }
 }
 

@@ -27,7 +27,7 @@ const WITHOUT_TAGS: ReadonlySet<RoleName> = new Set([ROOT, SNAPSHOT, TIMESTAMP])
 
 /**
  * The content that this version is to have; undefined where it follows what is published, as always else.
- * @param version the next one, or one that was signed before: the answer stays the same whatever comes later
+ * @param version the next one; what one that was signed before went back to is recorded with it
  * @throws KeyHolderError NO_VERSION_TO_RESTORE where there is none to go back to
  */
 export function contentToRestore(

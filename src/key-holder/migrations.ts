@@ -194,4 +194,16 @@ export const MIGRATIONS: readonly string[] = [
   -- sealed: the private half is in the column of that name. Otherwise the PKCS#11 URI of the key, and sealed is empty.
   ALTER TABLE keys ADD COLUMN custody TEXT NOT NULL DEFAULT 'sealed' CHECK (custody = 'sealed' OR custody LIKE 'pkcs11:%');
   `,
+  `
+  -- The earlier version whose content it has; null: it follows what was published. The log names it.
+  ALTER TABLE signed_payloads ADD COLUMN restored_version INTEGER;
+  UPDATE signed_payloads SET restored_version = named.restored FROM (
+    SELECT CAST(entry AS TEXT) ->> '$.gun' AS gun, listed.value ->> '$.role' AS role, listed.value ->> '$.version' AS version,
+      listed.value ->> '$.restoredVersion' AS restored
+    FROM log_entries, json_each(CAST(entry AS TEXT), '$.roles') AS listed
+    WHERE instr(CAST(entry AS TEXT), '"restoredVersion":') > 0
+      AND CAST(entry AS TEXT) ->> '$.kind' IN ('roles-renewal', 'roles-repair', 'keys-replacement')) AS named
+  WHERE named.restored IS NOT NULL AND named.gun = signed_payloads.gun AND named.role = signed_payloads.role
+    AND named.version = signed_payloads.version;
+  `,
 ]

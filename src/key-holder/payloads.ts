@@ -16,6 +16,8 @@ export interface Payload {
   readonly messageSha256: string
   /** Which of our keys sign it: canonical key ID to the key ID as the role lists it. */
   readonly signingKeys: readonly (readonly [canonicalKeyId: string, tufKeyId: string])[]
+  /** The earlier version whose content it has, where it does not follow what was published. */
+  readonly restoredVersion?: number
   /** The complete file, once signed. */
   readonly file?: Buffer
 }
@@ -33,6 +35,7 @@ interface Row {
   message: Buffer
   message_sha256: string
   signing_keys: string
+  restored_version: number | null
   file: Buffer | null
 }
 
@@ -46,8 +49,9 @@ export class PayloadTable {
   /** Records what is about to be signed. @throws KeyHolderError STATE_UNWRITABLE where this version has a content already */
   insert(payload: Omit<Payload, 'file'>, reason: string, at: Date): void {
     this.#database.run(
-      `INSERT INTO signed_payloads (gun, role, version, publication, message, message_sha256, signing_keys, reason, intended_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO signed_payloads (gun, role, version, publication, message, message_sha256, signing_keys, restored_version, reason,
+         intended_at)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       payload.gun,
       payload.role,
       payload.version,
@@ -55,6 +59,7 @@ export class PayloadTable {
       payload.message,
       payload.messageSha256,
       JSON.stringify(payload.signingKeys),
+      payload.restoredVersion ?? null,
       reason,
       at.toISOString(),
     )
@@ -193,6 +198,7 @@ function toPayload(row: Row): Payload {
     message: row.message,
     messageSha256: row.message_sha256,
     signingKeys: JSON.parse(row.signing_keys) as [string, string][],
+    ...(row.restored_version !== null && { restoredVersion: row.restored_version }),
     ...(row.file !== null && { file: row.file }),
   }
 }

@@ -4,7 +4,6 @@ import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { OperationRequest } from '../key-holder-protocol/operations.ts'
 import { rememberBase, type Base } from './base.ts'
 import type { PlannedRole } from './change-plan.ts'
-import { contentToRestore } from './disowned.ts'
 import type { Holder } from './holder.ts'
 import type { Payload } from './payloads.ts'
 import { signPayloads, type SignedFile } from './signing.ts'
@@ -48,17 +47,27 @@ export function signedAnswer(files: readonly SignedFile[]): SignedAnswer {
   }
 }
 
-/** With the earlier version of each role that went back to it, for whoever wants to check that. */
+/** With the earlier version that each role went back to as it was recorded, whatever was decided later, for whoever wants to check that. */
 export function restoringAnswer(holder: Holder, gun: Gun, files: readonly SignedFile[]): RestoringAnswer {
   const { response, attachments } = signedAnswer(files)
   const restored = files.flatMap(({ role, version }) => {
-    const content = contentToRestore(holder, gun, role, version)
-    return content === undefined ? [] : [[role, content.bytes] as const]
+    const { restoredVersion } = holder.payloads.get(gun, role, version)
+    return restoredVersion === undefined ? [] : [[role, formerFile(holder, gun, role, restoredVersion)] as const]
   })
   return {
     response: { ...response, ...(restored.length > 0 && { restored: restored.map(([role]) => role) }) },
     attachments: new Map([...attachments, ...restored.map(([role, bytes]) => [`restored/${role}`, bytes] as const)]),
   }
+}
+
+function formerFile(holder: Holder, gun: Gun, role: RoleName, version: number): Uint8Array {
+  const { file } = holder.payloads.get(gun, role, version)
+  if (file !== undefined) return file
+  throw new KeyHolderError('KEY_HOLDER_STATE_DAMAGED', 'The file of a restored version is missing.', {
+    gun,
+    role,
+    version,
+  })
 }
 
 /**
@@ -88,17 +97,13 @@ export function recordedRoles(
 ): { readonly roles: readonly object[]; readonly base: object } {
   const { root, timestamp, snapshot } = repository
   return {
-    roles: payloads.map(({ role, version, messageSha256 }) => {
-      const plan = planned.find(({ unsigned }) => unsigned.role === role)
-      const restored = plan?.restored?.metadata.version
-      return {
-        role,
-        baseVersion: plan?.baseVersion ?? 0,
-        version,
-        payloadSha256: messageSha256,
-        ...(restored !== undefined && { restoredVersion: restored }),
-      }
-    }),
+    roles: payloads.map(({ role, version, messageSha256, restoredVersion }) => ({
+      role,
+      baseVersion: planned.find(({ unsigned }) => unsigned.role === role)?.baseVersion ?? 0,
+      version,
+      payloadSha256: messageSha256,
+      ...(restoredVersion !== undefined && { restoredVersion }),
+    })),
     base: { root: root.sha256, timestamp: timestamp.sha256, snapshot: snapshot.sha256 },
   }
 }

@@ -1,13 +1,24 @@
 // What an operator decides about versions that were signed with our key elsewhere, and what the next versions are made of then.
-import { METADATA_LIMITS, parseJson, parsePublicKey, parseTargets, ROOT, SNAPSHOT, TARGETS } from '@countersign/tuf'
+import {
+  METADATA_LIMITS,
+  parseJson,
+  parsePublicKey,
+  parseTargets,
+  ROOT,
+  SNAPSHOT,
+  TARGETS,
+  TIMESTAMP,
+} from '@countersign/tuf'
 import { expect } from 'chai'
 import { transferKey } from '../../src/cli/key-import/transfer.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { EVIDENCE, HeldRepository, put, TestKeyHolder } from '../support/key-holder.ts'
 import { nextRootOf } from '../support/offline-root.ts'
-import { RepositoryBuilder } from '../support/repository-builder.ts'
+import { NOW, RepositoryBuilder } from '../support/repository-builder.ts'
 import { Scope } from '../support/scope.ts'
 import { testKey } from '../support/test-keys.ts'
+
+const DAY_MS = 86_400_000
 
 describe('versions that an operator decides about', () => {
   let scope: Scope
@@ -113,6 +124,57 @@ describe('versions that an operator decides about', () => {
     expect(again.attachments).to.deep.equal(first.attachments)
     await publish(await renew())
     expect(repository.tags(TARGETS)).to.deep.equal(['before', 'ours'])
+  })
+
+  it('asked for again after the drop was taken back, a renewal that was not published still says what it went back to', async () => {
+    await signOurs('ours')
+    await publishForeign('foreign')
+    await unfreeze('drop')
+    const request = renewal('once')
+    const files = repository.files()
+    const first = await renew(request, files)
+    expect(first.response.restored).to.deep.equal([TARGETS])
+    await unfreeze('accept')
+    const again = await renew(request, files)
+    expect(again.response).to.deep.equal(first.response)
+    expect(again.attachments).to.deep.equal(first.attachments)
+  })
+
+  it('asked for again after a drop below it, a renewal that went back to nothing says so still', async () => {
+    await signOurs('ours')
+    // Signed and never published: the version is burnt, and the thief takes its number.
+    await repository.change([put('burnt')], { roles: [TARGETS], files: repository.files() })
+    holder.now = new Date(NOW.getTime() + 31 * DAY_MS)
+    builder.role(TIMESTAMP).expiresAt = new Date(holder.now.getTime() + 14 * DAY_MS)
+    builder.nextVersions()
+    const request = renewal('once')
+    const files = repository.files()
+    const first = await renew(request, files)
+    expect(first.response).not.to.have.property('restored')
+    await publishForeign('foreign')
+    await unfreeze('drop')
+    const again = await renew(request, files)
+    expect(again.response).to.deep.equal(first.response)
+    expect([...again.attachments.keys()]).to.deep.equal([TARGETS])
+  })
+
+  it('what an older database did not keep is read from its log', async () => {
+    await signOurs('ours')
+    await publishForeign('foreign')
+    await unfreeze('drop')
+    const request = renewal('once')
+    const files = repository.files()
+    const first = await renew(request, files)
+    await holder.stop()
+    holder.database((database) => {
+      const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number }
+      database.exec('ALTER TABLE signed_payloads DROP COLUMN restored_version')
+      database.exec(`PRAGMA user_version = ${version - 1}`)
+    })
+    await holder.start()
+    const again = await renew(request, files)
+    expect(again.response).to.deep.equal(first.response)
+    expect(again.attachments).to.deep.equal(first.attachments)
   })
 
   it('NO_VERSION_TO_RESTORE: a version that was accepted in between is not passed over, and the repository stays frozen', async () => {
