@@ -4,6 +4,7 @@ import { InvalidArgumentError, Option, type Command } from 'commander'
 import { TufError, type Gun, type TrustedRepository, type TufKeyId } from '@countersign/tuf'
 import type { OperationResponse } from '../key-holder-protocol/operations.ts'
 import { ApiProblem, CliError, EXIT, type ExitStatus } from './errors.ts'
+import { addSeen, decisionOf, versionsInWords, type ForeignOptions } from './foreign-versions.ts'
 import { repositoryArgument } from './image-list.ts'
 import { keepPublicKey, ownerCommand } from './public-key-file.ts'
 import { evidenceOf, socketOption, withOperator, type SocketOptions } from './operator-socket.ts'
@@ -24,9 +25,8 @@ interface AdoptOptions extends SocketOptions {
   readonly importedKeys?: boolean
 }
 
-interface FreezeOptions extends SocketOptions {
+interface FreezeOptions extends SocketOptions, ForeignOptions {
   readonly reason: string
-  readonly dropForeign?: true
 }
 
 export function addOperatorCommands(group: Command, perform: Perform): void {
@@ -69,7 +69,7 @@ Examples:
     group,
     perform,
     'unfreeze',
-    'Lets signing go on, and takes what is published now for the truth, unless --drop-foreign says otherwise.',
+    'Lets signing go on, and takes what is published now for the truth, unless it was or is dropped.',
     'version 12 was the restored backup',
   )
 }
@@ -138,10 +138,22 @@ function addFreezing(
     .argument('<gun>', 'repository')
     .requiredOption('--reason <text>', 'why; it is recorded in the audit log')
   if (operation === 'unfreeze') {
-    command.option(
-      '--drop-foreign',
-      'versions that were not signed here are a theft: the next rotation or renewal goes back to what was signed here last',
-    )
+    command
+      .option(
+        '--drop-foreign',
+        'versions that were not signed here are a theft: the next rotation or renewal goes back to what was signed here last',
+      )
+      .addOption(
+        new Option(
+          '--accept-foreign',
+          'they are the truth, also those that were dropped and that nothing has followed yet',
+        ).conflicts('dropForeign'),
+      )
+      .option(
+        '--seen <role@version>',
+        'a version that the decision is about; may be repeated; with it, refused where others wait',
+        addSeen,
+      )
   }
   command
     .addOption(socketOption())
@@ -153,14 +165,14 @@ function addFreezing(
       perform(command, async (session) => {
         const gun = repositoryArgument(text)
         const request = { gun, reason: options.reason, evidence: evidenceOf('operator') }
-        const foreign = options.dropForeign === true ? 'drop' : 'accept'
         const response = await withOperator(session, options, async (operator) =>
           operation === 'freeze'
             ? (await operator.call(operation, request)).response
-            : (await operator.call(operation, { ...request, foreign })).response,
+            : (await operator.call(operation, { ...request, ...decisionOf(options) })).response,
         )
         session.output.document(response)
         session.output.line(`${gun}: ${response.state}`)
+        for (const line of versionsInWords(response)) session.output.line(line)
         const disowned = response.disowned ?? []
         if (disowned.length > 0) {
           session.output.line(`Rotate the key now: what is published in ${disowned.join(', ')} goes with it.`)

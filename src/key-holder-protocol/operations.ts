@@ -16,6 +16,7 @@ import {
   repositoryState,
   role,
   roleState,
+  roleVersion,
   servedPair,
   serverRole,
   signedRole,
@@ -386,7 +387,9 @@ export const OPERATIONS = {
   /**
    * Lets signing go on. `foreign` decides about versions that were signed with our keys, and not here: `accept` takes them for the new truth,
    * also where an earlier drop was not carried out yet; `drop` goes on above them without what they say (`renew-roles`, `replace-keys`), and is
-   * refused where there is nothing of ours to go back to.
+   * refused where there is nothing to drop, or nothing of ours to go back to. Without it those that nothing was decided about are accepted,
+   * but not beside a drop that nothing has followed yet, which stays. With `seen` it is refused where others wait than those. The answer
+   * names what was decided about.
    */
   unfreeze: {
     sockets: ['operator'],
@@ -394,9 +397,13 @@ export const OPERATIONS = {
       gun,
       reason: text(1024),
       evidence,
-      foreign: z.enum(['accept', 'drop']).default('accept'),
+      foreign: z.enum(['accept', 'drop']).optional(),
+      seen: z.array(roleVersion).max(4096).optional(),
     }),
-    response: repositoryState,
+    response: repositoryState.extend({
+      accepted: z.array(roleVersion).optional(),
+      dropped: z.array(roleVersion).optional(),
+    }),
   },
   /**
    * The public key for the snapshot or timestamp role of a repository that is served here: the one that the accepted root lists,

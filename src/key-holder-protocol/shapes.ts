@@ -85,6 +85,8 @@ export const roleState = z.strictObject({
   highestSigned: z.strictObject({ version, sha256: hex64 }).optional(),
 })
 
+export const roleVersion = z.strictObject({ role, version })
+
 export const repositoryState = z.strictObject({
   gun,
   state: z.enum(['awaiting-root-signature', 'ready', 'frozen']),
@@ -95,6 +97,8 @@ export const repositoryState = z.strictObject({
   roles: z.array(roleState),
   /** Roles whose version an operator disowned, and whose next one goes back. Absent: none. */
   disowned: z.array(role).optional(),
+  /** Versions that a key of here signed elsewhere: that nothing was decided about, or dropped while nothing of ours has followed yet. */
+  foreign: z.array(roleVersion.extend({ decision: z.enum(['none', 'dropped']) })).optional(),
 })
 
 /** Signed bytes of one role; the file itself is the attachment named `role`. */

@@ -13,6 +13,7 @@ import {
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { Holder } from './holder.ts'
 import type { Payload } from './payloads.ts'
+import type { ForeignVersion } from './versions.ts'
 
 /** Why the next version of a role does not follow what is published, and what there is to go back to. */
 interface Drop {
@@ -53,14 +54,25 @@ export function rolesToRestore(holder: Holder, gun: Gun): readonly RoleName[] {
   return holder.versions.ofGun(gun).flatMap(({ role }) => (dropInForce(holder, gun, role) === undefined ? [] : [role]))
 }
 
-/**
- * An operator takes back what he disowned and what is still to be dropped. What was dropped stays so.
- * Call inside the transaction that records it.
- */
-export function acceptDisowned(holder: Holder, gun: Gun): void {
-  for (const { role } of holder.versions.ofGun(gun)) {
-    const drop = dropInForce(holder, gun, role)
-    if (drop !== undefined) holder.versions.acceptDisowned(gun, role, drop.ours?.version ?? 0)
+/** What an operator can decide about. */
+export interface OpenVersions {
+  readonly undecided: readonly ForeignVersion[]
+  /** Dropped, and nothing of ours was published above them yet. What was dropped before that stays so. */
+  readonly inForce: readonly ForeignVersion[]
+}
+
+export function openVersions(holder: Holder, gun: Gun): OpenVersions {
+  const waiting = new Map(
+    holder.versions.ofGun(gun).flatMap(({ role }) => {
+      const drop = dropInForce(holder, gun, role)
+      return drop === undefined ? [] : [[role, drop.ours?.version ?? 0] as const]
+    }),
+  )
+  return {
+    undecided: holder.versions.foreignOf(gun, 'undecided'),
+    inForce: holder.versions
+      .foreignOf(gun, 'dropped')
+      .filter(({ role, version }) => version > (waiting.get(role) ?? Number.POSITIVE_INFINITY)),
   }
 }
 

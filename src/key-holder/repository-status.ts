@@ -1,7 +1,7 @@
 // What the key holder says of itself and of a repository. Reads only.
 import { parseGun, type Gun } from '@countersign/tuf'
 import type { OperationResponse } from '../key-holder-protocol/operations.ts'
-import { rolesToRestore } from './disowned.ts'
+import { openVersions, rolesToRestore } from './disowned.ts'
 import type { Answer, Call, Holder } from './holder.ts'
 
 /** See the operation's description in the protocol. */
@@ -32,6 +32,11 @@ export function repositoryStatus(
 export function describeRepository(holder: Holder, gun: Gun): OperationResponse<'repository-status'> {
   const { state, frozenBecause, pinnedRoot, rootCustody } = holder.repositories.get(gun)
   const disowned = rolesToRestore(holder, gun)
+  const { undecided, inForce } = openVersions(holder, gun)
+  const foreign = [
+    ...undecided.map(({ role, version }) => ({ role, version, decision: 'none' as const })),
+    ...inForce.map(({ role, version }) => ({ role, version, decision: 'dropped' as const })),
+  ]
   return {
     gun,
     state: frozenBecause === undefined ? state : 'frozen',
@@ -60,5 +65,6 @@ export function describeRepository(holder: Holder, gun: Gun): OperationResponse<
       })),
     roles: holder.versions.ofGun(gun),
     ...(disowned.length > 0 && { disowned: [...disowned] }),
+    ...(foreign.length > 0 && { foreign }),
   }
 }

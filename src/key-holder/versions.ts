@@ -14,9 +14,18 @@ export interface RoleVersions {
   readonly highestSigned?: KnownVersion
 }
 
-/** What an operator decided about a foreign version; 0: nothing yet. */
-const ACCEPTED = 1
-const DISOWNED = 2
+/** What an operator decided about a foreign version. */
+const DECISIONS = { undecided: 0, accepted: 1, dropped: 2 } as const
+
+export type ForeignDecision = keyof typeof DECISIONS
+
+/** One that a key of ours signed, and that was not signed here. */
+export interface ForeignVersion {
+  readonly role: RoleName
+  readonly version: number
+  /** 64 hex digits of what the signatures are over. */
+  readonly messageSha256: string
+}
 
 interface Row {
   role: string
@@ -110,36 +119,39 @@ export class VersionTable {
     )
   }
 
-  /** An operator takes what is published for the truth. */
-  acceptForeign(gun: Gun): void {
-    this.#decide(gun, ACCEPTED)
+  /** What was found of others with this decision, by role and version. */
+  foreignOf(gun: Gun, decision: ForeignDecision): ForeignVersion[] {
+    return this.#database
+      .all<{ role: string; version: number; message_sha256: string }>(
+        'SELECT role, version, message_sha256 FROM foreign_versions WHERE gun = ? AND accepted = ? ORDER BY role, version',
+        gun,
+        DECISIONS[decision],
+      )
+      .map((row) => ({ role: row.role as RoleName, version: row.version, messageSha256: row.message_sha256 }))
   }
 
-  /** An operator lets signing go on, above these versions and without what they say. */
-  disownForeign(gun: Gun): void {
-    this.#decide(gun, DISOWNED)
-  }
-
-  /** Those of a role above this version that were disowned. */
-  acceptDisowned(gun: Gun, role: RoleName, above: number): void {
-    this.#database.run(
-      'UPDATE foreign_versions SET accepted = ? WHERE gun = ? AND role = ? AND version > ? AND accepted = ?',
-      ACCEPTED,
-      gun,
-      role,
-      above,
-      DISOWNED,
-    )
+  /** `accepted`: an operator takes them for the truth. `dropped`: signing goes on above them and without what they say. */
+  decide(gun: Gun, versions: readonly ForeignVersion[], decision: 'accepted' | 'dropped'): void {
+    for (const { role, version, messageSha256 } of versions) {
+      this.#database.run(
+        'UPDATE foreign_versions SET accepted = ? WHERE gun = ? AND role = ? AND version = ? AND message_sha256 = ?',
+        DECISIONS[decision],
+        gun,
+        role,
+        version,
+        messageSha256,
+      )
+    }
   }
 
   /** The highest disowned version of a role below this one. */
   highestDisowned(gun: Gun, role: RoleName, below: number): number | undefined {
-    return this.#highest(gun, role, DISOWNED, below)
+    return this.#highest(gun, role, DECISIONS.dropped, below)
   }
 
   /** The highest version of a role below this one that others made and an operator accepted. */
   highestAccepted(gun: Gun, role: RoleName, below: number): number | undefined {
-    return this.#highest(gun, role, ACCEPTED, below)
+    return this.#highest(gun, role, DECISIONS.accepted, below)
   }
 
   #highest(gun: Gun, role: RoleName, decision: number, below: number): number | undefined {
@@ -151,11 +163,6 @@ export class VersionTable {
       below,
     )
     return found?.version ?? undefined
-  }
-
-  /** About those that nothing was decided of before. */
-  #decide(gun: Gun, decision: number): void {
-    this.#database.run('UPDATE foreign_versions SET accepted = ? WHERE gun = ? AND accepted = 0', decision, gun)
   }
 
   /** The digest that a tag stood for last, as far as we know. */

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { expect } from 'chai'
+import { versionsInWords } from '../../src/cli/foreign-versions.ts'
 import { startKeyHolder, type RunningKeyHolder } from '../../src/key-holder/main.ts'
 import { silentLog } from '../../src/key-holder/holder-log.ts'
 import { TestKeyHolder } from '../support/key-holder.ts'
@@ -188,6 +189,32 @@ describe('cli operator commands', () => {
     expect(frozen.json()).to.deep.include({ gun: REPOSITORY, state: 'frozen' })
     const thawed = await repo(['unfreeze', REPOSITORY, '--reason', 'over', '--json'])
     expect(thawed.json()).to.deep.include({ state: 'ready' })
+  })
+
+  it('tells which versions were decided about, and which wait', () => {
+    const version = (number: number) => ({ role: 'targets/releases', version: number })
+    expect(versionsInWords({ accepted: [version(3)] })).to.deep.equal(['accepted: targets/releases version 3'])
+    const foreign = [
+      { ...version(4), decision: 'dropped' },
+      { ...version(5), decision: 'dropped' },
+      { ...version(6), decision: 'none' },
+    ] as const
+    expect(versionsInWords({ dropped: [version(5)], foreign: [...foreign] })).to.deep.equal([
+      'dropped: targets/releases version 5',
+      'dropped before, and nothing has followed yet: targets/releases version 4',
+      'not signed here, and not decided about: targets/releases version 6',
+    ])
+  })
+
+  it('NO_VERSION_TO_DROP, FOREIGN_VERSIONS_UNNAMED: decides about nothing that is not there', async () => {
+    await adopt()
+    const unfreeze = (...argv: string[]) => repo(['unfreeze', REPOSITORY, '--reason', 'over', ...argv, '--json'])
+    const nothing = await unfreeze('--drop-foreign')
+    expect([nothing.exit, nothing.codes()]).to.deep.equal([1, ['NO_VERSION_TO_DROP']])
+    const unknown = await unfreeze('--accept-foreign', '--seen', 'targets/releases@12')
+    expect(unknown.codes()).to.deep.equal(['FOREIGN_VERSIONS_UNNAMED'])
+    expect((await unfreeze('--seen', 'targets/releases')).exit).to.equal(2)
+    expect((await unfreeze('--drop-foreign', '--accept-foreign')).exit).to.equal(2)
   })
 
   it('permits a deleted repository to begin again, with the certificate that is named', async () => {

@@ -57,8 +57,12 @@ describe('versions that an operator decides about', () => {
     builder.put(TARGETS, tag, tag).nextVersions(TARGETS)
     await expectCodeAsync('BASE_VERSION_NOT_OURS', () => repository.observe())
   }
-  const unfreeze = async (foreign: 'accept' | 'drop') =>
-    (await holder.operator.call('unfreeze', { gun: builder.gun, reason: 'test', evidence: EVIDENCE, foreign })).response
+  const unfreeze = async (foreign?: 'accept' | 'drop', seen?: { role: string; version: number }[]) => {
+    const asked = { gun: builder.gun, reason: 'test', evidence: EVIDENCE, foreign, seen }
+    return (await holder.operator.call('unfreeze', asked)).response
+  }
+  const freeze = () => holder.operator.call('freeze', { gun: builder.gun, reason: 'an audit', evidence: EVIDENCE })
+  const decisions = () => holder.log().filter(({ kind }) => kind === 'repository-unfrozen')
   const status = async () => (await holder.operator.call('repository-status', { gun: builder.gun })).response
   const renewal = (publication = `renewal-${++publications}`) => {
     const files = repository.files()
@@ -175,6 +179,81 @@ describe('versions that an operator decides about', () => {
     const again = await renew(request, files)
     expect(again.response).to.deep.equal(first.response)
     expect(again.attachments).to.deep.equal(first.attachments)
+  })
+
+  it('a freeze for another reason in between ends no drop: only an accept that says so does', async () => {
+    await signOurs('ours')
+    await publishForeign('foreign')
+    const dropped = { role: TARGETS, version: 3 }
+    expect((await unfreeze('drop')).dropped).to.deep.equal([dropped])
+    await freeze()
+    const thawed = await unfreeze()
+    expect(thawed.state).to.equal('ready')
+    expect(thawed.foreign).to.deep.equal([{ ...dropped, decision: 'dropped' }])
+    expect(thawed).not.to.have.any.keys('accepted', 'dropped')
+    expect(decisions().at(-1)).to.deep.include({ versions: [] }).and.not.to.have.property('foreign')
+    await expectCodeAsync('BASE_VERSION_DISOWNED', () => repository.sign([put('more')], [TARGETS]))
+    expect((await unfreeze('accept')).accepted).to.deep.equal([dropped])
+    await signOurs('more')
+  })
+
+  it('the record and the answer name the versions of each decision, and the status those that wait for one', async () => {
+    await signOurs('ours')
+    await publishForeign('first')
+    await publishForeign('second')
+    const waiting = [3, 4].map((version) => ({ role: TARGETS, version }))
+    expect((await status()).foreign).to.deep.equal(waiting.map((one) => ({ ...one, decision: 'none' })))
+    const answer = await unfreeze('drop')
+    expect(answer.dropped).to.deep.equal(waiting)
+    expect(answer.foreign).to.deep.equal(waiting.map((one) => ({ ...one, decision: 'dropped' })))
+    await unfreeze('accept')
+    expect(await status()).not.to.have.property('foreign')
+    const named = decisions().map(({ foreign, versions }) => [
+      foreign,
+      (versions as { role: string; version: number }[]).map(({ role, version }) => ({ role, version })),
+    ])
+    expect(named).to.deep.equal([
+      ['drop', waiting],
+      ['accept', waiting],
+    ])
+  })
+
+  it('NO_VERSION_TO_DROP: after an accept there is nothing to drop, and the repository stays frozen', async () => {
+    await signOurs('ours')
+    await publishForeign('foreign')
+    expect((await unfreeze()).accepted).to.deep.equal([{ role: TARGETS, version: 3 }])
+    await freeze()
+    await expectCodeAsync('NO_VERSION_TO_DROP', () => unfreeze('drop'))
+    expect((await status()).state).to.equal('frozen')
+    expect(decisions()).to.have.length(1)
+  })
+
+  it('FOREIGN_DECISION_REQUIRED: what comes after a drop is not accepted by saying nothing', async () => {
+    await signOurs('ours')
+    await publishForeign('foreign')
+    await unfreeze('drop')
+    await publishForeign('later')
+    const error = await expectCodeAsync('FOREIGN_DECISION_REQUIRED', () => unfreeze())
+    expect(error.facts).to.include({ undecided: 'targets@4', dropped: 'targets@3' })
+    expect((await status()).state).to.equal('frozen')
+    expect((await unfreeze('drop')).disowned).to.deep.equal([TARGETS])
+  })
+
+  it('FOREIGN_VERSIONS_UNNAMED: a version that came after the operator looked is not decided about', async () => {
+    await signOurs('ours')
+    await publishForeign('foreign')
+    const looked = [{ role: TARGETS, version: 3 }]
+    await publishForeign('later')
+    const error = await expectCodeAsync('FOREIGN_VERSIONS_UNNAMED', () => unfreeze('drop', looked))
+    expect(error.facts).to.include({ unnamed: 'targets@4', unknown: '' })
+    const all = [...looked, { role: TARGETS, version: 4 }]
+    const wrong = await expectCodeAsync('FOREIGN_VERSIONS_UNNAMED', () =>
+      unfreeze('drop', [...all, { role: TARGETS, version: 9 }]),
+    )
+    expect(wrong.facts).to.include({ unnamed: '', unknown: 'targets@9' })
+    expect((await status()).state).to.equal('frozen')
+    expect((await unfreeze('drop', all)).dropped).to.deep.equal(all)
+    expect((await unfreeze('accept', all)).accepted, 'of a drop in force').to.deep.equal(all)
   })
 
   it('NO_VERSION_TO_RESTORE: a version that was accepted in between is not passed over, and the repository stays frozen', async () => {

@@ -166,7 +166,22 @@ export const KEY_HOLDER_PROBLEMS = {
   NO_VERSION_TO_RESTORE: refuse(
     409,
     'What an operator disowned cannot be dropped: there is nothing of ours to go back to',
-    'Let signing go on with countersign repo unfreeze, without --drop-foreign, and unsign what is wrong.',
+    'Let signing go on with countersign repo unfreeze --accept-foreign, and unsign what is wrong.',
+  ),
+  NO_VERSION_TO_DROP: refuse(
+    409,
+    'There is nothing to drop: no version was found, or what was found has been accepted',
+    'Let signing go on with countersign repo unfreeze, without --drop-foreign; unsign what is wrong, and rotate the key.',
+  ),
+  FOREIGN_DECISION_REQUIRED: refuse(
+    409,
+    'Versions that were not signed here came after a drop, and nobody has decided about them',
+    'Look at them, and say it: countersign repo unfreeze --drop-foreign, or --accept-foreign.',
+  ),
+  FOREIGN_VERSIONS_UNNAMED: refuse(
+    409,
+    'Other versions wait for a decision than those that were named',
+    'Look at those that the answer names; name them all with --seen, or leave it out.',
   ),
   BASE_VERSION_IMPLAUSIBLE: refuse(502, 'The published version is implausibly high', BASE),
   ROLE_NOT_SIGNABLE: refuse(409, 'The role cannot be signed with our key', 'Read the status of the repository.'),
