@@ -180,7 +180,7 @@ function accept(
   }
   checkPermittedRoot(served, accepted)
   checkClientSnapshot(highestVersion(holder, gun, SNAPSHOT, served?.snapshot), accepted)
-  if (served?.isDeleted === true) checkNothingVanishes(before, accepted)
+  if (served?.isDeleted === true) checkNothingVanishes([...before.roles.keys()], accepted)
   checkNotPast(holder, gun, accepted)
   return accepted
 }
@@ -213,9 +213,16 @@ function checkPermittedRoot(served: ServedRepository | undefined, { root }: Acce
 
 /**
  * Whoever has the repository from another server in a cache sees no role go back, and no version with two contents.
- * @throws UpdateRefusal UPDATE_VERSION
+ * Every role that was seen and is delegated still has to come, too.
+ * @throws UpdateRefusal UPDATE_VERSION, UPDATE_NO_TARGETS
  */
-function checkContinues(holder: Holder, gun: Gun, pinned: PinnedRoot, { changed }: AcceptedUpdate): void {
+function checkContinues(holder: Holder, gun: Gun, pinned: PinnedRoot, accepted: AcceptedUpdate): void {
+  const { changed } = accepted
+  const seen = holder.versions.ofGun(gun).filter(({ highestSeen }) => highestSeen !== undefined)
+  checkNothingVanishes(
+    seen.map(({ role }) => role),
+    accepted,
+  )
   for (const [role, { version, sha256 }] of changed) {
     const seen = role === ROOT ? pinned : holder.versions.ofRole(gun, role).highestSeen
     if (seen === undefined || version > seen.version) continue
@@ -250,9 +257,9 @@ function checkClientSnapshot(highest: number, { clientSnapshot }: AcceptedUpdate
  * was published must be there. Its files went with the deletion, so they must come with the update.
  * @throws UpdateRefusal UPDATE_NO_TARGETS
  */
-function checkNothingVanishes(before: ServedState, { root, next }: AcceptedUpdate): void {
+function checkNothingVanishes(before: readonly RoleName[], { root, next }: AcceptedUpdate): void {
   const tree = new ServedTree(root, next.roles)
-  for (const name of before.roles.keys()) {
+  for (const name of before) {
     if (!isTargetsRole(name) || next.roles.get(name)?.isListed === true || tree.authority(name) === undefined) continue
     throw new UpdateRefusal('UPDATE_NO_TARGETS', 'A delegated role that was published before is missing.', {
       role: name,

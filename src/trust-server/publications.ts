@@ -73,16 +73,22 @@ export class Publications {
       await this.#settle(gun)
       const { store, signer } = this.#options
       // Whether it may be served at all is the key holder's knowledge: nothing is kept of others.
+      let known: Awaited<ReturnType<ServerSigner['serveState']>>
       try {
-        await signer.serveState(gun)
+        known = await signer.serveState(gun)
       } catch (error) {
         throw refusalOfUpdate(error)
       }
-      if (!store.wasPublished(gun)) {
+      if (known.state === 'unknown' && !store.wasPublished(gun)) {
         store.keepOlderRoots(gun, roots)
         return
       }
-      if (roots.every(({ sha256 }) => store.has(gun, ROOT, sha256))) return
+      if (
+        known.state === 'published' &&
+        store.isPublished(gun) &&
+        roots.every(({ sha256 }) => store.has(gun, ROOT, sha256))
+      )
+        return
       throw new ProtocolError('VERSION', { detail: {}, facts: { gun, reason: 'PUBLISHED_BEFORE' } })
     })
   }

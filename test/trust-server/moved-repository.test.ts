@@ -171,6 +171,19 @@ describe('a repository from another server, at the trust server', () => {
       await expectCodeAsync('NOTARY_UPDATE_INVALID', () => publish(TARGETS, RELEASES, SIGNER))
     })
 
+    it('without a delegated role that was seen', async () => {
+      await nextRoot()
+      await expectCodeAsync('NOTARY_UPDATE_INVALID', () => publish(ROOT, TARGETS, SIGNER))
+    })
+
+    it('once more, after it was deleted here: NOTARY_CONFLICT before anything is published', async () => {
+      await nextRoot()
+      await client.bringOlderRoots(builder.gun, older)
+      await publish(...ALL)
+      await holder.trustServer.call('serve-delete', { gun: builder.gun, evidence: EVIDENCE })
+      await expectCodeAsync('NOTARY_CONFLICT', () => client.bringOlderRoots(builder.gun, [older[1]!]))
+    })
+
     it('with a root of somebody else, whatever its version', async () => {
       for (const roots of [0, 1, 2]) {
         const stranger = RepositoryBuilder.withSigner('countersign', builder.gun)
