@@ -2,6 +2,7 @@
 // server and is signed by the root keys; everything else is published there as it is. Pure.
 import {
   isExpired,
+  parseRoot,
   parseSnapshot,
   parseTimestamp,
   ROOT,
@@ -12,10 +13,11 @@ import {
   type BaseRoleChange,
   type Gun,
   type RoleName,
+  type TufKeyId,
   type TufErrorCode,
 } from '@countersign/tuf'
 import { DomainError } from './errors.ts'
-import type { RepositoryCustody } from './ports.ts'
+import type { HighestVersion, RepositoryCustody } from './ports.ts'
 
 /**
  * How far snapshot and timestamp at the new server stand above those of the old one: what the old one still signs (a timestamp each
@@ -61,6 +63,70 @@ export function leftRoles(archive: ArchivedRepository, now: Date): readonly Left
 }
 
 /**
+ * Whatever clients and the key holder saw at the old server has to stand at the new one: a role that a snapshot listed once may not be
+ * missing from a later one (SNAPSHOT_ROLE_REMOVED), and no file may be older than it was seen.
+ * @param known the highest version that was seen of each role
+ * @throws DomainError MOVE_NOT_POSSIBLE
+ */
+export function checkComplete(
+  archive: ArchivedRepository,
+  known: ReadonlyMap<RoleName, HighestVersion>,
+  now: Date,
+): void {
+  const { gun } = archive
+  for (const { role, code } of leftRoles(archive, now)) {
+    if (code !== 'ROLE_EXPIRED' && !known.has(role)) continue
+    throw new DomainError(
+      'MOVE_NOT_POSSIBLE',
+      `The role ${role} cannot go along, and clients have seen it: ${code}. Have it signed again at the old server first (countersign repo repair, where its key is here), or take it out of its parent.`,
+      { gun, role, reason: code },
+    )
+  }
+  for (const role of rolesToMove(archive, now).keys()) {
+    const file = role === TARGETS ? archive.targets : archive.delegations.get(role)
+    const seen = known.get(role)
+    if (file === undefined || seen === undefined || file.metadata.version > seen.version) continue
+    if (file.metadata.version === seen.version && file.sha256 === seen.sha256) continue
+    throw new DomainError(
+      'MOVE_NOT_POSSIBLE',
+      `The old server shows ${role} in version ${file.metadata.version}, and version ${seen.version} was seen, perhaps with another content.`,
+      { gun, role, version: file.metadata.version, highest: seen.version },
+    )
+  }
+}
+
+/** Only keys that the new server signs with may stand in the root: it could never sign there with others. @throws DomainError MOVE_INVALID */
+export function checkServerKeys(gun: Gun, next: Uint8Array, keys: Readonly<Record<string, TufKeyId>>): void {
+  const { roles } = parseRoot(next).metadata
+  for (const [role, keyId] of Object.entries(keys)) {
+    const listed = roles.get(role as RoleName)?.keyIds ?? []
+    if (listed.length === 1 && listed[0] === keyId) continue
+    throw new DomainError(
+      'MOVE_INVALID',
+      `This root gives ${role} another key than the one that the new server has. Begin again with the plan.`,
+      { gun, role },
+    )
+  }
+}
+
+/**
+ * A trust server of ours continues versions and roots by what its key holder knows; one with another key holder knows nothing.
+ * @throws DomainError MOVE_NOT_POSSIBLE
+ */
+export function checkKeyHolder(
+  gun: Gun,
+  { keys }: Pick<RepositoryCustody, 'keys'>,
+  serverKeys: readonly TufKeyId[],
+): void {
+  if (serverKeys.every((keyId) => keys.some(({ tufKeyId }) => tufKeyId === keyId))) return
+  throw new DomainError(
+    'MOVE_NOT_POSSIBLE',
+    'This trust server has another key holder, which does not know the repository. Move it to one that uses the key holder of this daemon.',
+    { gun },
+  )
+}
+
+/**
  * notary-server takes a first root of version 1 or 2 alone (notary v0.7.0 server/handlers/validation.go validateRoot).
  * @param takesOlderRoots the new server is one of ours
  * @throws DomainError MOVE_NOT_POSSIBLE
@@ -72,6 +138,17 @@ export function checkFirstRoot(gun: Gun, publishedVersion: number, takesOlderRoo
     `A notary-server takes a first root of version 1 or 2, and the next root of this repository has version ${publishedVersion + 1}. Move it to a trust server of Countersign.`,
     { gun, version: publishedVersion + 1 },
   )
+}
+
+/**
+ * How many updates without files a notary-server gets.
+ * @throws DomainError MOVE_NOT_POSSIBLE
+ */
+export function raisesFor(gun: Gun, seen: ReturnType<typeof versionsSeen>): number {
+  const raises = Math.max(seen.snapshot, seen.timestamp) + VERSIONS_LEFT_TO_OTHERS
+  if (raises <= MAX_RAISES) return raises
+  const facts = { gun, updates: raises, limit: MAX_RAISES }
+  throw new DomainError('MOVE_NOT_POSSIBLE', 'Its versions are too high to be reached at a notary-server.', facts)
 }
 
 /** A move changes the keys of the server, and nothing else. @throws DomainError MOVE_INVALID */

@@ -1,6 +1,6 @@
 // A repository moves to another trust server: planned here, its root signed elsewhere, taken as a request like any other change.
 import { decodeBase64, encodeBase64, parseGun } from '@countersign/tuf'
-import { z } from 'zod'
+import * as z from 'zod'
 import type { MovePlan, RequestService } from '../service/services.ts'
 import { signedRoot } from './root-changes.ts'
 import { type Route, tokenRoute } from './route.ts'
@@ -49,6 +49,8 @@ const COMMON_CODES = [
   'REPOSITORY_NOT_READY',
   'MOVE_DESTINATION_UNKNOWN',
   'MOVE_DESTINATION_OCCUPIED',
+  'MOVE_NOT_POSSIBLE',
+  'ROOT_CHANGE_OUTDATED',
   'ROOT_CHANGE_INVALID',
   ...TRUST_SERVER_CODES,
   'KEY_HOLDER_UNREACHABLE',
@@ -67,7 +69,7 @@ export function moveRoutes(requests: RequestService): Route[] {
         replies: {
           200: { description: 'Nothing is published. The keys of the new server wait there.', schema: planShape },
         },
-        codes: [...COMMON_CODES, 'MOVE_NOT_POSSIBLE'],
+        codes: [...COMMON_CODES],
       },
       async ({ principal, params, body }) => {
         return { status: 200, body: planView(await requests.planMove(principal, parseGun(params.gun), body.to)) }
@@ -85,7 +87,7 @@ export function moveRoutes(requests: RequestService): Route[] {
           200: { description: 'The same move is under way.', schema: signingRequestShape },
           201: { description: 'The request is stored. Location names it.', schema: signingRequestShape },
         },
-        codes: [...COMMON_CODES, 'MOVE_INVALID', 'ROOT_CHANGE_OUTDATED', 'ROOT_CHANGE_UNDER_WAY'],
+        codes: [...COMMON_CODES, 'MOVE_INVALID', 'ROOT_CHANGE_UNDER_WAY'],
       },
       async ({ principal, params, body }) => {
         const move = { to: body.to, next: decodeBase64(body.next), signatures: body.signatures }

@@ -34,6 +34,7 @@ import type { ServiceDependencies } from './dependencies.ts'
 import type { ImageProgress } from './image-progress.ts'
 import { judgeAgain } from './judgement.ts'
 import { expiryFor, type LoadedRepository, loadRepository } from './load-repository.ts'
+import { checkMove } from './move.ts'
 import { settleEach } from './settle.ts'
 import type { SnapshotKeyCheck } from './snapshot-key.ts'
 import type { PublicationStep } from './steps.ts'
@@ -125,9 +126,17 @@ export class IntentFormer {
     return this.#retrying(images, async () => {
       const loaded = await loadRepository(this.#dependencies, gun, expiryFor(images[0]?.kind))
       // A move gives the snapshot to the new server, whoever signed it at the old one.
-      if (!images.some(({ kind }) => kind === 'move')) await this.#snapshotKey.require(loaded.trusted)
+      if (images[0]?.kind !== 'move') await this.#snapshotKey.require(loaded.trusted)
+      else await this.#checkMove(loaded, images[0])
       return loaded
     })
+  }
+
+  /** What the plan has checked may be otherwise by now. @throws DomainError MOVE_*, ROOT_CHANGE_OUTDATED; TufError, NotaryError */
+  async #checkMove(loaded: LoadedRepository, { record }: PendingImage): Promise<void> {
+    const [to, next] = [moveToOf(record), nextRootOf(record)]
+    if (to === undefined || next === undefined) throw new Error('A move has a destination and a root.')
+    if (!holdsRoot(loaded.trusted, next)) await checkMove(this.#dependencies, loaded, to, next)
   }
 
   /** Through short outages; whoever asks is told of them at once. */

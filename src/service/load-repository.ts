@@ -3,7 +3,7 @@
 import { type Gun, RepositoryVerifier, type RoleName, sha256Hex, type TrustedRepository } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import { codeOf } from '../domain/port-faults.ts'
-import type { RepositoryCustody } from '../domain/ports.ts'
+import type { HighestVersion, RepositoryCustody } from '../domain/ports.ts'
 import type { Repository } from '../domain/repository.ts'
 import type { RequestKind } from '../domain/signing-request.ts'
 import { custodyOf } from './custody.ts'
@@ -53,13 +53,29 @@ export async function loadRepository(
     )
   }
   const custody = await custodyOf(dependencies, gun)
-  const proven = dependencies.requests.proven(gun).map(({ role, version, sha256 }) => ({
-    role,
-    highestSeen: { version, sha256 },
-  }))
-  const known = { roles: [...custody.roles, ...proven] }
+  const highest = [...highestKnown(dependencies, gun, custody)]
+  const known = { roles: highest.map(([role, highestSeen]) => ({ role, highestSeen })) }
   const trusted = await verifyPublished(dependencies, gun, repository.root.bytes, known, o)
   return { trusted, custody, repository: followPin(dependencies, repository, custody, trusted) }
+}
+
+/** The highest version of each role that the key holder has seen, or that was proven here. */
+export function highestKnown(
+  { requests }: Pick<LoadDependencies, 'requests'>,
+  gun: Gun,
+  custody: Pick<RepositoryCustody, 'roles'>,
+): ReadonlyMap<RoleName, HighestVersion> {
+  const proven = requests.proven(gun).map(({ role, version, sha256 }) => ({ role, highestSeen: { version, sha256 } }))
+  return highestOf([...custody.roles, ...proven])
+}
+
+function highestOf(roles: RepositoryCustody['roles']): ReadonlyMap<RoleName, HighestVersion> {
+  const highest = new Map<RoleName, HighestVersion>()
+  for (const { role, highestSeen } of roles) {
+    if (highestSeen !== undefined && highestSeen.version > (highest.get(role)?.version ?? 0))
+      highest.set(role, highestSeen)
+  }
+  return highest
 }
 
 /** Drives the verifier over the trust server, which may not go below the highest version given for a role. */
@@ -70,16 +86,11 @@ export async function verifyPublished(
   known: Pick<RepositoryCustody, 'roles'>,
   o: Expiry = {},
 ): Promise<TrustedRepository> {
-  const highest = new Map<RoleName, { version: number; sha256: string }>()
-  for (const { role, highestSeen } of known.roles) {
-    if (highestSeen !== undefined && highestSeen.version > (highest.get(role)?.version ?? 0))
-      highest.set(role, highestSeen)
-  }
   const verifier = new RepositoryVerifier({
     gun,
     pin: { kind: 'root', bytes: root },
     now: clock.now(),
-    highest,
+    highest: highestOf(known.roles),
     ...o,
     ...(cache !== undefined && { cache }),
   })

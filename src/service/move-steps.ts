@@ -1,12 +1,12 @@
 // Steps 8 and 9 of a move: what the old server has is published at the new one, under the next root, and read back from there.
 import { parseRoot, ROOT, sha256Hex, type Gun, type TrustedRepository } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
-import { MAX_RAISES, raisesMissing, rolesToMove, versionsSeen } from '../domain/move.ts'
+import { checkComplete, MAX_RAISES, raisesMissing, rolesToMove, versionsSeen } from '../domain/move.ts'
 import type { RepositoryCustody, TrustDestination } from '../domain/ports.ts'
 import type { Publication } from '../domain/publication.ts'
 import { custodyOf } from './custody.ts'
 import type { ServiceDependencies } from './dependencies.ts'
-import { verifyPublished } from './load-repository.ts'
+import { highestKnown, verifyPublished } from './load-repository.ts'
 import { destinationOf, readArchive } from './move.ts'
 
 const FILE_MAX_BYTES = 1024 * 1024
@@ -21,7 +21,7 @@ export class MoveSteps {
   /**
    * Everything, in this order: the older roots, which nobody sees until there is a newest one; then one update with the next root and all
    * targets roles. A crash between the two leaves nothing that is served, and both may be sent again.
-   * @throws DomainError PUBLICATION_CONFLICT where the old server has another root by now; NotaryError, TufError
+   * @throws DomainError PUBLICATION_CONFLICT where the old server has another root by now, MOVE_NOT_POSSIBLE; NotaryError, TufError
    */
   async publish(publication: Publication, to: string): Promise<void> {
     const { gun, files, base } = publication
@@ -31,7 +31,9 @@ export class MoveSteps {
       throw new DomainError('PUBLICATION_CONFLICT', 'The old server has another root by now.', { gun })
     }
     const roots = files.filter(({ role }) => role === ROOT).map(({ role, bytes }) => [role, bytes] as const)
-    const targets = rolesToMove(archive, this.#dependencies.clock.now())
+    const now = this.#dependencies.clock.now()
+    checkComplete(archive, highestKnown(this.#dependencies, gun, await custodyOf(this.#dependencies, gun)), now)
+    const targets = rolesToMove(archive, now)
     if ((await destination.rootVersions(gun)) !== undefined) {
       await destination.bringOlderRoots(
         gun,
@@ -60,7 +62,9 @@ export class MoveSteps {
       })
     }
     const custody = await custodyOf(this.#dependencies, gun)
-    if ((await destination.rootVersions(gun)) === undefined) await raiseVersions(destination, gun, custody)
+    // Above a root that is not the one of this move there is nothing to raise: the verification below says what it is.
+    const isOurs = ours?.sha256 === sha256Hex(root)
+    if (isOurs && (await destination.rootVersions(gun)) === undefined) await raiseVersions(destination, gun, custody)
     const pin = this.#dependencies.repositories.find(gun)?.root?.bytes ?? root
     return verifyPublished({ ...this.#dependencies, source: destination }, gun, pin, custody)
   }

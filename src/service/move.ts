@@ -8,25 +8,30 @@ import {
   verifyArchive,
   type ArchivedRepository,
   type Gun,
+  type PublicKey,
 } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import {
+  checkComplete,
   checkFirstRoot,
+  checkKeyHolder,
   checkMovingRoot,
+  checkServerKeys,
   leftRoles,
-  MAX_RAISES,
   movedRoles,
   moveSubjects,
-  VERSIONS_LEFT_TO_OTHERS,
+  raisesFor,
   versionsSeen,
 } from '../domain/move.ts'
+import { isFault } from '../domain/port-faults.ts'
 import type { TrustDestination, TrustSource } from '../domain/ports.ts'
 import type { Principal } from '../domain/principal.ts'
 import type { Repository } from '../domain/repository.ts'
 import { holdsRoot, planNextRoot, verifyRootChange } from '../domain/root-change.ts'
 import { moveToOf, nextRootOf } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
-import { loadRepository } from './load-repository.ts'
+import { custodyOf } from './custody.ts'
+import { highestKnown, loadRepository, type LoadedRepository } from './load-repository.ts'
 import { signedFile } from './root-change.ts'
 import type { MovePlan, MoveRequest } from './services.ts'
 import { requireReady } from './submission-checks.ts'
@@ -53,18 +58,10 @@ export async function planMove(
   if (from === to) throw new DomainError('MOVE_NOT_POSSIBLE', 'The repository stands there already.', { gun, to })
   await requireVacant(destination, gun, to)
   const now = dependencies.clock.now()
-  const archive = await readArchive(dependencies.source, gun)
-  const takesOlderRoots = (await destination.rootVersions(gun)) !== undefined
-  checkFirstRoot(gun, trusted.root.metadata.version, takesOlderRoots)
-  const seen = versionsSeen(custody)
-  const raises = takesOlderRoots ? 0 : Math.max(seen.snapshot, seen.timestamp) + VERSIONS_LEFT_TO_OTHERS
-  if (raises > MAX_RAISES) {
-    const facts = { gun, updates: raises, limit: MAX_RAISES }
-    throw new DomainError('MOVE_NOT_POSSIBLE', 'Its versions are too high to be reached at a notary-server.', facts)
-  }
+  const { archive, takesOlderRoots, raises, keys } = await checkMove(dependencies, { trusted, custody }, to)
   const changes = [
-    { role: SNAPSHOT, keys: [await destination.serverKey(gun, SNAPSHOT)] },
-    { role: TIMESTAMP, keys: [await destination.serverKey(gun, TIMESTAMP)] },
+    { role: SNAPSHOT, keys: [keys.snapshot] },
+    { role: TIMESTAMP, keys: [keys.timestamp] },
   ]
   const expiresAt = new Date(now.getTime() + ROOT_LIFETIME_MS)
   const { root, timestamp } = trusted
@@ -110,14 +107,76 @@ export async function submitMove(
       request: running.id,
     })
   }
-  const { trusted, repository } = await loadRepository(dependencies, gun)
-  const isDone = placeOf(dependencies, repository) === to && holdsRoot(trusted, file)
+  const loaded = await loadRepository(dependencies, gun)
+  const isDone = placeOf(dependencies, loaded.repository) === to && holdsRoot(loaded.trusted, file)
   if (!isDone) {
-    checkMovingRoot(gun, verifyRootChange(trusted, file).changes)
-    await requireVacant(destination, gun, to)
+    checkMovingRoot(gun, verifyRootChange(loaded.trusted, file).changes)
+    await requireVacant(destination, gun, to, file)
+    await checkMove(dependencies, loaded, to, file)
   }
   const subject = { reference: gun, gun, nextRoot: encodeBase64(file), moveTo: to }
   return storeUpkeep(dependencies, principal, subject, 'move', moveSubjects(gun, to))
+}
+
+export interface CheckedMove {
+  readonly archive: ArchivedRepository
+  readonly takesOlderRoots: boolean
+  readonly raises: number
+  readonly keys: { readonly snapshot: PublicKey; readonly timestamp: PublicKey }
+}
+
+/**
+ * All that would strand the repository once its root is published: in the plan, when the root is brought, and before it is signed into a
+ * publication. The new server keeps the older roots from here on; nobody sees them.
+ * @param next the signed root, where there is one
+ * @throws DomainError MOVE_NOT_POSSIBLE, MOVE_INVALID, MOVE_DESTINATION_UNKNOWN, ROOT_CHANGE_OUTDATED; TufError, NotaryError
+ */
+export async function checkMove(
+  dependencies: ServiceDependencies,
+  { trusted, custody }: Pick<LoadedRepository, 'trusted' | 'custody'>,
+  to: string,
+  next?: Uint8Array,
+): Promise<CheckedMove> {
+  const { gun } = trusted
+  const destination = destinationOf(dependencies, gun, to)
+  const takesOlderRoots = (await destination.rootVersions(gun)) !== undefined
+  checkFirstRoot(gun, trusted.root.metadata.version, takesOlderRoots)
+  const raises = takesOlderRoots ? 0 : raisesFor(gun, versionsSeen(custody))
+  const archive = await readArchive(dependencies.source, gun)
+  if (archive.root.sha256 !== trusted.root.sha256) {
+    throw new DomainError('ROOT_CHANGE_OUTDATED', 'The old server has another root by now.', { gun })
+  }
+  checkComplete(archive, highestKnown(dependencies, gun, custody), dependencies.clock.now())
+  const keys = {
+    snapshot: await destination.serverKey(gun, SNAPSHOT),
+    timestamp: await destination.serverKey(gun, TIMESTAMP),
+  }
+  const ids = { snapshot: keys.snapshot.tufKeyId, timestamp: keys.timestamp.tufKeyId }
+  if (next !== undefined) checkServerKeys(gun, next, ids)
+  if (takesOlderRoots) {
+    // Making the keys may have told the key holder's record: it is asked afterwards.
+    checkKeyHolder(gun, await custodyOf(dependencies, gun), Object.values(ids))
+    await bringOlderRoots(destination, archive)
+  }
+  return { archive, takesOlderRoots, raises, keys }
+}
+
+/** @throws DomainError MOVE_NOT_POSSIBLE where the new server had a repository of this name; NotaryError */
+async function bringOlderRoots(destination: TrustDestination, { gun, roots }: ArchivedRepository): Promise<void> {
+  try {
+    await destination.bringOlderRoots(
+      gun,
+      roots.map(({ bytes }) => bytes),
+    )
+  } catch (error) {
+    if (!isFault('conflict', error)) throw error
+    throw new DomainError(
+      'MOVE_NOT_POSSIBLE',
+      'The new server had a repository of this name before, and a trust server of Countersign takes none back, deleted or not.',
+      { gun },
+      { cause: error },
+    )
+  }
 }
 
 /** @throws DomainError MOVE_DESTINATION_UNKNOWN */
@@ -148,9 +207,18 @@ function placeOf(
   return trustServer ?? trustServers.namesFor(gun)[0] ?? ''
 }
 
-/** @throws DomainError MOVE_DESTINATION_OCCUPIED; NotaryError */
-async function requireVacant(destination: TrustDestination, gun: Gun, to: string): Promise<void> {
-  if ((await destination.read(gun, 'root.json', ROOT_MAX_BYTES)) === undefined) return
+/**
+ * @param ours the root that may stand there already: published by a request whose answer was lost
+ * @throws DomainError MOVE_DESTINATION_OCCUPIED; NotaryError
+ */
+export async function requireVacant(
+  destination: TrustDestination,
+  gun: Gun,
+  to: string,
+  ours?: Uint8Array,
+): Promise<void> {
+  const root = await destination.read(gun, 'root.json', ROOT_MAX_BYTES)
+  if (root === undefined || (ours !== undefined && Buffer.compare(root, ours) === 0)) return
   throw new DomainError('MOVE_DESTINATION_OCCUPIED', 'The new server has a repository of this name already.', {
     gun,
     to,

@@ -166,6 +166,10 @@ export class PublicationSteps {
       if (sight.seen === 'moved' || (isConflict && sight.seen === 'base')) {
         return this.#giveUp(publication.id, publication, images, codeOf(refusal) ?? 'PUBLICATION_CONFLICT')
       }
+      // The old server shows what can never go along, and the new one shows nothing: to wait would hold the repository for ever.
+      if (sight.seen === 'base' && publication.root?.moveTo !== undefined && isLasting(refusal)) {
+        return this.#fail(publication, images, failureOf(refusal))
+      }
       if (attempt >= this.#dependencies.settings.attempts) return this.#undecided(publication, images, sight)
       if (sight.seen === 'nothing') this.#images.wait(images, sight.error)
       await backOff(this.#dependencies, attempt)
@@ -293,6 +297,11 @@ function isSameBase(base: readonly RoleVersion[], present: readonly RoleVersion[
 
 function filesOf({ files }: Publication): ReadonlyMap<SignedRole['role'], Uint8Array> {
   return new Map(files.map(({ role, bytes }) => [role, bytes]))
+}
+
+/** Of a move: what was found wrong before anything was sent. */
+function isLasting(error: unknown): boolean {
+  return error instanceof TufError || codeOf(error) === 'MOVE_NOT_POSSIBLE'
 }
 
 function isAnswerLost(error: unknown): boolean {

@@ -174,6 +174,23 @@ describe('the move of a repository, as a request', () => {
       await expectCodeAsync('MOVE_NOT_POSSIBLE', () => plan())
     })
 
+    it('MOVE_NOT_POSSIBLE: a trust server with another key holder, and one that had the repository', async () => {
+      const request = await signedPlan()
+      world.otherServer.sharesKeyHolder = false
+      await expectCodeAsync('MOVE_NOT_POSSIBLE', () => plan())
+      await expectCodeAsync('MOVE_NOT_POSSIBLE', () => move(request))
+      world.otherServer.sharesKeyHolder = true
+      world.otherServer.hadAnother = true
+      await expectCodeAsync('MOVE_NOT_POSSIBLE', () => plan())
+      await expectCodeAsync('MOVE_NOT_POSSIBLE', () => move(request))
+    })
+
+    it('MOVE_INVALID: keys that the new server does not sign with', async () => {
+      const request = await signedPlan()
+      world.otherServer.loseKey(app, TIMESTAMP)
+      await expectCodeAsync('MOVE_INVALID', () => move(request))
+    })
+
     it('MOVE_DESTINATION_OCCUPIED: another repository of that name at the new server', async () => {
       const request = await signedPlan()
       world.otherServer.restore(world.server.state())

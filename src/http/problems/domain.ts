@@ -200,7 +200,7 @@ export const DOMAIN_PROBLEMS = {
   MOVE_DESTINATION_OCCUPIED: refuse(
     409,
     'The new server has a repository of this name already',
-    'Look at what it is; where it may go, delete it there, and begin again.',
+    'Look at what it is. A notary-server can delete it; a trust server of Countersign takes no repository back.',
   ),
   WEBHOOK_NOT_FOUND: refuse(
     404,

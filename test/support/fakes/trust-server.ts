@@ -68,6 +68,10 @@ const DAY_MS = 86_400_000
 export class FakeTrustServer implements TrustDestination {
   /** Whether it is one of ours, which takes the roots that a repository had before. */
   takesOlderRoots = false
+  /** Whether, then, its key holder is that of the daemon. */
+  sharesKeyHolder = true
+  /** Whether it had a repository of that name, and says so. */
+  hadAnother = false
   /** False: every read fails as in an outage. */
   isReadable = true
   readonly published: { gun: Gun; roles: RoleName[] }[] = []
@@ -111,6 +115,7 @@ export class FakeTrustServer implements TrustDestination {
   }
 
   bringOlderRoots(gun: Gun, roots: readonly Uint8Array[]): Promise<void> {
+    if (this.hadAnother) return Promise.reject(new FakeTrustServerError('NOTARY_CONFLICT', 'PUBLISHED_BEFORE'))
     this.#olderRoots.set(gun, roots)
     return Promise.resolve()
   }
