@@ -56,7 +56,6 @@ export class Publications {
         return
       }
       const update: StagedUpdate = { gun, evidence, files: [...files.values()] }
-      this.#dropForeignOlderRoots(gun, files.get(ROOT))
       // 1. Keep the files. A crash before leaves nothing; after it, the next start offers them to the key holder and ends as here.
       this.#options.store.stage(update)
       this.#options.step?.('staged')
@@ -168,6 +167,11 @@ export class Publications {
     }
     this.#options.step?.('signed')
     this.#refuseRepeated(update)
+    // Only now: an update that is refused takes nothing away.
+    this.#dropForeignOlderRoots(
+      gun,
+      update.files.find(({ role }) => role === ROOT),
+    )
     // 3. All of it becomes current in one transaction. A crash after it has lost an answer, and nothing else.
     this.#commit(gun, pair, files.get(SNAPSHOT))
     this.#options.step?.('committed')

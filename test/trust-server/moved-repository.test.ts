@@ -150,6 +150,19 @@ describe('a repository from another server, at the trust server', () => {
     expect(await client.rootVersions(builder.gun)).to.deep.equal([3])
   })
 
+  it('older roots stay while updates of others are refused', async () => {
+    const ours = builder
+    await client.bringOlderRoots(ours.gun, older)
+    const stranger = RepositoryBuilder.withSigner('countersign', ours.gun)
+    stranger.role(ROOT).keys = [stranger.rootKey('stranger')]
+    builder = stranger
+    await expectCodeAsync('NOTARY_UPDATE_INVALID', () => publish(...ALL))
+    builder = ours
+    await nextRoot()
+    await publish(...ALL)
+    expect(await client.rootVersions(builder.gun)).to.deep.equal([1, 2, 3])
+  })
+
   for (const [what, roots] of [
     ['with a gap', () => [older[0]!, builder.nextRoot().files().get('3.root.json')!]],
     ['that nobody signed over', () => [older[1]!, older[0]!]],
