@@ -145,6 +145,18 @@ describe('the move of a repository, as a request', () => {
     expect(world.otherServer.published).to.have.length(1)
   })
 
+  it('fails, and leaves the repository free, where the old server stops verifying before anything was published', async () => {
+    world.onStep = (step) => {
+      if (step === 'bytes-saved') world.server.serve(app, 'timestamp.json', Buffer.from('{}'))
+    }
+    const request = await signedPlan()
+    expect(outcome(await move(request))).to.match(/^failed METADATA_/)
+    world.onStep = () => undefined
+    world.server.serveTruth()
+    expect(outcome(await world.sign(`${app}:2.0`))).to.equal('published')
+    expect(outcome(await move(request))).to.equal('published')
+  })
+
   it('takes along what was signed between plan and move', async () => {
     const request = await signedPlan()
     await world.sign(`${app}:2.0`)
