@@ -11,7 +11,7 @@ import {
   type Received,
   type RootMetadata,
 } from '@countersign/tuf'
-import { z } from 'zod'
+import * as z from 'zod'
 import { invalidUpdate, ProtocolError } from './answers.ts'
 import type { Lease } from './memory-budget.ts'
 import type { NewFile } from './metadata-store.ts'
