@@ -7,7 +7,7 @@ import { Secret } from './secret.ts'
 const MAX_SECRET_BYTES = 64 * 1024
 
 export interface SecretFileRules {
-  /** A process of root also takes the file of another user, whose secret it shares. */
+  /** A process of root also takes the file of another user, whose secret it shares, and what root has handed to that user's group. */
   readonly rootReadsAll?: boolean
 }
 
@@ -35,8 +35,9 @@ export function readSecretBytes(path: string, { rootReadsAll = false }: SecretFi
     const stat = fstatSync(file)
     if (!stat.isFile()) throw malformed(path, 'it is not a regular file')
     const uid = process.getuid?.()
-    // Mounted secrets (Kubernetes with fsGroup, systemd LoadCredential=) belong to root and are readable by our group alone.
-    const forbidden = stat.uid === 0 && uid !== 0 ? 0o037 : 0o077
+    // Mounted secrets (Kubernetes with fsGroup, systemd LoadCredential=) belong to root and are readable by the group alone of the process that
+    // they are for. Root reads them with the same mode where it shares the secret.
+    const forbidden = stat.uid === 0 && (uid !== 0 || rootReadsAll) ? 0o037 : 0o077
     if ((stat.mode & forbidden) !== 0) throw exposed(path, 'others can read or write it; run: chmod 600 FILE')
     const isOurs = uid === undefined || stat.uid === uid || stat.uid === 0 || (rootReadsAll && uid === 0)
     if (!isOurs) throw exposed(path, 'it belongs to another user')

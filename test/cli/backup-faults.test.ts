@@ -1,8 +1,20 @@
 // What goes wrong on the way of a backup: a copy that does not come whole, full disks, and commands that are killed.
 import { execFileSync, spawnSync } from 'node:child_process'
-import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
+import { passphraseInFile } from '../../src/cli/backup/passphrase.ts'
 import { rehearse, REHEARSAL_LIMITS } from '../../src/cli/backup/rehearsal.ts'
 import { copyDatabase } from '../../src/sqlite/copy.ts'
 import { createDatabase } from '../../src/sqlite/database.ts'
@@ -11,7 +23,7 @@ import { SCHEMA as TRUST_SERVER_SCHEMA } from '../../src/trust-server/schema.ts'
 import { builtProgram } from '../support/countersign-program.ts'
 import { expectCode, expectCodeAsync } from '../support/expect-code.ts'
 import { startFrameProxy, type Meddling } from '../support/frame-proxy.ts'
-import { HeldRepository, TestKeyHolder } from '../support/key-holder.ts'
+import { BACKUP_PASSPHRASE, HeldRepository, TestKeyHolder } from '../support/key-holder.ts'
 import { startProcess } from '../support/processes.ts'
 import { waitFor } from '../support/polling.ts'
 import { NOW } from '../support/repository-builder.ts'
@@ -72,33 +84,74 @@ describe('cli backup, on a bad day', function () {
 
     it('keeps its copies without a name, and removes those of commands that were killed, and of no others', async () => {
       const { pid: ended } = spawnSync('true')
-      const left = join(data, `backup-${ended}-abcdef`)
+      const beside = scope.folder('beside')
+      const left = join(beside, `backup-${ended}-abcdef`)
       const others = [`backup-${process.pid}-abcdef`, `backup-${ended}-precious`, 'backup-2026']
-      for (const folder of [left, ...others.map((name) => join(data, name))]) {
+      const ofDaemon = join(data, `backup-${ended}-abcdef`)
+      for (const folder of [left, ofDaemon, ...others.map((name) => join(beside, name))]) {
         mkdirSync(folder)
         writeFileSync(join(folder, 'copy.db'), 'x')
       }
       const during: string[] = []
       const socket = await startFrameProxy(scope, holder.config.operatorSocket, {
         request: (frame) => {
-          during.push(...readdirSync(data).filter((name) => name.startsWith('backup')))
+          during.push(...readdirSync(beside).filter((name) => name.startsWith('backup')))
           return frame
         },
       })
-      const ran = await backup(['create', place.path('again.age'), '--daemon-folder', data], socket)
+      const ran = await backup(['create', join(beside, 'again.age'), '--daemon-folder', data], socket)
       expect([ran.exit, ran.stderr.includes('Keep it')]).to.deep.equal([0, true])
       expect([...new Set(during)].sort()).to.deep.equal(others.sort())
+      // The daemon's folder may be another user's: nothing is made or removed there.
+      expect(readFileSync(join(ofDaemon, 'copy.db'), 'utf8')).to.equal('x')
+      rmSync(ofDaemon, { recursive: true })
+    })
+
+    it('STORE_NOT_OURS: the database is a link', async () => {
+      const linked = scope.folder('linked')
+      symlinkSync(join(data, 'countersign.db'), join(linked, 'countersign.db'))
+      const ran = await backup(['create', place.path('linked.age'), '--daemon-folder', linked])
+      expect([ran.exit, ran.codes(), existsSync(place.path('linked.age'))]).to.deep.equal([
+        1,
+        ['STORE_NOT_OURS'],
+        false,
+      ])
+    })
+
+    it('by root, takes nothing from a folder of another user that is not of that user, and works where that user cannot write', async function () {
+      if (process.getuid?.() !== 0) this.skip()
+      const owner = 61_999
+      const foreign = scope.folder('foreign')
+      chownSync(foreign, owner, owner)
+      createDatabase(join(foreign, 'countersign.db'), SCHEMA).close()
+      const create = (name: string) => backup(['create', join(foreign, name), '--daemon-folder', foreign])
+      // As a hard link to a database of root would be.
+      expect((await create('a.age')).codes()).to.deep.equal(['STORE_NOT_OURS'])
+      for (const name of readdirSync(foreign)) chownSync(join(foreign, name), owner, owner)
+      const { pid: ended } = spawnSync('true')
+      const left = join(foreign, `backup-${ended}-abcdef`)
+      mkdirSync(left)
+      const ran = await create('b.age')
+      expect([ran.exit, ran.codes()], ran.stderr).to.deep.equal([0, []])
+      symlinkSync(join(data, 'trust-server'), join(foreign, 'trust-server'))
+      expect((await create('c.age')).codes()).to.deep.equal(['STORE_NOT_OURS'])
+      expect(existsSync(left)).to.equal(true)
+      const drill = await backup(['drill', file, ...passphrase(), '--work-folder', foreign])
+      expect([drill.exit, drill.codes()]).to.deep.equal([1, ['FILE_UNWRITABLE']])
+      const made = readdirSync(foreign).filter((name) => /^(backup|csdrill)-/.test(name))
+      expect(made).to.deep.equal([`backup-${ended}-abcdef`])
     })
 
     it('STORE_UNWRITABLE: the copy has no room, or its name is taken', () => {
       const database = join(data, 'countersign.db')
       const taken = place.file('taken.db', 'precious')
+      const owners = [statSync(data).uid]
       expectCode('STORE_UNWRITABLE', () => {
-        copyDatabase(database, taken)
+        copyDatabase(database, taken, owners)
       })
       expect(readFileSync(taken, 'utf8')).to.equal('precious')
       expectCode('STORE_UNWRITABLE', () => {
-        copyDatabase(database, place.path('no/copy.db'))
+        copyDatabase(database, place.path('no/copy.db'), owners)
       })
     })
   })
@@ -161,12 +214,11 @@ describe('cli backup, on a bad day', function () {
     it('that is killed leaves no unlock key, and what it leaves goes with the next one', async () => {
       const work = scope.folder('work')
       const argv = ['backup', 'drill', file, ...passphrase(), '--work-folder', work]
-      const killed = startProcess(scope, process.execPath, [builtProgram(), ...argv])
       const left = (): string[] => readdirSync(work, { recursive: true }).map((name) => join(work, String(name)))
-      // Its key holder has opened its sockets.
-      await waitFor('the command', () => (left().some((path) => path.endsWith('/s')) ? true : undefined))
+      const killed = startProcess(scope, process.execPath, ['--import', HOLD_REMOVAL, builtProgram(), ...argv])
+      await waitFor('the command', () => (killed.output().includes('HELD') ? true : undefined))
       killed.signal('SIGKILL')
-      await waitFor('the command', () => (killed.ended() !== undefined ? true : undefined))
+      await waitFor('the end of the command', () => (killed.ended() !== undefined ? true : undefined))
       const files = left().filter((path) => statSync(path).isFile())
       expect(files.some((path) => path.endsWith('key-holder.db'))).to.equal(true)
       const forms = [...secretForms('unlock key', readFileSync(holder.unlockKeyFile)).values()]
@@ -185,8 +237,28 @@ describe('cli backup, on a bad day', function () {
     chownSync(foreign, 61_999, 61_999)
     const ran = await backup(['restore', file, scope.folder('by-root'), '--passphrase-file', foreign])
     expect([ran.exit, ran.codes()]).to.deep.equal([0, []])
+    // As systemd hands in a credential: of root, for the group.
+    const credential = place.file('credential', readFileSync(holder.backupPassphraseFile, 'utf8'))
+    chmodSync(credential, 0o440)
+    expect(passphraseInFile(credential).toString()).to.equal(BACKUP_PASSPHRASE)
+    chmodSync(foreign, 0o440)
+    expectCode('SECRET_FILE_EXPOSED', () => passphraseInFile(foreign))
   })
 })
+
+/** Everything of a drill is on the disk, and it holds before it removes its folder. */
+const HOLD_REMOVAL = `data:text/javascript,${encodeURIComponent(`
+  import fs from 'node:fs/promises'
+  import { syncBuiltinESMExports } from 'node:module'
+  const { rm } = fs
+  fs.rm = (path, options) => {
+    if (!/csdrill-[^/]+$/.test(path)) return rm(path, options)
+    process.stderr.write('HELD')
+    setInterval(() => {}, 1000)
+    return new Promise(() => {})
+  }
+  syncBuiltinESMExports()
+`)}`
 
 function mountSmall(scope: Scope, folder: string, options: string): boolean {
   try {

@@ -15,7 +15,7 @@ import { evidenceOf, withOperator, type SocketOptions } from '../operator-socket
 import type { Session } from '../session.ts'
 import { AgeWriter } from './age-file.ts'
 import { MEMBERS, type BackupManifest } from './content.ts'
-import { Copies, type Copy } from './copies.ts'
+import { Copies, type Copy, type Source } from './copies.ts'
 import { LAYOUT, TRUST_SERVER_DATABASE } from './layout.ts'
 import { passphraseInFile } from './passphrase.ts'
 import { MAX_MEMBER_BYTES, TAR_END, tarHeader, tarPadding } from './tar.ts'
@@ -33,10 +33,11 @@ const READ_BYTES = 1024 * 1024
 /** @throws CliError FILE_EXISTS, BACKUP_*, INTERRUPTED; KeyHolderError; StoreError; ConfigError SECRET_FILE_* */
 export async function createBackup(session: Session, file: string, options: CreateOptions): Promise<ExitStatus> {
   refuseExisting(file)
-  const copies = new Copies()
+  const copies = new Copies(file)
   try {
-    const daemon = await copies.of(daemonDatabase(options))
-    const trustServer = await copies.of(trustServerDatabase(options))
+    const [daemonSource, trustServerSource] = [daemonDatabase(options), trustServerDatabase(options)]
+    const daemon = daemonSource && (await copies.of(daemonSource))
+    const trustServer = trustServerSource && (await copies.of(trustServerSource))
     const manifest = await withOperator(session, options, (operator) =>
       writeBackup(session, operator, { file, options, daemon, trustServer }),
     )
@@ -53,16 +54,16 @@ export async function createBackup(session: Session, file: string, options: Crea
   }
 }
 
-function daemonDatabase({ daemonFolder }: CreateOptions): string | undefined {
-  return daemonFolder === undefined ? undefined : join(daemonFolder, LAYOUT.daemon)
+function daemonDatabase({ daemonFolder: folder }: CreateOptions): Source | undefined {
+  return folder === undefined ? undefined : { folder, database: join(folder, LAYOUT.daemon) }
 }
 
 /** Of a trust server with a folder of its own, or that which `serve` has started. */
-function trustServerDatabase({ daemonFolder, trustServerFolder }: CreateOptions): string | undefined {
-  if (trustServerFolder !== undefined) return join(trustServerFolder, TRUST_SERVER_DATABASE)
+function trustServerDatabase({ daemonFolder, trustServerFolder: folder }: CreateOptions): Source | undefined {
+  if (folder !== undefined) return { folder, database: join(folder, TRUST_SERVER_DATABASE) }
   if (daemonFolder === undefined) return undefined
-  const path = join(daemonFolder, LAYOUT.trustServer)
-  return existsSync(path) ? path : undefined
+  const database = join(daemonFolder, LAYOUT.trustServer)
+  return existsSync(database) ? { folder: daemonFolder, database } : undefined
 }
 
 interface Parts {
