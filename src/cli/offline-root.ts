@@ -38,14 +38,16 @@ export interface OfflineRoot {
 
 /**
  * Makes a P-256 root key with its self-signed certificate and writes FILE (encrypted, 0600) and FILE.crt.
- * Neither is touched unless both are new. A crash on the way leaves files that were never used.
- * @throws CliError FILE_EXISTS, FILE_UNWRITABLE
+ * Neither is touched unless both are new, and without success neither is left. A crash on the way leaves files that were never used.
+ * @throws CliError FILE_EXISTS, FILE_UNWRITABLE; what `prove` throws
  */
 export async function createOfflineRoot(o: {
   readonly commonName: string
   readonly file: string
   readonly passphrase: Uint8Array
   readonly now: Date
+  /** Looks at what was written; what it throws ends the matter. */
+  readonly prove?: (key: PublicKey) => Promise<void>
 }): Promise<PublicKey> {
   const { passphrase } = o
   const certificateFile = await reserveNewFile(certificateFileOf(o.file), 0o644)
@@ -53,18 +55,26 @@ export async function createOfflineRoot(o: {
     await certificateFile.discard()
     throw error
   })
-  const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
-  const certificatePem = createRootCertificate({
-    commonName: o.commonName,
-    notBefore: o.now,
-    notAfter: new Date(o.now.getTime() + CERTIFICATE_DAYS * DAY_MS),
-    serialNumber: positive(randomBytes(16)),
-    privateKey,
-  })
-  const keyPem = encodePrivateKeyFile({ privateKey, role: 'root' }, passphrase, randomBytes(8), randomBytes(16))
-  await keyFile.write(keyPem)
-  await certificateFile.write(certificatePem)
-  return certificateKey(certificatePem)
+  try {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
+    const certificatePem = createRootCertificate({
+      commonName: o.commonName,
+      notBefore: o.now,
+      notAfter: new Date(o.now.getTime() + CERTIFICATE_DAYS * DAY_MS),
+      serialNumber: positive(randomBytes(16)),
+      privateKey,
+    })
+    const keyPem = encodePrivateKeyFile({ privateKey, role: 'root' }, passphrase, randomBytes(8), randomBytes(16))
+    await keyFile.write(keyPem)
+    await certificateFile.write(certificatePem)
+    const key = certificateKey(certificatePem)
+    await o.prove?.(key)
+    return key
+  } catch (error) {
+    await keyFile.discard()
+    await certificateFile.discard()
+    throw error
+  }
 }
 
 /** Where the certificate of a root key file stands. */

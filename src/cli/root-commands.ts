@@ -2,9 +2,15 @@
 // root-change-commands.ts.
 import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
-import { parseGun, type PublicKey } from '@countersign/tuf'
+import { parseGun, type Gun, type PublicKey } from '@countersign/tuf'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
-import { certificateFileOf, createOfflineRoot, openedByShares, readPassphrase } from './offline-root.ts'
+import {
+  certificateFileOf,
+  createOfflineRoot,
+  openedByShares,
+  openOfflineRoot,
+  readPassphrase,
+} from './offline-root.ts'
 import { addRootChangeCommands } from './root-change-commands.ts'
 import type { Perform, Session } from './session.ts'
 import { sharesOption } from './shares/options.ts'
@@ -51,8 +57,8 @@ Examples:
 
 async function createRoot(session: Session, options: CreateOptions): Promise<ExitStatus> {
   const { terminal, output } = session
-  const commonName = parseGunPattern(options.gun)
-  const root = { commonName, file: options.out, now: terminal.now() }
+  const { commonName, gun } = parseGunPattern(options.gun)
+  const root = { commonName, gun, file: options.out, now: terminal.now() }
   const { key, shareFiles } = await createWith(options, root)
   const certificateFile = certificateFileOf(options.out)
   output.document({
@@ -76,6 +82,8 @@ async function createRoot(session: Session, options: CreateOptions): Promise<Exi
 
 interface NewRoot {
   readonly commonName: string
+  /** A repository that the certificate stands for. */
+  readonly gun: Gun
   readonly file: string
   readonly now: Date
 }
@@ -93,30 +101,36 @@ async function createWith({ passphraseFile, shares }: CreateOptions, root: NewRo
   return { key: await createOfflineRoot({ ...root, passphrase: readPassphrase(passphraseFile) }) }
 }
 
-/** The passphrase is made here, split, and forgotten. A crash on the way leaves files that were never used. */
+/** The passphrase is made here, split, and forgotten. Without success nothing is left; a crash leaves files that were never used. */
 async function createShared(root: NewRoot, quota: Quota): Promise<CreatedRoot> {
   const files = await reserveShareFiles(root.file, quota)
   const passphrase = Buffer.from(randomBytes(PASSPHRASE_BYTES).toString('base64url'))
   try {
-    const key = await createOfflineRoot({ ...root, passphrase }).catch(async (error: unknown) => {
-      await files.discard()
-      throw error
+    const key = await createOfflineRoot({
+      ...root,
+      passphrase,
+      prove: async (made) => {
+        const opens = openedByShares(made)
+        await files.write(await splitPassphrase(passphrase, quota, `${opens} of ${root.commonName}`))
+        await proveShareFiles(files.paths, quota, passphrase, opens)
+        // Each group gives the passphrase; that it opens the file that was written is proven by the first.
+        await openOfflineRoot(root.file, { share: files.paths.slice(0, quota.threshold) }, root.gun, root.now)
+      },
     })
-    const opens = openedByShares(key)
-    await files.write(await splitPassphrase(passphrase, quota, `${opens} of ${root.commonName}`))
-    await proveShareFiles(files.paths, quota, passphrase, opens)
     return { key, shareFiles: files.paths }
+  } catch (error) {
+    await files.discard()
+    throw error
   } finally {
     passphrase.fill(0)
   }
 }
 
 /** A GUN, or a GUN's beginning and `/*`: more would let one stolen key speak for repositories of strangers. @throws CliError USAGE_INVALID */
-function parseGunPattern(text: string): string {
+function parseGunPattern(text: string): { readonly commonName: string; readonly gun: Gun } {
   const sample = text.endsWith('/*') ? `${text.slice(0, -1)}a` : text
   try {
-    parseGun(sample)
-    return text
+    return { commonName: text, gun: parseGun(sample) }
   } catch (cause) {
     throw new CliError('USAGE_INVALID', '--gun is neither a repository name nor a pattern that ends in /*.', {
       next: "Write it as registry.example.com/team/app or 'registry.example.com/team/*'.",

@@ -228,7 +228,7 @@ describe('cli backup', () => {
     const ran = await backup('drill', ...argv, '--json')
     expect([ran.exit, ran.codes()], ran.stderr).to.deep.equal([0, []])
     const { proven, steps } = ran.json() as { proven: object; steps: { step: string; milliseconds: number }[] }
-    expect(proven).to.deep.equal({ keys: 3, repositories: 1 })
+    expect(proven).to.deep.equal({ keys: 3, inTokens: [], repositories: 1 })
     expect(steps.map(({ step }) => step)).to.include.members(['prove 3 keys', 'verify as a client does', 'all of it'])
     expect(steps.every(({ milliseconds }) => milliseconds >= 0)).to.equal(true)
     expectNothingIn(work)

@@ -23,13 +23,17 @@ export interface DrillOptions extends OpeningOptions {
 export async function drillBackup(session: Session, file: string, options: DrillOptions): Promise<ExitStatus> {
   const tokens = tokensOf(options.keyHolderConfig)
   const passphrase = await passphraseOf(session, options)
-  const begun = performance.now()
-  const folder = await makeWorkFolder(options.workFolder ?? tmpdir(), 'csdrill')
-  const work = { file, folder, passphrase, tokens, begun }
   try {
-    return await withFileCodes(work, () => drill(session, work))
+    const begun = performance.now()
+    const folder = await makeWorkFolder(options.workFolder ?? tmpdir(), 'csdrill')
+    const work = { file, folder, passphrase, tokens, begun }
+    try {
+      return await withFileCodes(work, () => drill(session, work))
+    } finally {
+      await rm(folder, { recursive: true, force: true })
+    }
   } finally {
-    await rm(folder, { recursive: true, force: true })
+    passphrase.fill(0)
   }
 }
 

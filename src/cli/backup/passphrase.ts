@@ -10,10 +10,10 @@ const MIN_PASSPHRASE_BYTES = 12
 /** How the words begin that say what a share of it opens. */
 export const OPENED_BY_SHARES = 'backups'
 
-/** @throws CliError PASSPHRASE_TOO_SHORT, SHARE*, USAGE_INVALID where nobody can be asked; ConfigError SECRET_FILE_* */
+/** The caller zeroes it. @throws CliError PASSPHRASE_TOO_SHORT, SHARE*, USAGE_INVALID where nobody can be asked; ConfigError SECRET_FILE_* */
 export async function passphraseOf({ terminal }: Session, opening: OpeningOptions): Promise<Buffer> {
   const given = await givenPassphrase(opening, OPENED_BY_SHARES, passphraseInFile)
-  if (given !== undefined) return longEnough(Buffer.from(given))
+  if (given !== undefined) return longEnough(Buffer.from(given.buffer, given.byteOffset, given.byteLength))
   const typed = await terminal.askSecret?.('Passphrase of the backup: ')
   if (typed !== undefined && typed !== '') return longEnough(Buffer.from(typed, 'utf8'))
   throw new CliError('USAGE_INVALID', 'The passphrase of the backup is needed.', {

@@ -14,6 +14,13 @@ export interface RestoreCommandOptions extends OpeningOptions {
   readonly keyHolderConfig?: string
 }
 
+interface RestoreWork {
+  readonly file: string
+  readonly folder: string
+  readonly passphrase: Buffer
+  readonly tokens: ReturnType<typeof tokensOf>
+}
+
 /** @throws CliError FOLDER_NOT_EMPTY, BACKUP_DAMAGED, PASSPHRASE_*; KeyHolderError; StoreError */
 export async function restoreBackup(
   session: Session,
@@ -23,6 +30,14 @@ export async function restoreBackup(
 ): Promise<ExitStatus> {
   const tokens = tokensOf(options.keyHolderConfig)
   const passphrase = await passphraseOf(session, options)
+  try {
+    return await restore(session, { file, folder, passphrase, tokens })
+  } finally {
+    passphrase.fill(0)
+  }
+}
+
+async function restore(session: Session, { file, folder, passphrase, tokens }: RestoreWork): Promise<ExitStatus> {
   const target = resolve(folder)
   await requireEmpty(target)
   // In the folder itself, which may be a file system of its own. A crash leaves it there, and the folder is refused until it is gone.

@@ -41,20 +41,19 @@ export function encodeShare(share: Share): string {
 export function readShare(file: string): Share {
   const text = readSecretBytes(file).toString('utf8')
   const fields = new Map(
-    [...text.matchAll(/^([a-z]+):((?:[^\n]*\n[ \t]+)*[^\n]*)/gm)].map(([, name = '', value = '']) => [
-      name,
-      value.trim(),
-    ]),
+    [...text.matchAll(/^[ \t]*([a-z]+):(.*)$/gm)].map(([, name = '', value = '']) => [name, value.trim()]),
   )
+  // As it is typed in: indented or not, with line breaks anywhere.
+  const [, data = ''] = /^[ \t]*data:(.*?)^[ \t]*check:/ms.exec(text) ?? []
   const of = (name: string): string => fields.get(name) ?? ''
   const [, index, count, threshold] = /^([0-9]{1,3}) of ([0-9]{1,3}), ([0-9]{1,3}) needed$/.exec(of('share')) ?? []
-  const hex = of('data').replace(/\s+/g, '').toLowerCase()
+  const hex = data.replace(/\s+/g, '').toLowerCase()
   if (of('format') !== FORMAT || threshold === undefined || !/^(?:[0-9a-f]{2})+$/.test(hex)) {
     throw damaged(file, 'it is no share, or a line of it is missing')
   }
   const share: Share = {
     opens: of('opens'),
-    set: of('set'),
+    set: of('set').toLowerCase(),
     index: Number(index),
     count: Number(count),
     threshold: Number(threshold),

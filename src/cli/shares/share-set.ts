@@ -14,16 +14,25 @@ export interface Quota {
 
 /** Bytes of SHA-256 that are split along with the passphrase, so that a wrong result shows. Nobody has them without k shares. */
 const PROOF_BYTES = 8
+/** What is split is as long as a multiple of this: a share does not show how long a passphrase is that somebody chose. */
+const PADDED_BYTES = 64
 
-/** @param opens what they help to open, in words */
+/**
+ * @param passphrase text, which has no zero byte
+ * @param opens what they help to open, in words
+ */
 export async function splitPassphrase(
   passphrase: Uint8Array,
   { count, threshold }: Quota,
   opens: string,
 ): Promise<Share[]> {
-  const secret = Buffer.concat([passphrase, proofOf(passphrase)])
+  const length = Math.ceil((passphrase.byteLength + PROOF_BYTES) / PADDED_BYTES) * PADDED_BYTES
+  // Filled in place and split as it is: it is zeroed, and there is no other copy. Between passphrase and proof are zero bytes.
+  const secret = new Uint8Array(length)
   try {
-    const parts = await split(Uint8Array.from(secret), count, threshold)
+    secret.set(passphrase)
+    secret.set(proofOf(passphrase), length - PROOF_BYTES)
+    const parts = await split(secret, count, threshold)
     const set = randomBytes(8).toString('hex')
     return parts.map((part, at) => ({ opens, set, index: at + 1, count, threshold, data: Buffer.from(part) }))
   } finally {
@@ -33,14 +42,17 @@ export async function splitPassphrase(
 
 /** The passphrase; the caller zeroes it. @throws CliError SHARE_DAMAGED */
 async function combineShares(shares: readonly Share[], name: string): Promise<Buffer> {
-  let secret: Buffer
+  let secret: Uint8Array
+  const parts = shares.map(({ data }) => Uint8Array.from(data))
   try {
-    secret = Buffer.from(await combine(shares.map(({ data }) => Uint8Array.from(data))))
+    secret = await combine(parts)
   } catch (cause) {
     throw damaged(name, 'together they are no set', cause)
+  } finally {
+    for (const part of parts) part.fill(0)
   }
   const end = Math.max(0, secret.byteLength - PROOF_BYTES)
-  const passphrase = Buffer.from(secret.subarray(0, end))
+  const passphrase = Buffer.from(secret.subarray(0, secret.findLastIndex((byte, at) => at < end && byte !== 0) + 1))
   const proof = Buffer.from(secret.subarray(end))
   secret.fill(0)
   if (proof.byteLength === PROOF_BYTES && timingSafeEqual(proof, proofOf(passphrase))) return passphrase
