@@ -12,6 +12,7 @@ import {
 import { expect } from 'chai'
 import { transferKey } from '../../src/cli/key-import/transfer.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
+import { undoMigrations } from '../support/former-database.ts'
 import { EVIDENCE, HeldRepository, put, TestKeyHolder } from '../support/key-holder.ts'
 import { nextRootOf } from '../support/offline-root.ts'
 import { NOW, RepositoryBuilder } from '../support/repository-builder.ts'
@@ -171,9 +172,7 @@ describe('versions that an operator decides about', () => {
     const first = await renew(request, files)
     await holder.stop()
     holder.database((database) => {
-      const { user_version: version } = database.prepare('PRAGMA user_version').get() as { user_version: number }
-      database.exec('ALTER TABLE signed_payloads DROP COLUMN restored_version')
-      database.exec(`PRAGMA user_version = ${version - 1}`)
+      undoMigrations(database, 'COLUMN restored_version')
     })
     await holder.start()
     const again = await renew(request, files)

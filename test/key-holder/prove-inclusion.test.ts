@@ -3,10 +3,10 @@ import { createHash } from 'node:crypto'
 import { expect } from 'chai'
 import { verifyCheckpoint } from '../../src/key-holder/checkpoint.ts'
 import { leafHash, rootOfInclusion } from '../../src/key-holder/merkle.ts'
-import { MIGRATIONS } from '../../src/key-holder/migrations.ts'
 import type { OperationResponse } from '../../src/key-holder-protocol/operations.ts'
 import { crashAt } from '../support/crash-key-holder.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
+import { undoMigrations } from '../support/former-database.ts'
 import { EVIDENCE, HeldRepository, put, TestKeyHolder } from '../support/key-holder.ts'
 import { Scope } from '../support/scope.ts'
 import { TestLog } from '../support/test-log.ts'
@@ -183,11 +183,8 @@ describe('prove-inclusion', () => {
   it('proves records of a log from before there was such an operation', async () => {
     await repository.change([put('1.0')], { publication: 'first' })
     await holder.stop()
-    const step = MIGRATIONS.findIndex((sql) => sql.includes('log_entries_by_publication'))
     holder.database((database) => {
-      // Back to before that migration, with what came after it.
-      database.exec('DROP INDEX log_entries_by_publication; ALTER TABLE keys DROP COLUMN origin')
-      database.pragma(`user_version = ${step}`)
+      undoMigrations(database, 'log_entries_by_publication')
     })
     await holder.start()
     expect(proven(await prove('first', '1.0'))['publication']).to.equal('first')

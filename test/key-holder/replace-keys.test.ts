@@ -13,9 +13,9 @@ import {
   type PublicKey,
 } from '@countersign/tuf'
 import { expect } from 'chai'
-import { MIGRATIONS } from '../../src/key-holder/migrations.ts'
 import type { OperationInput, OperationResponse } from '../../src/key-holder-protocol/operations.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
+import { undoMigrations } from '../support/former-database.ts'
 import { EVIDENCE, HeldRepository, put, TestKeyHolder } from '../support/key-holder.ts'
 import { Scope } from '../support/scope.ts'
 
@@ -64,11 +64,7 @@ describe('the succession of a signing key', () => {
 
     await holder.stop()
     holder.database((database) => {
-      // Back to before that migration, with what came after it.
-      database.exec(
-        'DROP INDEX log_entries_by_publication; ALTER TABLE keys DROP COLUMN last_used_at; ALTER TABLE keys DROP COLUMN origin; ALTER TABLE keys DROP COLUMN custody',
-      )
-      database.pragma(`user_version = ${MIGRATIONS.findIndex((migration) => migration.includes('last_used_at'))}`)
+      undoMigrations(database, 'last_used_at')
     })
     await holder.start()
     expect(await lastUses()).to.deep.equal([holder.now.toISOString(), undefined])
