@@ -23,7 +23,13 @@ export {
 } from './role.ts'
 export { base64OfHexDigest, hexOfBase64Digest, matchesHashes, sha256Hex } from './digest.ts'
 export { formatExpires, isExpired, parseExpires } from './expires.ts'
-export { ROOT_LIFETIME_MS, SNAPSHOT_LIFETIME_MS, TARGETS_LIFETIME_MS, TIMESTAMP_LIFETIME_MS } from './lifetimes.ts'
+export {
+  ROOT_LIFETIME_MS,
+  SNAPSHOT_LIFETIME_MS,
+  TARGETS_LIFETIME_MS,
+  TIMESTAMP_LIFETIME_MS,
+  VERSIONS_LEFT_TO_OTHERS,
+} from './lifetimes.ts'
 export {
   KEY_TYPES,
   certificatePem,

@@ -15,15 +15,10 @@ import {
   type RoleName,
   type TufKeyId,
   type TufErrorCode,
+  VERSIONS_LEFT_TO_OTHERS,
 } from '@countersign/tuf'
 import { DomainError } from './errors.ts'
 import type { HighestVersion, RepositoryCustody } from './ports.ts'
-
-/**
- * How far snapshot and timestamp at the new server stand above those of the old one: what the old one still signs (a timestamp each
- * fortnight, a snapshot for each straggler's publication) stays below for two years. Clients refuse a version below the one in their cache.
- */
-export const VERSIONS_LEFT_TO_OTHERS = 64
 
 /** How many updates without files are sent to a notary-server, at most, so that its versions rise so far: a few minutes' work. */
 export const MAX_RAISES = 10_000

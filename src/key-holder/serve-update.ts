@@ -19,6 +19,7 @@ import {
   type Gun,
   type RoleName,
   type ServedState,
+  VERSIONS_LEFT_TO_OTHERS,
 } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { Attachments } from '../key-holder-protocol/operations.ts'
@@ -29,12 +30,6 @@ import { refuseFrozen, type PinnedRoot } from './repositories.ts'
 import { finishPair, highestVersion, nextIssue, recordPayload, type ServedPair } from './served-pair.ts'
 import type { Issue, ServedRepository } from './served-repositories.ts'
 import { allServerKeys, noteListedKeys } from './server-keys.ts'
-
-/**
- * Versions of snapshot and timestamp that are left out when a repository comes from another server: what that server still signs in the
- * next two years (a timestamp each fortnight, a snapshot for each straggler's publication) stays below ours.
- */
-const VERSIONS_LEFT_TO_OTHERS = 64
 
 /** See the operation's description in the protocol. @throws KeyHolderError */
 export async function serveUpdate(
