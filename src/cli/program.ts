@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { addApproverCommands } from './approver-commands.ts'
 import { addAuditCommands } from './audit-commands.ts'
 import { addBackupCommands } from './backup/command.ts'
+import { addSealCommands } from './seal-commands.ts'
 import { addConfigCommands } from './config-commands.ts'
 import { addDaemonCommands } from './daemon-commands.ts'
 import { addClientCommands } from './client-program.ts'
@@ -54,6 +55,7 @@ function addAllCommands(program: Command, perform: Perform): void {
   addWebhookCommands(program, perform)
   addAuditCommands(program, perform)
   addBackupCommands(program, perform)
+  addSealCommands(program, perform)
   addConfigCommands(program, perform)
   addDaemonCommands(program, perform)
 }

@@ -44,6 +44,12 @@ async function rewrap(session: Session, options: RewrapOptions): Promise<ExitSta
 }
 
 function whatNext({ from, to }: OperationResponse<'rewrap-keys'>): string[] {
+  if (from === undefined) {
+    return [
+      'It unseals the key holder from now on. Keep it, and take the file and the setting away:',
+      `  rm ${to.path}`,
+    ]
+  }
   if (from.kind === to.kind) {
     return [
       'Put it in the place of the old one, before the next change and before the old file goes:',

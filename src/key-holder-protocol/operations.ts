@@ -315,7 +315,32 @@ export const OPERATIONS = {
     sockets: ['operator'],
     request: z.strictObject({ reason: text(1024), evidence }),
     /** How many keys of repositories; where the old unlock key came from, and where the new one. */
-    response: z.strictObject({ keys: z.number().int().min(0), from: unlockFile, to: unlockFile }),
+    response: z.strictObject({ keys: z.number().int().min(0), from: unlockFile.optional(), to: unlockFile }),
+  },
+  /**
+   * Drops every key and the unlock key from memory, once what is under way is finished. Until it is unsealed everything else is refused
+   * with KEY_HOLDER_SEALED.
+   */
+  seal: {
+    sockets: ['operator'],
+    request: z.strictObject({ reason: text(1024), evidence }),
+    /** `already`: it was sealed. */
+    response: z.strictObject({ already: z.boolean(), since: text(32) }),
+  },
+  /**
+   * Takes the unlock key, and opens what it is for. `secret` (attachment) is a passphrase, or the 32 bytes of a key; with configuration there is
+   * none, and the file that it names is read again. `first`: the key is chosen by this, in a key holder that has none yet.
+   */
+  unseal: {
+    sockets: ['operator'],
+    request: z.strictObject({
+      with: z.enum(['passphrase', 'key', 'configuration']),
+      first: z.boolean().default(false),
+      files: z.array(z.literal('secret')).max(1),
+      evidence,
+    }),
+    /** `already`: it was not sealed; else since when it was. */
+    response: z.strictObject({ already: z.boolean(), since: text(32) }),
   },
   /**
    * Makes a copy of everything that is here, of one moment, and keeps it for `read-backup`. The keys in it stay sealed. `secrets` is the

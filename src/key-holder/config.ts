@@ -16,7 +16,8 @@ export interface KeyHolderConfig {
   readonly trustServerSocket?: string
   /** Mode of the service socket and the trust server's. The operator socket is always 0600. */
   readonly socketMode: number
-  readonly unlock: UnlockSource
+  /** Absent: it starts sealed, and an operator unseals it. */
+  readonly unlock?: UnlockSource
   /** The unlock key that a rewrap puts in its place; the file need not be there. Absent: there is none. */
   readonly nextUnlock?: UnlockSource
   /** The passphrase of backups. Absent: none are made. */
@@ -49,7 +50,7 @@ const KUBERNETES = /^KEY_HOLDER_(SERVICE_HOST|SERVICE_PORT|PORT)(_.*)?$/
 /** sockaddr_un has 108 bytes on Linux and 104 elsewhere, the last one zero. */
 const MAX_SOCKET_PATH_BYTES = 103
 
-const NO_UNLOCK_KEY = 'either keyFile or passphraseFile'
+const NO_UNLOCK_KEY = 'either keyFile or passphraseFile, or operator: true'
 
 const path = z
   .string()
@@ -94,20 +95,24 @@ const schema = z.strictObject({
         passphraseFile: path.optional(),
         nextKeyFile: path.optional(),
         nextPassphraseFile: path.optional(),
+        operator: z
+          .union([z.boolean(), z.enum(['true', 'false']).transform((text) => text === 'true')], 'true or false')
+          .default(false),
       },
       { error: ({ code }) => (code === 'invalid_type' ? NO_UNLOCK_KEY : undefined) },
     )
-    .transform(({ keyFile, passphraseFile, nextKeyFile, nextPassphraseFile }, context) => {
+    .transform(({ keyFile, passphraseFile, nextKeyFile, nextPassphraseFile, operator }, context) => {
       const refuse = (why: string): never => {
         context.addIssue(why)
         return z.NEVER
       }
       const [current, ...others] = unlockSources(keyFile, passphraseFile)
-      if (current === undefined || others.length > 0) return refuse(NO_UNLOCK_KEY)
+      if ((current === undefined) !== operator || others.length > 0) return refuse(NO_UNLOCK_KEY)
       const [next, ...more] = unlockSources(nextKeyFile, nextPassphraseFile)
       if (more.length > 0) return refuse('either nextKeyFile or nextPassphraseFile, or none of them')
       // Whoever wrote the next key over the present one would have neither after a crash.
-      if (next?.path === current.path) return refuse('the next unlock key needs a file of its own')
+      if (next !== undefined && next.path === current?.path)
+        return refuse('the next unlock key needs a file of its own')
       return { current, next }
     }),
   backup: z.strictObject({ passphraseFile: path.optional() }).prefault({}),
@@ -133,6 +138,7 @@ const SETTINGS: readonly (readonly string[])[] = [
   ['unlock', 'passphraseFile'],
   ['unlock', 'nextKeyFile'],
   ['unlock', 'nextPassphraseFile'],
+  ['unlock', 'operator'],
   ['backup', 'passphraseFile'],
   ['log', 'level'],
 ]
@@ -154,9 +160,11 @@ export function parseKeyHolderConfig(
     const value = env[variableOf(setting)]
     if (value !== undefined) put(document, setting, value)
   }
+  const missing = withCredentials(document, env['CREDENTIALS_DIRECTORY'] ?? '')
   const parsed = schema.safeParse(document)
   const faults = [
     ...unknown.map((name) => `environment ${name}: names no setting`),
+    ...missing.map((name) => `${name}: CREDENTIALS_DIRECTORY is not set; the systemd unit needs LoadCredential=`),
     ...(parsed.error?.issues ?? []).map((issue) => `${issue.path.join('.') || '(document)'}: ${issue.message}`),
   ]
   if (!parsed.success || faults.length > 0) {
@@ -169,11 +177,31 @@ export function parseKeyHolderConfig(
     ...rest,
     ...(trustServerSocket !== undefined && { trustServerSocket }),
     ...(tokens !== undefined && { tokens }),
-    unlock: unlock.current,
+    ...(unlock.current !== undefined && { unlock: unlock.current }),
     ...(unlock.next !== undefined && { nextUnlock: unlock.next }),
     ...(backup.passphraseFile !== undefined && { backupPassphraseFile: backup.passphraseFile }),
     logLevel: log.level,
   }
+}
+
+/** What systemd hands in: `$CREDENTIALS_DIRECTORY/unlock.key` (systemd.exec(5), CREDENTIALS). */
+const CREDENTIAL = /^\$CREDENTIALS_DIRECTORY\/(?=[^/]+$)/
+
+/** Puts the folder in its place. @returns the settings for which there is none */
+function withCredentials(document: Record<string, unknown>, folder: string): string[] {
+  const missing: string[] = []
+  for (const group of ['unlock', 'backup']) {
+    const settings = document[group]
+    if (typeof settings !== 'object' || settings === null) continue
+    document[group] = Object.fromEntries(
+      Object.entries(settings).map(([name, value]: [string, unknown]) => {
+        if (typeof value !== 'string' || !CREDENTIAL.test(value)) return [name, value]
+        if (folder === '') missing.push(`${group}.${name}`)
+        return [name, value.replace(CREDENTIAL, () => `${folder}/`)]
+      }),
+    )
+  }
+  return missing
 }
 
 function unlockSources(keyFile: string | undefined, passphraseFile: string | undefined): UnlockSource[] {

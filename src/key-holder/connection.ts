@@ -10,7 +10,7 @@ import {
   type RequestFrame,
 } from '../key-holder-protocol/frames.ts'
 import type { SocketName } from '../key-holder-protocol/operations.ts'
-import type { Dispatcher } from './dispatch.ts'
+import type { Answering } from './dispatch.ts'
 
 export interface ConnectionLimits {
   /** Largest frame in bytes. */
@@ -52,7 +52,7 @@ export class BufferBudget {
 export class Connection {
   readonly #socket: Socket
   readonly #name: SocketName
-  readonly #dispatcher: Dispatcher
+  readonly #dispatcher: Answering
   readonly #limits: ConnectionLimits
   readonly #budget: BufferBudget
   readonly #splitter: FrameSplitter
@@ -60,13 +60,7 @@ export class Connection {
   #isEnding = false
   #frameTimer: NodeJS.Timeout | undefined
 
-  constructor(
-    socket: Socket,
-    name: SocketName,
-    dispatcher: Dispatcher,
-    limits: ConnectionLimits,
-    budget: BufferBudget,
-  ) {
+  constructor(socket: Socket, name: SocketName, dispatcher: Answering, limits: ConnectionLimits, budget: BufferBudget) {
     this.#socket = socket
     this.#name = name
     this.#dispatcher = dispatcher

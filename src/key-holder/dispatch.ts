@@ -30,10 +30,16 @@ import { serveState } from './serve-state.ts'
 import { serveUpdate } from './serve-update.ts'
 import { serverKey } from './server-keys.ts'
 
+/** What answers requests. */
+export type Answering = Pick<Dispatcher, 'answer' | 'refuse'>
+
+/** Answered in front of the others, by the SealGate. */
+type GateOperation = 'seal' | 'unseal'
+
 type Handler<N extends OperationName> = (holder: Holder, call: Call<N>) => Promise<Answer<N>>
 
 /** One handler per operation of the closed list; a missing or an extra one does not compile. */
-const HANDLERS: { readonly [N in OperationName]: Handler<N> } = {
+const HANDLERS: { readonly [N in Exclude<OperationName, GateOperation>]: Handler<N> } = {
   status,
   'repository-status': repositoryStatus,
   'export-public-key': exportPublicKey,
@@ -110,14 +116,12 @@ export class Dispatcher {
   /** Records a refusal and makes the answer of it. `frame` is undefined where the frame could not be read. */
   refuse(socket: SocketName, frame: RequestFrame | undefined, thrown: unknown): AnswerFrame {
     const error = toKeyHolderError(thrown)
-    if (error.code === 'KEY_HOLDER_INTERNAL') this.#onDefect(thrown)
     const gun = gunIn(frame?.request)
     this.#refusals.record(
       { socket, ...(frame !== undefined && { operation: frame.operation }), ...(gun !== undefined && { gun }) },
       error,
     )
-    const { code, message, facts } = error
-    return { id: frame?.id ?? 0, error: { code, message, facts }, attachments: new Map() }
+    return answerOfError(frame?.id ?? 0, thrown, this.#onDefect)
   }
 
   /** Resolves when no operation is under way. */
@@ -126,30 +130,9 @@ export class Dispatcher {
   }
 
   #perform(socket: SocketName, frame: RequestFrame): Promise<Answer<OperationName>> {
-    const { operation: name, attachments } = frame
-    if (!isOperationName(name)) {
-      throw new KeyHolderError('OPERATION_UNKNOWN', 'The key holder has no such operation.', { operation: name })
-    }
-    const operation = OPERATIONS[name]
-    const sockets: readonly SocketName[] = operation.sockets
-    if (!sockets.includes(socket)) {
-      throw new KeyHolderError('OPERATION_NOT_ON_THIS_SOCKET', 'This operation is not for this socket.', {
-        operation: name,
-        socket,
-      })
-    }
-    const parsed = operation.request.safeParse(frame.request)
-    if (!parsed.success) {
-      const [issue] = parsed.error.issues
-      throw new KeyHolderError('OPERATION_MALFORMED', 'The request does not have the shape of its operation.', {
-        operation: name,
-        at: issue?.path.join('.') ?? '',
-        why: issue?.message ?? '',
-      })
-    }
-    checkAttachments(parsed.data, attachments)
+    const call = checkedCall(socket, frame)
+    const name = frame.operation as Exclude<OperationName, GateOperation>
     const handler = HANDLERS[name] as Handler<OperationName>
-    const call = { socket, request: parsed.data, attachments } as Call<OperationName>
     if (BESIDE.has(name)) return this.#queue.beside(() => handler(this.#holder, call))
     // Of backups there is one at a time, for which nobody else has to wait.
     if (name === 'begin-backup' || name === 'read-backup') {
@@ -157,9 +140,46 @@ export class Dispatcher {
     }
     // Two at a time would each rewrap what the other has replaced; no other operation has to wait for it.
     if (name === 'rewrap-keys') return this.#queue.run('unlock key', () => handler(this.#holder, call))
-    const lane = `${SERVING.has(name) ? 'served ' : ''}${gunIn(parsed.data) ?? ''}`
+    const lane = `${SERVING.has(name) ? 'served ' : ''}${gunIn(call.request) ?? ''}`
     return this.#queue.run(lane, () => handler(this.#holder, call))
   }
+}
+
+/** The answer that a refusal is. */
+export function answerOfError(id: number, thrown: unknown, onDefect: (error: unknown) => void): AnswerFrame {
+  const { code, message, facts } = toKeyHolderError(thrown)
+  if (code === 'KEY_HOLDER_INTERNAL') onDefect(thrown)
+  return { id, error: { code, message, facts }, attachments: new Map() }
+}
+
+/**
+ * An operation of the list, through one of its sockets, in its shape.
+ * @throws KeyHolderError OPERATION_UNKNOWN, OPERATION_NOT_ON_THIS_SOCKET, OPERATION_MALFORMED
+ */
+export function checkedCall(socket: SocketName, frame: RequestFrame): Call<OperationName> {
+  const { operation: name, attachments } = frame
+  if (!isOperationName(name)) {
+    throw new KeyHolderError('OPERATION_UNKNOWN', 'The key holder has no such operation.', { operation: name })
+  }
+  const operation = OPERATIONS[name]
+  const sockets: readonly SocketName[] = operation.sockets
+  if (!sockets.includes(socket)) {
+    throw new KeyHolderError('OPERATION_NOT_ON_THIS_SOCKET', 'This operation is not for this socket.', {
+      operation: name,
+      socket,
+    })
+  }
+  const parsed = operation.request.safeParse(frame.request)
+  if (!parsed.success) {
+    const [issue] = parsed.error.issues
+    throw new KeyHolderError('OPERATION_MALFORMED', 'The request does not have the shape of its operation.', {
+      operation: name,
+      at: issue?.path.join('.') ?? '',
+      why: issue?.message ?? '',
+    })
+  }
+  checkAttachments(parsed.data, attachments)
+  return { socket, request: parsed.data, attachments }
 }
 
 /** Every listed file has its attachment, once, and there is no other. @throws KeyHolderError OPERATION_MALFORMED */

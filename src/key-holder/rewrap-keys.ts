@@ -40,7 +40,13 @@ export async function rewrapKeys(
       .sealedKeys()
       .map((key) => ({ ...key, sealed: rewrapped(holder, key, unlockKey, prepared) }))
     const { reason, evidence } = request
-    const record = { kind: 'keys-rewrapped', by: socket, keys: keys.length, from: from.kind, to: to.kind } as const
+    const record = {
+      kind: 'keys-rewrapped',
+      by: socket,
+      keys: keys.length,
+      from: from?.kind ?? 'operator',
+      to: to.kind,
+    } as const
     const change = (): void => {
       holder.keys.reseal(keys)
       changeUnlockKey(holder.database, unlockKey, stretching, (sealed, sealedFor) =>
@@ -56,7 +62,7 @@ export async function rewrapKeys(
     // 5. The old wrappings leave the write-ahead log. A crash before leaves them there until the next start, which begins with this.
     holder.database.emptyWriteAheadLog()
     holder.step('erased')
-    return { response: { keys: keys.length, from, to } }
+    return { response: { keys: keys.length, ...(from !== undefined && { from }), to } }
   } finally {
     unlockKey.fill(0)
   }

@@ -3,7 +3,7 @@ import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject 
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { checkUnlockKey, isUnlockKey, seal, unlockKeyCheck, unseal, type SealedFor } from './sealing.ts'
 import type { StateDatabase } from './database.ts'
-import { newStretching, readUnlockKey, type Stretching, type UnlockSource, type UnlockSources } from './unlock.ts'
+import { newStretching, readUnlockKey, type ConfiguredUnlock, type Stretching, type UnlockSource } from './unlock.ts'
 
 const LOG_KEY = { gun: '', role: 'audit-log' } as const
 
@@ -20,18 +20,13 @@ export interface Unlocked {
  */
 export async function unlock(
   database: StateDatabase,
-  { current, next }: UnlockSources,
+  { current, next }: ConfiguredUnlock,
   isFirstStart: boolean,
 ): Promise<Unlocked> {
   if (isFirstStart) {
     const stretching = newStretching()
     const unlockKey = await readUnlockKey(current, stretching)
-    // One transaction, so that a crash leaves either no settings or all that recognise the key.
-    database.write(() => {
-      write(database, 'stretching-salt', stretching.salt)
-      write(database, 'stretching-cost', Buffer.from(String(stretching.cost)))
-      write(database, 'unlock-key-check', unlockKeyCheck(unlockKey))
-    })
+    chooseUnlockKey(database, unlockKey, stretching)
     return { unlockKey, source: current }
   }
   try {
@@ -42,6 +37,15 @@ export async function unlock(
       throw cause instanceof KeyHolderError ? neither(error, cause) : cause
     })
   }
+}
+
+/** Remembers the first unlock key. One transaction, so that a crash leaves either no settings or all that recognise the key. */
+export function chooseUnlockKey(database: StateDatabase, unlockKey: Buffer, stretching: Stretching): void {
+  database.write(() => {
+    write(database, 'stretching-salt', stretching.salt)
+    write(database, 'stretching-cost', Buffer.from(String(stretching.cost)))
+    write(database, 'unlock-key-check', unlockKeyCheck(unlockKey))
+  })
 }
 
 /** An old key, or none in its place, is what a rewrap may leave. A file that others can read is a fault whichever key it holds. */

@@ -5,7 +5,7 @@ import { dirname } from 'node:path'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { SocketName } from '../key-holder-protocol/operations.ts'
 import { Connection, type BufferBudget, type ConnectionLimits } from './connection.ts'
-import type { Dispatcher } from './dispatch.ts'
+import type { Answering } from './dispatch.ts'
 
 /** Callers at a time. The daemon needs one, the command line a few. */
 const MAX_CONNECTIONS = 16
@@ -15,7 +15,7 @@ export interface SocketOptions {
   /** Mode of the socket file. */
   readonly mode: number
   readonly name: SocketName
-  readonly dispatcher: Dispatcher
+  readonly dispatcher: Answering
   readonly limits: ConnectionLimits
   readonly budget: BufferBudget
 }

@@ -12,9 +12,15 @@ export type UnlockSource =
 
 /** The key that is in use, and the one that an operator may put in its place. */
 export interface UnlockSources {
-  readonly current: UnlockSource
+  /** Absent: an operator gives it, after each start. */
+  readonly current?: UnlockSource
   /** Need not be there: it is read for a rewrap, and at a start where `current` does not open the keys. */
   readonly next?: UnlockSource
+}
+
+/** The same where the configuration names the present one. */
+export interface ConfiguredUnlock extends UnlockSources {
+  readonly current: UnlockSource
 }
 
 /** How a passphrase was stretched; stored beside the keys, so that it can grow later. */
@@ -98,6 +104,24 @@ export function readPin(path: string): Buffer {
 export function passphraseKey(passphrase: Buffer, { salt, cost }: Stretching): Promise<Buffer> {
   const maxmem = 2 * 128 * cost * BLOCK_SIZE
   return stretch(passphrase, salt, KEY_BYTES, { N: cost, r: BLOCK_SIZE, p: 1, maxmem })
+}
+
+/**
+ * The unlock key that an operator gives: its 32 bytes, or a passphrase. The caller zeroes it.
+ * @throws KeyHolderError UNLOCK_KEY_UNREADABLE
+ */
+export async function unlockKeyOfCaller(
+  secret: Uint8Array,
+  kind: 'passphrase' | 'key',
+  stretching: Stretching,
+): Promise<Buffer> {
+  const bytes = Buffer.from(secret)
+  const source = { kind: kind === 'key' ? 'key-file' : 'passphrase-file', path: 'operator' } as const
+  try {
+    return await unlockKeyIn(bytes, source, stretching)
+  } finally {
+    bytes.fill(0)
+  }
 }
 
 /** @throws KeyHolderError UNLOCK_KEY_UNREADABLE */

@@ -194,7 +194,7 @@ describe('cli backup, on a bad day', function () {
         serviceSocket,
         operatorSocket: drilled.config.operatorSocket,
         trustServerSocket: drilled.config.trustServerSocket ?? '',
-        logPublicKey: '',
+        logPublicKey: () => undefined,
         close: () => Promise.resolve(),
       })
       const meddled = await socketTo({

@@ -631,6 +631,8 @@ const OPERATION_ATTACKS: readonly Attack[] = [
       'begin-key-import',
       'import-key',
       'stage-key',
+      'seal',
+      'unseal',
       'begin-backup',
       'read-backup',
       'export-root-key',

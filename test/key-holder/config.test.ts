@@ -46,6 +46,22 @@ describe('the configuration of the key holder', () => {
     expectCode('KEY_HOLDER_CONFIG_INVALID', () => parseKeyHolderConfig(UNLOCK, { KEY_HOLDER_FODLER: '/x' }))
   })
 
+  it('may leave the unlock key to an operator, or to systemd', () => {
+    expect(parseKeyHolderConfig('unlock: { operator: true }').unlock).to.equal(undefined)
+    expect(parseKeyHolderConfig('', { KEY_HOLDER_UNLOCK__OPERATOR: 'true' }).unlock).to.equal(undefined)
+    for (const unlock of ['{}', '{ operator: false }', '{ operator: true, keyFile: /k }', '{ operator: "yes" }']) {
+      expectCode('KEY_HOLDER_CONFIG_INVALID', () => parseKeyHolderConfig(`unlock: ${unlock}`))
+    }
+    const text =
+      'unlock: { keyFile: $CREDENTIALS_DIRECTORY/unlock.key }\nbackup: { passphraseFile: $CREDENTIALS_DIRECTORY/backup }'
+    expect(parseKeyHolderConfig(text, { CREDENTIALS_DIRECTORY: '/run/credentials/a.service' })).to.deep.include({
+      unlock: { kind: 'key-file', path: '/run/credentials/a.service/unlock.key' },
+      backupPassphraseFile: '/run/credentials/a.service/backup',
+    })
+    const { facts } = expectCode('KEY_HOLDER_CONFIG_INVALID', () => parseKeyHolderConfig(text))
+    expect(facts['faults']).to.include('unlock.keyFile').and.include('backup.passphraseFile')
+  })
+
   it('may name the next unlock key, of either kind, and the environment replaces one kind by the other', () => {
     const nextOf = (unlock: object, env = {}) =>
       parseKeyHolderConfig(JSON.stringify({ unlock: { keyFile: '/k', ...unlock } }), env).nextUnlock

@@ -27,6 +27,8 @@ describe('the operations of the key holder', () => {
       'stage-key': 'operator',
       'retire-key': 'operator',
       'rewrap-keys': 'operator',
+      seal: 'operator',
+      unseal: 'operator',
       'begin-backup': 'operator',
       'read-backup': 'operator',
       'export-root-key': 'operator',
@@ -77,6 +79,8 @@ describe('the operations of the key holder', () => {
         'disowned foreign frozenBecause gun keys pinnedRoot roles rootCustody state',
       ],
       ['rewrap-keys', 'evidence reason', 'from keys to'],
+      ['seal', 'evidence reason', 'already since'],
+      ['unseal', 'evidence files first with', 'already since'],
       [
         'begin-backup',
         'evidence reason',

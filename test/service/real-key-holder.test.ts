@@ -2,6 +2,7 @@
 import { parseRoleName, RELEASES } from '@countersign/tuf'
 import { expect } from 'chai'
 import { outcome, startHeldWorld } from '../support/fakes/held-world.ts'
+import { expectCodeAsync } from '../support/expect-code.ts'
 import { app, ended, everybody, type World } from '../support/fakes/world.ts'
 import type { TestKeyHolder } from '../support/key-holder.ts'
 import { Scope } from '../support/scope.ts'
@@ -64,6 +65,19 @@ describe('the services over the real key holder', () => {
     expect(outcome(await ended(world, request))).to.equal('published')
     // 2, or above where a signed version was abandoned and burnt; but never without the tag, and never twice.
     expect(world.server.version(app, RELEASES)).to.be.at.least(2)
+    expect((await world.found('1.0'))?.sha256).to.equal('a'.repeat(64))
+  })
+
+  it('wait while it is sealed, and go on when it is not any more', async () => {
+    world.faults.plan(undefined)
+    const { request } = await world.services.requests.submit(everybody, { kind: 'sign', images: [`${app}:1.0`] })
+    const evidence = { request: 'seal', principal: 'operator' }
+    await holder.operator.call('seal', { reason: 'test', evidence })
+    await world.settled()
+    const again = { kind: 'sign', images: [`${app}:2.0`] } as const
+    await expectCodeAsync('KEY_HOLDER_SEALED', () => world.services.requests.submit(everybody, again))
+    await holder.operator.call('unseal', { with: 'configuration', files: [], evidence })
+    expect(outcome(await ended(world, request))).to.equal('published')
     expect((await world.found('1.0'))?.sha256).to.equal('a'.repeat(64))
   })
 

@@ -6,6 +6,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import type { Step } from '../../src/key-holder/holder.ts'
+import type { KeyHolderConfig } from '../../src/key-holder/main.ts'
 import { bundledScript } from './bundled-script.ts'
 import { expectCodeAsync } from './expect-code.ts'
 import type { TestKeyHolder } from './key-holder.ts'
@@ -17,11 +18,13 @@ export async function startSeparately(
   holder: TestKeyHolder,
   step: Step | 'none' = 'none',
   count = 1,
+  config: KeyHolderConfig = holder.config,
 ): Promise<ChildProcess> {
   const configFile = join(holder.folder, '..', 'crash.json')
-  const { unlock, nextUnlock, backupPassphraseFile, socketMode, logLevel, ...rest } = holder.config
+  const { unlock, nextUnlock, backupPassphraseFile, socketMode, logLevel, ...rest } = config
   expect([socketMode, logLevel]).to.deep.equal([0o660, 'info'])
-  const files = { keyFile: unlock.path, nextKeyFile: nextUnlock?.path }
+  const current = unlock === undefined ? { operator: true } : { keyFile: unlock.path }
+  const files = { ...current, nextKeyFile: nextUnlock?.path }
   writeFileSync(
     configFile,
     JSON.stringify({ ...rest, unlock: files, backup: { passphraseFile: backupPassphraseFile } }),
@@ -39,9 +42,10 @@ export async function crashAt(
   step: Step,
   count: number,
   request: () => Promise<unknown>,
+  config: KeyHolderConfig = holder.config,
 ): Promise<void> {
   await holder.stop()
-  const child = await startSeparately(holder, step, count)
+  const child = await startSeparately(holder, step, count, config)
   const ended = once(child, 'exit')
   try {
     await expectCodeAsync('KEY_HOLDER_UNREACHABLE', request)
@@ -49,5 +53,5 @@ export async function crashAt(
     child.kill('SIGKILL')
   }
   expect(await ended).to.deep.equal([null, 'SIGKILL'])
-  await holder.start()
+  await holder.start({}, config)
 }

@@ -25,6 +25,7 @@ import {
   type KeyHolderOptions,
   type RunningKeyHolder,
 } from '../../src/key-holder/main.ts'
+import type { UnlockSource } from '../../src/key-holder/unlock.ts'
 import type { Attachments, OperationInput, OperationResponse } from '../../src/key-holder-protocol/operations.ts'
 import { Connection } from '../../src/sqlite/connection.ts'
 import { bundledScript } from './bundled-script.ts'
@@ -79,7 +80,7 @@ export interface LogEntry {
 
 export class TestKeyHolder {
   readonly folder: string
-  readonly config: KeyHolderConfig
+  readonly config: KeyHolderConfig & { readonly unlock: UnlockSource }
   readonly unlockKeyFile: string
   /** Where a rewrap finds the next unlock key; there is none yet. */
   readonly nextUnlockKeyFile: string
@@ -98,7 +99,7 @@ export class TestKeyHolder {
     this.backupPassphraseFile = join(top, 'backup.passphrase')
     createUnlockKeyFile(this.unlockKeyFile)
     writeFileSync(this.backupPassphraseFile, `${BACKUP_PASSPHRASE}\n`, { mode: 0o600 })
-    this.config = parseKeyHolderConfig(
+    const config = parseKeyHolderConfig(
       JSON.stringify({
         folder: this.folder,
         serviceSocket: join(top, 's', 'service.sock'),
@@ -111,6 +112,7 @@ export class TestKeyHolder {
         ...(hsm !== undefined && { tokens: [hsm.setting] }),
       }),
     )
+    this.config = { ...config, unlock: { kind: 'key-file', path: this.unlockKeyFile } }
     this.writeLimits(hsm === undefined ? limits : inToken(limits))
     scope.add(() => this.stop())
     scope.add(() => {
@@ -134,7 +136,7 @@ export class TestKeyHolder {
     chmodSync(this.config.limitsFile, 0o600)
   }
 
-  async start(options: KeyHolderOptions = {}, config = this.config): Promise<void> {
+  async start(options: KeyHolderOptions = {}, config: KeyHolderConfig = this.config): Promise<void> {
     const tokens = config.tokens === undefined ? {} : { tokenScript: await bundledScript(TOKEN_PROCESS) }
     this.#running = await startKeyHolder(config, { now: () => this.now, log: silentLog, ...tokens, ...options })
   }

@@ -109,6 +109,26 @@ export const KEY_HOLDER_PROBLEMS = {
     `${OPERATOR} Restore the key holder's folder from a backup.`,
   ),
   UNLOCK_KEY_WRONG: refuse(503, 'The unlock key does not open the keys', OPERATOR),
+  UNLOCK_KEY_NOT_CONFIGURED: refuse(
+    409,
+    'The configuration of the key holder names no unlock key',
+    'Unseal it with the passphrase: countersign unseal.',
+  ),
+  UNLOCK_KEY_NOT_CHOSEN: refuse(
+    409,
+    'The key holder has no unlock key yet',
+    'Choose its passphrase, once: countersign unseal --first.',
+  ),
+  UNLOCK_KEY_CHOSEN_ALREADY: refuse(
+    409,
+    'The key holder has its unlock key already',
+    'Unseal it with that one, without --first. To change it: countersign key rewrap.',
+  ),
+  UNSEAL_TOO_SOON: retry(
+    503,
+    'After wrong unlock keys the next one has to wait',
+    'Wait for retryAfterSeconds, and check the passphrase meanwhile.',
+  ),
   UNLOCK_KEY_NEXT_NOT_CONFIGURED: refuse(
     409,
     'The key holder knows no next unlock key',
