@@ -1,10 +1,11 @@
-// `key rewrap` against a real key holder, and the way that docs/operations.md shows, command by command as it stands there.
+// `key rewrap` against a real key holder, and the way that docs/operations/unlock-key.md shows, command by command as it stands there.
 import { copyFileSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { userInfo } from 'node:os'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { createUnlockKeyFile } from '../../src/key-holder/main.ts'
 import { HeldRepository, put, TestKeyHolder } from '../support/key-holder.ts'
+import { commandsOf } from '../support/page-commands.ts'
 import { runCommand } from '../support/processes.ts'
 import { Scope } from '../support/scope.ts'
 import { opened, sealedKeys } from '../support/sealed-keys.ts'
@@ -99,7 +100,7 @@ describe('cli key rewrap', () => {
     expect(holder.log().filter(({ kind }) => kind === 'keys-rewrapped')).to.deep.equal([])
   })
 
-  it('is done as docs/operations.md says, while the key holder runs', async () => {
+  it('is done as docs/operations/unlock-key.md says, while the key holder runs', async () => {
     const etc = join(scope.folder('etc'), 'countersign')
     mkdirSync(etc)
     // The paths of the page, with the key holder's in their place.
@@ -110,7 +111,7 @@ describe('cli key rewrap', () => {
       ['/media/safe', etc],
       ['chown countersign-keys', `chown ${String(process.getuid?.())}`],
     ]
-    const commands = commandsOf('Change the unlock key').map((command) =>
+    const commands = commandsOf('docs/operations/unlock-key.md', 'While everything runs').map((command) =>
       paths.reduce((text, [documented, here]) => text.replaceAll(documented, here), command),
     )
     expect(commands.filter((command) => command.includes('countersign key rewrap'))).to.have.length(1)
@@ -140,11 +141,3 @@ describe('cli key rewrap', () => {
     await holder.start()
   }).timeout(60_000)
 })
-
-/** The commands of a section of docs/operations.md, without the prompt. */
-function commandsOf(heading: string): string[] {
-  const text = readFileSync(resolve(import.meta.dirname, '../../docs/operations.md'), 'utf8')
-  const section = text.slice(text.indexOf(`\n## ${heading}\n`) + 1).split('\n## ')[0] ?? ''
-  const blocks = [...section.matchAll(/^```console\n([\s\S]*?)^```/gm)].map(([, block = '']) => block)
-  return blocks.flatMap((block) => [...block.matchAll(/^[$#] (.+)$/gm)].map(([, line = '']) => line))
-}

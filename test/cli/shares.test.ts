@@ -175,8 +175,8 @@ describe('cli shares', () => {
       return path
     }
 
-    it('2 of 3: two sign, whichever they are, one does not, as docs/operations.md says', async () => {
-      const [make, sign] = commandsOf('docs/operations.md', 'Share the root key among people')
+    it('2 of 3: two sign, whichever they are, one does not, as docs/operations/root-ceremony.md says', async () => {
+      const [make, sign] = commandsOf('docs/operations/root-ceremony.md', 'Share the root key among people')
       const argv = (command = '', change = ''): string[] =>
         command
           .split(' ')

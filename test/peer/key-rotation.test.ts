@@ -1,4 +1,5 @@
-// A signing key gives its place to another while everybody goes on: pipelines ask for signatures, consumers with cached metadata pull.
+// A signing key gives its place to another, by the commands of docs/operations/rotation.md, while everybody goes on: pipelines ask for
+// signatures, consumers with cached metadata pull.
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -11,8 +12,11 @@ import { ImageMaker, type PushedImage } from '../support/peers/images.ts'
 import { NotaryClient } from '../support/peers/notary-client.ts'
 import { startNotaryServer, type NotaryServer } from '../support/peers/notary-server.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
+import { argumentsOf, commandsOf } from '../support/page-commands.ts'
 import { Scope } from '../support/scope.ts'
 import { createTestCa } from '../support/tls.ts'
+
+const PAGE = 'docs/operations/rotation.md'
 
 interface ListedKey {
   readonly role: string
@@ -46,6 +50,18 @@ describe('rotating the signing key', function () {
       ['key', 'rotate', gun, '--reason', 'yearly', '--operator-socket', countersign.operatorSocket, ...more],
       { timeoutMs: 60_000 },
     )
+  /** What the page says under this heading. */
+  async function follow(heading: string, gun: string, keyId = ''): Promise<void> {
+    const names = new Map([
+      ['registry.example.com/team/app', gun],
+      ['KEYID', keyId],
+    ])
+    const env = { COUNTERSIGN_OPERATOR_SOCKET: countersign.operatorSocket }
+    for (const command of commandsOf(PAGE, heading)) {
+      const { status, text } = await countersign.run(argumentsOf(command, names), { env, timeoutMs: 60_000 })
+      expect([command, status], text).to.deep.equal([command, 0])
+    }
+  }
   const keysOf = async (gun: string): Promise<readonly ListedKey[]> => {
     const { stdout } = await countersign.must(['key', 'list', gun, '--json'])
     return (JSON.parse(stdout) as { keys: ListedKey[] }).keys.filter(({ role }) => role.startsWith('targets/'))
@@ -90,11 +106,10 @@ describe('rotating the signing key', function () {
       return ask(image)
     })
     await delay(700)
-    const rotated = await rotate(gun)
+    await follow('Rotate the key', gun)
     const requests = await Promise.all(asked)
     load.isOver = true
     const { count, failed } = await pulls
-    expect(rotated.status, rotated.text).to.equal(0)
     expect(failed).to.deep.equal([])
     expect(count).to.be.greaterThan(0)
     expect(requests.map(({ status }) => status)).to.deep.equal(tags.map(() => 'published'))
@@ -111,8 +126,7 @@ describe('rotating the signing key', function () {
     }
     expect((await docker.trustedPull(tags[39]!.reference)).status).to.equal(0)
     await countersign.must(['sign', first.reference])
-    const retired = ['key', 'retire', gun, before!.canonicalKeyId, '--reason', 'replaced']
-    await countersign.must([...retired, '--operator-socket', countersign.operatorSocket])
+    await follow('Retire the old key', gun, before!.canonicalKeyId)
     expect((await keysOf(gun))[0]?.state).to.equal('retired')
   })
 

@@ -1,4 +1,4 @@
-// The root key signs a change on a machine that has no server, and everybody follows: a stock client that has the old root in its cache, a
+// The root key signs a change on a machine that has no server, by the commands of docs/operations/root-ceremony.md, and everybody follows: a stock client that has the old root in its cache, a
 // new one, and Countersign itself.
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -10,9 +10,13 @@ import { startDockerRegistry } from '../support/peers/docker-registry.ts'
 import { ImageMaker, type PushedImage } from '../support/peers/images.ts'
 import { startNotaryServer } from '../support/peers/notary-server.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
+import { argumentsOf, commandsOf } from '../support/page-commands.ts'
 import { runToSuccess } from '../support/processes.ts'
 import { Scope } from '../support/scope.ts'
 import { createTestCa } from '../support/tls.ts'
+
+const PAGE = 'docs/operations/root-ceremony.md'
+const FILE = /^(passphrase|[\w-]+\.(key|key\.crt|json))$/
 
 describe('a root ceremony', function () {
   this.timeout(90_000)
@@ -32,6 +36,19 @@ describe('a root ceremony', function () {
     runToSuccess(process.execPath, [countersign.program, ...args], { env: {} })
   const create = (name: string) =>
     offline('root', 'create', '--gun', gun, '--out', path(name), '--passphrase-file', path('passphrase'))
+  /** What the page says: the root key's machine knows of no server. Returns what was printed. */
+  async function follow(commands: readonly string[], renamed: Readonly<Record<string, string>> = {}): Promise<string> {
+    let printed = ''
+    for (const command of commands) {
+      const argv = argumentsOf(command, new Map([['registry.example.com/team/app', gun]])).map((word) =>
+        FILE.test(word) ? path(renamed[word] ?? word) : word,
+      )
+      const isOffline = argv[0] === 'root' && ['create', 'show', 'sign'].includes(argv[1] ?? '')
+      const env = { COUNTERSIGN_OPERATOR_SOCKET: countersign.operatorSocket }
+      printed += (await (isOffline ? offline(...argv) : countersign.must(argv, { env }))).stdout
+    }
+    return printed
+  }
   /** Exports, signs with each of these keys, applies. */
   async function ceremony(name: string, asked: readonly string[], keys: readonly string[]): Promise<string> {
     const socket = ['--operator-socket', countersign.operatorSocket]
@@ -73,8 +90,7 @@ describe('a root ceremony', function () {
     ;({ gun } = image)
     folder = scope.folder('ceremony')
     writeFileSync(path('passphrase'), 'correct horse battery\n', { mode: 0o600 })
-    await create('root.key')
-    await countersign.must(['repo', 'init', gun, ...rootKey('root.key')])
+    await follow(commandsOf(PAGE, 'Keep the root key offline').slice(0, 2))
     await countersign.must(['sign', image.reference])
     newDocker = () => new DockerClient(scope, { notary, engine })
     cached = newDocker()
@@ -83,15 +99,12 @@ describe('a root ceremony', function () {
   after(() => scope.close())
 
   it('gives targets another key, which signs it at once, and the roles of the trust server', async () => {
-    const shown = await ceremony(
-      'targets',
-      ['--rotate', 'targets', '--reason', 'yearly', '--rotate', 'snapshot', '--rotate', 'timestamp'],
-      ['root.key'],
-    )
+    const shown = await follow(commandsOf(PAGE, 'Change what root lists'))
     expect(shown)
       .to.match(/Role targets +NEW/)
       .and.to.match(/Role targets +GOES/)
-    await expectFollowed(2)
+    await ceremony('server', ['--rotate', 'snapshot', '--rotate', 'timestamp'], ['root.key'])
+    await expectFollowed(3)
     const { keys } = JSON.parse((await countersign.must(['key', 'list', gun, '--json'])).stdout) as {
       keys: { role: string; state: string }[]
     }
@@ -102,10 +115,9 @@ describe('a root ceremony', function () {
   })
 
   it('gives root another key, which signs beside the old one, and alone from then on', async () => {
-    await create('successor.key')
-    await ceremony('root', ['--root-certificate', path('successor.key.crt')], ['root.key', 'successor.key'])
-    await ceremony('renewed', [], ['successor.key'])
-    await expectFollowed(4)
+    await follow(commandsOf(PAGE, 'Give root another key'))
+    await ceremony('renewed', [], ['next.key'])
+    await expectFollowed(5)
     const former = await countersign.run([
       'root',
       'sign',
@@ -128,12 +140,10 @@ describe('a root ceremony', function () {
       }
     await countersign.must(['repo', 'init', online])
     expect((await statusOf()).warnings.map(({ code }) => code)).to.include('ROOT_KEY_ONLINE')
-    const files = ['--out', path('online.key'), '--passphrase-file', path('passphrase'), '--reason', 'go live']
-    const socket = ['--operator-socket', countersign.operatorSocket]
-    await countersign.must(['root', 'take-offline', online, ...files, ...socket])
+    gun = online
+    await follow(commandsOf(PAGE, 'Keep the root key offline').slice(2), { 'root.key': 'online.key' })
     expect((await statusOf()).warnings.map(({ code }) => code)).to.not.include('ROOT_KEY_ONLINE')
     expect((await statusOf()).root).to.equal('offline')
-    gun = online
     await create('never-online.key')
     await ceremony('online', ['--root-certificate', path('never-online.key.crt')], ['online.key', 'never-online.key'])
     await countersign.must(['sign', tag.reference])
@@ -142,13 +152,13 @@ describe('a root ceremony', function () {
   })
 
   it('ROOT_CHANGE_OUTDATED: a change that was made for an older root', async () => {
-    const late = await countersign.run(['root', 'apply', path('targets-1.json')])
+    const late = await countersign.run(['root', 'apply', path('signed.json')])
     expect(late.status).to.equal(1)
     expect(late.text).to.include('ROOT_CHANGE_OUTDATED')
   })
 
   it('ROOT_SIGNATURES_MISSING: one signature of two', async () => {
-    const unfinished = await countersign.run(['root', 'apply', path('root-1.json')])
+    const unfinished = await countersign.run(['root', 'apply', path('once.json')])
     expect(unfinished.status).to.equal(1)
     expect(unfinished.text).to.include('ROOT_SIGNATURES_MISSING')
   })

@@ -153,7 +153,7 @@ export class Countersign {
   }
 
   /** Like `run`, for steps that must succeed. @throws Error with what was printed and both logs */
-  async must(args: readonly string[], o: { tokenFile?: string } = {}): Promise<CommandResult> {
+  async must(args: readonly string[], o: Parameters<Countersign['run']>[1] = {}): Promise<CommandResult> {
     const result = await this.run(args, o)
     if (result.status === 0) return result
     throw new Error(`countersign ${args.join(' ')}: status ${result.status}\n${result.text}\n${this.logs()}`)

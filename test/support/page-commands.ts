@@ -3,10 +3,16 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { checkout } from './countersign-program.ts'
 
-/** The commands of one section, without the prompt, in order. */
+/** The commands of one section, without the prompt, in order: `$ `, or `# ` where root types them. */
 export function commandsOf(page: string, heading: string): string[] {
   const blocks = [...sectionOf(page, heading).matchAll(/^```console\n([\s\S]*?)^```/gm)].map(([, block = '']) => block)
-  return blocks.flatMap((block) => block.split('\n').flatMap((line) => (line.startsWith('$ ') ? [line.slice(2)] : [])))
+  return blocks.flatMap((block) => block.split('\n').flatMap((line) => (/^[$#] /.test(line) ? [line.slice(2)] : [])))
+}
+
+/** The arguments of a command of ours: words in quotes stay together, and what a page calls by an example is called by its name here. */
+export function argumentsOf(command: string, names: ReadonlyMap<string, string>): string[] {
+  const words = [...command.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word = '']) => quoted ?? word)
+  return words.slice(1).map((word) => names.get(word) ?? word)
 }
 
 /** Blocks of YAML whose first line is a comment with a path, by that path. */
