@@ -7,7 +7,7 @@ import { parsePattern } from '../domain/pattern.ts'
 import { codeOf } from '../domain/port-faults.ts'
 import type { Clock, ExpiryMemory, RepositoryCustody } from '../domain/ports.ts'
 import { DAEMON_ID, type Principal } from '../domain/principal.ts'
-import { renewalDue, type RenewalSettings } from '../domain/renewal.ts'
+import { renewalDue, renewalFor, type RenewalSettings } from '../domain/renewal.ts'
 import { expiryNews } from '../domain/expiry-news.ts'
 import type { Log } from '../log.ts'
 import type { RepositoryService, RequestService } from '../service/services.ts'
@@ -72,9 +72,13 @@ export class ExpiryWatch {
         for (const warning of warnings) log.warn({ gun, ...warning }, 'a repository needs attention')
         if (trouble !== undefined) log.error({ gun, ...trouble }, 'a repository could not be loaded')
         if (outlook.length > 0) this.#expiries.set(gun, outlook)
-        this.#tell(gun, outlook)
+        const renewal = renewalFor(this.#o.renewal, custody)
+        this.#tell(gun, outlook, renewal)
         // A frozen one would only be refused.
-        if (custody.state !== 'frozen' && (hasDisowned(custody) || outlook.some((role) => this.#isDue(gun, role))))
+        if (
+          custody.state !== 'frozen' &&
+          (hasDisowned(custody) || outlook.some((role) => this.#isDue(gun, role, renewal)))
+        )
           await this.#renew(gun)
       } catch (error) {
         log.error({ gun, error }, 'a repository could not be looked at')
@@ -91,14 +95,14 @@ export class ExpiryWatch {
     return (first - this.#o.clock.now().getTime()) / DAY_MS
   }
 
-  #isDue(gun: Gun, { role, by, expiresAt }: RoleOutlook): boolean {
-    const due = by === 'countersign' ? renewalDue(gun, role, expiresAt, this.#o.renewal) : undefined
+  #isDue(gun: Gun, { role, by, expiresAt }: RoleOutlook, renewal: RenewalSettings): boolean {
+    const due = by === 'countersign' ? renewalDue(gun, role, expiresAt, renewal) : undefined
     return due !== undefined && due <= this.#o.clock.now()
   }
 
   /** What nobody here will prevent, at 180, 90, 30 and 7 days. */
-  #tell(gun: Gun, outlook: readonly RoleOutlook[]): void {
-    const { clock, renewal, notices } = this.#o
+  #tell(gun: Gun, outlook: readonly RoleOutlook[], renewal: RenewalSettings): void {
+    const { clock, notices } = this.#o
     const now = clock.now()
     for (const role of outlook) {
       const days = noticeDue(gun, role, renewal, now)

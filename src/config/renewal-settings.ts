@@ -10,7 +10,7 @@ export const renewalSettings = z
   .strictObject({
     before: duration('0s', '900d').default(USUAL_WINDOW_MS).meta({
       description:
-        'Roles that are signed here and expire within this time are signed again, unchanged. 0s: only when asked.',
+        'Roles that are signed here and expire within this time are signed again, unchanged; at most half of their life. 0s: only when asked.',
     }),
     targetsBefore: duration('0s', '900d').optional().meta({
       description: 'The same for base targets alone. Default: as before.',

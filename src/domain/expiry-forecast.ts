@@ -1,16 +1,17 @@
 // What will be signed again in the next three years, by whom and when, and what a person has to do by when. Pure.
-import { type Gun, TARGETS_LIFETIME_MS } from '@countersign/tuf'
+import type { Gun } from '@countersign/tuf'
 import type { ReSigner, RoleClass, RoleOutlook } from './expiry-outlook.ts'
-import { renewalDue, type RenewalSettings } from './renewal.ts'
+import { lifetimeOf } from './lifetimes.ts'
+import { renewalDue, type RenewalSettings, type RepositoryRenewal, windowOf } from './renewal.ts'
 
 const DAY_MS = 86_400_000
 /** Three years of 365 days. */
 export const FORECAST_MS = 3 * 365 * DAY_MS
 /** A person is asked from here on. */
 export const ASK_BEFORE_MS = 180 * DAY_MS
-/** So long after its moment a renewal by itself counts as one that did not happen. */
+/** So long after its moment a renewal by itself counts as one that did not happen; a quarter of its window where that is shorter. */
 const LATE_AFTER_MS = 7 * DAY_MS
-/** Nothing here needs so many; a window of a day and three years of signatures would. */
+/** The shortest life, 30 days with half of it as window, needs 73. */
 const MAX_RENEWALS = 100
 
 export interface ExpiryAct {
@@ -39,7 +40,7 @@ export interface ExpiryForecast {
 export function forecastExpiry(
   gun: Gun,
   roles: readonly RoleOutlook[],
-  settings: RenewalSettings,
+  settings: RepositoryRenewal,
   now: Date,
 ): ExpiryForecast {
   const until = new Date(now.getTime() + FORECAST_MS)
@@ -54,7 +55,8 @@ export function forecastExpiry(
 export function isLeftToPeople(gun: Gun, role: RoleOutlook, settings: RenewalSettings, now: Date): boolean {
   if (role.by === 'trust-server') return false
   const due = role.by === 'countersign' ? renewalDue(gun, role.role, role.expiresAt, settings) : undefined
-  return due === undefined || now.getTime() > due.getTime() + LATE_AFTER_MS
+  if (due === undefined) return true
+  return now.getTime() > due.getTime() + Math.min(LATE_AFTER_MS, windowOf(settings, role.role) / 4)
 }
 
 /** What a person has to do about a role. */
@@ -86,7 +88,7 @@ function elsewhere(gun: Gun, { roleClass, role }: RoleOutlook, some: string): st
   }
 }
 
-function actsOf(gun: Gun, role: RoleOutlook, settings: RenewalSettings, now: Date): readonly ExpiryAct[] {
+function actsOf(gun: Gun, role: RoleOutlook, settings: RepositoryRenewal, now: Date): readonly ExpiryAct[] {
   if (role.by === 'trust-server') return []
   const due = role.by === 'countersign' ? renewalDue(gun, role.role, role.expiresAt, settings) : undefined
   if (due !== undefined) return renewals(gun, role, settings, now)
@@ -96,7 +98,7 @@ function actsOf(gun: Gun, role: RoleOutlook, settings: RenewalSettings, now: Dat
 }
 
 /** One after the other, each with a new expiry. */
-function renewals(gun: Gun, role: RoleOutlook, settings: RenewalSettings, now: Date): readonly ExpiryAct[] {
+function renewals(gun: Gun, role: RoleOutlook, settings: RepositoryRenewal, now: Date): readonly ExpiryAct[] {
   const acts: ExpiryAct[] = []
   let { expiresAt } = role
   while (acts.length < MAX_RENEWALS) {
@@ -105,7 +107,7 @@ function renewals(gun: Gun, role: RoleOutlook, settings: RenewalSettings, now: D
     const at = new Date(Math.max(now.getTime(), due.getTime()))
     if (at.getTime() >= now.getTime() + FORECAST_MS) break
     acts.push({ ...named(role), kind: 'renewal', at, expiresAt, plan: 'Countersign signs it again by itself.' })
-    expiresAt = new Date(at.getTime() + TARGETS_LIFETIME_MS)
+    expiresAt = new Date(at.getTime() + lifetimeOf(settings.lifetimes, role.role))
   }
   return acts
 }

@@ -2,6 +2,7 @@
 import type { ErrorFacts, Gun, JsonValue, PublicKey, RoleName } from '@countersign/tuf'
 import type { ForeignVersion } from './foreign-version.ts'
 import type { ImageReference } from './image-reference.ts'
+import type { Lifetimes } from './lifetimes.ts'
 import type { OidcErrorCode } from './oidc-errors.ts'
 import type { DeclaredChange, Evidence, SignedRole } from './publication.ts'
 import type { ProvenRecord } from './receipt.ts'
@@ -104,6 +105,8 @@ export interface RepositoryCustody {
   }[]
   /** Roles whose version an operator disowned; the next one has the content of our last. */
   readonly disowned?: readonly RoleName[]
+  /** How long what is signed here lives. Absent where the limits file allows nothing. */
+  readonly lifetimes?: Lifetimes
 }
 
 export interface InitializationFiles {

@@ -2,6 +2,7 @@
 // Stock clients never do it: they sign a role again only where it changes, so that base targets of a repository that delegates sign
 // daily expires after three years, and every command fails (notary v0.7.0 client/client.go signTargets).
 import { type Gun, sha256Hex, TARGETS, targetsOf, type RoleName, type TrustedRepository } from '@countersign/tuf'
+import { USUAL_LIFETIMES, type Lifetimes } from './lifetimes.ts'
 import type { RepositoryCustody } from './ports.ts'
 import { DAEMON_ID } from './principal.ts'
 import { isSignable } from './publication-roles.ts'
@@ -18,6 +19,11 @@ export interface RenewalSettings extends RenewalWindows {
   readonly spreadMs: number
 }
 
+/** The same for one repository: no window is longer than half of a life. */
+export interface RepositoryRenewal extends RenewalSettings {
+  readonly lifetimes: Lifetimes
+}
+
 /** Nine months: before anybody is warned, which is half a year before. */
 export const USUAL_WINDOW_MS = 270 * 86_400_000
 
@@ -26,6 +32,27 @@ export function windowsFor(asker: { readonly id: string }, windows: RenewalWindo
   if (asker.id === DAEMON_ID) return windows
   const { targetsMs, delegationsMs } = windows
   return { targetsMs: targetsMs || USUAL_WINDOW_MS, delegationsMs: delegationsMs || USUAL_WINDOW_MS }
+}
+
+/**
+ * At most half of a life, so that each version is the newest for as long as half of its life at least, however short the limits file
+ * makes it.
+ */
+export function windowsWithin(
+  windows: RenewalWindows,
+  { lifetimes = USUAL_LIFETIMES }: Pick<RepositoryCustody, 'lifetimes'>,
+): RenewalWindows {
+  return {
+    targetsMs: Math.min(windows.targetsMs, lifetimes.targetsMs / 2),
+    delegationsMs: Math.min(windows.delegationsMs, lifetimes.delegationsMs / 2),
+  }
+}
+
+export function renewalFor(
+  settings: RenewalSettings,
+  custody: Pick<RepositoryCustody, 'lifetimes'>,
+): RepositoryRenewal {
+  return { ...settings, ...windowsWithin(settings, custody), lifetimes: custody.lifetimes ?? USUAL_LIFETIMES }
 }
 
 /** Whether whoever renews within the first windows renews all that is renewed within the others. */
@@ -66,9 +93,9 @@ export function rolesToRenew(
   return roles.filter((role) => (isDue(role) || isDisowned(role)) && isSignable(repository, custody, role))
 }
 
-/** What expires before this moment is signed again now. */
+/** Behind this moment each of the roles expires once it has been signed again now, whatever its window and its life are. */
 export function renewalEnd(windows: RenewalWindows, roles: readonly RoleName[], now: Date): Date {
-  return new Date(now.getTime() + Math.max(...roles.map((role) => windowOf(windows, role))))
+  return new Date(now.getTime() + Math.min(...roles.map((role) => windowOf(windows, role))))
 }
 
 export function isRenewed(repository: TrustedRepository, roles: readonly RoleName[], until: Date): boolean {

@@ -9,12 +9,16 @@ import {
   targetsOf,
   type TrustedRepository,
 } from '@countersign/tuf'
+import type { RoleOutlook } from './expiry-outlook.ts'
+import { lifetimeOf, USUAL_LIFETIMES } from './lifetimes.ts'
 import { hasDelegations, unusableReason } from './publication-roles.ts'
 import type { RepositoryCustody } from './ports.ts'
 import type { RepositoryWarning, RoleReport } from './repository.ts'
 
 /** Stock clients warn from here on: six months (notary v0.7.0 client/helpers.go warnRolesNearExpiry). */
 const EXPIRES_SOON_MS = 182 * 86_400_000
+/** Of what is signed again here by itself and lives shorter than three years: a sixth of its life, which comes after its renewal. */
+const SHARE_OF_LIFE = 6
 /** The server renews the timestamp itself, a fortnight at a time (notary-v1 5.7): its nearness is no news. */
 const isRenewedByServer = (role: RoleName): boolean => role === TIMESTAMP
 
@@ -38,11 +42,18 @@ export function roleReports(repository: TrustedRepository): readonly RoleReport[
 
 export function repositoryWarnings(
   repository: TrustedRepository,
+  outlook: readonly RoleOutlook[],
+  { lifetimes = USUAL_LIFETIMES }: Pick<RepositoryCustody, 'lifetimes'>,
   now: Date,
-  isSnapshotKeyOnServer: boolean,
 ): readonly RepositoryWarning[] {
+  const byItself = new Set(
+    outlook.filter(({ by }) => by === 'countersign' || by === 'trust-server').map(({ role }) => role),
+  )
+  const soonMs = (role: RoleName): number =>
+    byItself.has(role) ? Math.min(EXPIRES_SOON_MS, lifetimeOf(lifetimes, role) / SHARE_OF_LIFE) : EXPIRES_SOON_MS
+  const isSnapshotKeyOnServer = byItself.has(SNAPSHOT)
   return [
-    ...roleReports(repository).flatMap((report) => expiryWarning(report, now)),
+    ...roleReports(repository).flatMap((report) => expiryWarning(report, soonMs(report.role), now)),
     ...entryWarnings(repository),
     ...delegationWarnings(repository),
     ...(isSnapshotKeyOnServer
@@ -83,10 +94,10 @@ export function custodyWarnings(
   return warnings
 }
 
-function expiryWarning({ role, expiresAt }: RoleReport, now: Date): readonly RepositoryWarning[] {
+function expiryWarning({ role, expiresAt }: RoleReport, soonMs: number, now: Date): readonly RepositoryWarning[] {
   const left = expiresAt.getTime() - now.getTime()
   if (left <= 0) return [{ code: 'ROLE_EXPIRED', detail: `${role} expired at ${expiresAt.toISOString()}.`, role }]
-  if (left > EXPIRES_SOON_MS || isRenewedByServer(role)) return []
+  if (left > soonMs || isRenewedByServer(role)) return []
   return [{ code: 'ROLE_EXPIRES_SOON', detail: `${role} expires at ${expiresAt.toISOString()}.`, role }]
 }
 

@@ -168,6 +168,7 @@ function toWireKey(key: PublicKey): WireKey {
   return { keytype: key.keyType, keyval: { private: null, public: key.publicValue } }
 }
 
+const DAY_MS = 86_400_000
 /** Large enough for a certificate bundle. */
 const KEY_LIMITS = { maxBytes: 256 * 1024, maxDepth: 4 }
 
@@ -176,7 +177,7 @@ function toPublicKey(key: WireKey): PublicKey {
 }
 
 function toCustody(gun: Gun, response: OperationResponse<'repository-status'>): RepositoryCustody {
-  const { state, frozenBecause, rootCustody, pinnedRoot } = response
+  const { state, frozenBecause, rootCustody, pinnedRoot, lifetimeDays } = response
   return {
     gun,
     state,
@@ -200,6 +201,14 @@ function toCustody(gun: Gun, response: OperationResponse<'repository-status'>): 
       ...(highestSigned !== undefined && { highestSigned }),
     })),
     ...(response.disowned !== undefined && { disowned: response.disowned.map(parseRoleName) }),
+    ...(lifetimeDays !== undefined && {
+      lifetimes: {
+        rootMs: lifetimeDays.root * DAY_MS,
+        targetsMs: lifetimeDays.targets * DAY_MS,
+        delegationsMs: lifetimeDays.delegations * DAY_MS,
+        snapshotMs: lifetimeDays.snapshot * DAY_MS,
+      },
+    }),
   }
 }
 

@@ -99,6 +99,8 @@ export const repositoryState = z.strictObject({
   disowned: z.array(role).optional(),
   /** Versions that a key of here signed elsewhere: that nothing was decided about, or dropped while nothing of ours has followed yet. */
   foreign: z.array(roleVersion.extend({ decision: z.enum(['none', 'dropped']) })).optional(),
+  /** How long what is signed here lives, in days. Absent where the limits file allows nothing for this repository. */
+  lifetimeDays: z.strictObject({ root: z.int(), targets: z.int(), delegations: z.int(), snapshot: z.int() }).optional(),
 })
 
 /** Signed bytes of one role; the file itself is the attachment named `role`. */

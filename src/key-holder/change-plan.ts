@@ -5,7 +5,6 @@ import {
   ROOT,
   SNAPSHOT,
   TARGETS,
-  TARGETS_LIFETIME_MS,
   targetsOf,
   TIMESTAMP,
   sha256Hex,
@@ -25,7 +24,7 @@ import { verifyState } from './base.ts'
 import { checkAgreement } from './change-rules.ts'
 import type { Holder } from './holder.ts'
 import type { KeyState } from './key-table.ts'
-import type { RepositoryLimits } from './limits.ts'
+import { lifetimeOf, limitsFor, type RepositoryLimits } from './limits.ts'
 import type { Payload } from './payloads.ts'
 
 /** The next version of one role, and which of our keys sign it. */
@@ -97,7 +96,7 @@ function planRole(
   return unsigned === undefined ? undefined : { unsigned, baseVersion: current?.metadata.version ?? 0, signingKeys }
 }
 
-/** Above everything seen or signed; versions that were signed and never published stay burnt. */
+/** Above everything seen or signed; versions that were signed and never published stay burnt. @throws KeyHolderError LIMIT_GUN */
 export function nextVersion(
   holder: Holder,
   gun: Gun,
@@ -107,8 +106,8 @@ export function nextVersion(
   const { highestSeen, highestSigned } = holder.versions.ofRole(gun, role)
   const highest = [current?.metadata.version, highestSeen?.version, highestSigned?.version]
   const version = Math.max(...highest.map((known) => known ?? 0)) + 1
-  const now = holder.now().getTime()
-  return { version, expiresAt: new Date(Math.floor((now + TARGETS_LIFETIME_MS) / 1000) * 1000) }
+  const end = holder.now().getTime() + lifetimeOf(limitsFor(holder.limits, gun), role)
+  return { version, expiresAt: new Date(Math.floor(end / 1000) * 1000) }
 }
 
 /** What is recorded of a planned version before it is signed. */

@@ -14,7 +14,6 @@ import {
   ROOT_LIFETIME_MS,
   sha256Hex,
   TARGETS,
-  TARGETS_LIFETIME_MS,
   TufError,
   verifyRootCertificate,
   type Gun,
@@ -30,7 +29,7 @@ import type { NewKey } from './custody.ts'
 import { makeKey, type NewSealedKey } from './file-custodian.ts'
 import { commitWithKeys, internal, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
 import { checkKeyRate, countKeys, recordOfKey } from './key-creation.ts'
-import { limitsFor } from './limits.ts'
+import { lifetimeOf, limitsFor } from './limits.ts'
 import type { Payload } from './payloads.ts'
 import { refuseFrozen, type Repository } from './repositories.ts'
 import { FIRST_PUBLICATION, pinOnlineRoot, signFirstFiles } from './first-files.ts'
@@ -80,14 +79,18 @@ export async function initializeRepository(
   const now = holder.now().getTime()
   const root = newRoot({
     version: 1,
-    expiresAt: wholeSeconds(now + ROOT_LIFETIME_MS),
+    expiresAt: wholeSeconds(now + lifetimeOf(limits, ROOT)),
     rootKeys: [rootKey],
     targetsKeys: [targetsKey.publicKey],
     snapshotKeys,
     timestampKeys,
   })
   const rootPayload = payloadOf(gun, root, online === undefined ? [] : [[online.key, rootKey]])
-  const others = firstTargets(gun, wholeSeconds(now + TARGETS_LIFETIME_MS), targetsKey, signerRole, delegationKey)
+  const others = firstTargets(gun, (role) => wholeSeconds(now + lifetimeOf(limits, role)), {
+    targetsKey,
+    signerRole,
+    delegationKey,
+  })
   const keys = [targetsKey, delegationKey, online?.key].filter((key) => key !== undefined)
   const payloads = [rootPayload, ...others]
 
@@ -196,11 +199,11 @@ function selfSigned(holder: Holder, gun: Gun, privateKey: KeyObject): string {
 /** Empty files: the base targets with both delegations, and the delegations themselves. */
 function firstTargets(
   gun: Gun,
-  expiresAt: Date,
-  targetsKey: NewKey,
-  signerRole: RoleName | null,
-  delegationKey: NewKey | undefined,
+  endOf: (role: RoleName) => Date,
+  o: { targetsKey: NewKey; signerRole: RoleName | null; delegationKey: NewKey | undefined },
 ): Payload[] {
+  const { targetsKey, signerRole, delegationKey } = o
+  const expiresAt = endOf(TARGETS)
   if (signerRole === null || delegationKey === undefined) {
     return [payloadOf(gun, newTargets({ role: TARGETS, version: 1, expiresAt }), [[targetsKey, targetsKey.publicKey]])]
   }
@@ -212,7 +215,9 @@ function firstTargets(
       [targetsKey, targetsKey.publicKey],
     ]),
     ...names.map((role) =>
-      payloadOf(gun, newTargets({ role, version: 1, expiresAt }), [[delegationKey, delegationKey.publicKey]]),
+      payloadOf(gun, newTargets({ role, version: 1, expiresAt: endOf(role) }), [
+        [delegationKey, delegationKey.publicKey],
+      ]),
     ),
   ]
 }

@@ -1,6 +1,18 @@
 // The limits file: what the daemon may ask for, from a file that the daemon cannot write. First match wins; no match is refused.
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs'
-import { sha256Hex, type Gun } from '@countersign/tuf'
+import {
+  ROOT,
+  ROOT_LIFETIME_MS,
+  sha256Hex,
+  SNAPSHOT,
+  SNAPSHOT_LIFETIME_MS,
+  TARGETS,
+  TARGETS_LIFETIME_MS,
+  TIMESTAMP,
+  TIMESTAMP_LIFETIME_MS,
+  type Gun,
+  type RoleName,
+} from '@countersign/tuf'
 import * as z from 'zod'
 import { APPROVER_KEY } from '../approval-statement.ts'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
@@ -33,6 +45,28 @@ const approvals = z
     'gives one key two names',
   )
 
+const DAY_MS = 86_400_000
+
+/**
+ * Whole days. The least leaves the renewals time for an outage; the most is what Notary gives a root, and for a timestamp so long as
+ * somebody may withhold a newer state from clients.
+ */
+const days = (least: number, most: number, usualMs: number) =>
+  z
+    .int()
+    .min(least)
+    .max(most)
+    .default(usualMs / DAY_MS)
+const lifetimeDays = z
+  .strictObject({
+    root: days(365, 3650, ROOT_LIFETIME_MS),
+    targets: days(30, 3650, TARGETS_LIFETIME_MS),
+    delegations: days(30, 3650, TARGETS_LIFETIME_MS),
+    snapshot: days(30, 3650, SNAPSHOT_LIFETIME_MS),
+    timestamp: days(2, 30, TIMESTAMP_LIFETIME_MS),
+  })
+  .prefault({})
+
 const repositoryLimits = z.strictObject({
   gun: pattern,
   initialize: z.boolean().default(false),
@@ -45,6 +79,8 @@ const repositoryLimits = z.strictObject({
   maxEntries: z.int().min(0).max(1_000_000).default(10_000),
   versionsPerHour: perHour.default(600),
   entriesPerHour: perHour.default(6000),
+  /** How long what is signed here lives. */
+  lifetimeDays,
 })
 
 function isCustody(text: string): boolean {
@@ -127,16 +163,35 @@ export function parseLimits(bytes: Uint8Array): Limits {
 
 /** @throws KeyHolderError LIMIT_GUN */
 export function limitsFor(limits: Limits, gun: Gun): RepositoryLimits {
-  const found = limits.repositories.find((repository) => matchesPattern(repository.gun, gun))
+  const found = findLimits(limits, gun)
   if (found === undefined) {
     throw new KeyHolderError('LIMIT_GUN', 'The limits file allows nothing for this repository.', { gun })
   }
   return found
 }
 
+/** Those of the repository, where there are any. */
+export function findLimits(limits: Limits, gun: Gun): RepositoryLimits | undefined {
+  return limits.repositories.find((repository) => matchesPattern(repository.gun, gun))
+}
+
+/** How long a version of the role lives that is signed now, in milliseconds. */
+export function lifetimeOf({ lifetimeDays }: RepositoryLimits, role: RoleName): number {
+  switch (role) {
+    case ROOT:
+      return lifetimeDays.root * DAY_MS
+    case SNAPSHOT:
+      return lifetimeDays.snapshot * DAY_MS
+    case TIMESTAMP:
+      return lifetimeDays.timestamp * DAY_MS
+    default:
+      return (role === TARGETS ? lifetimeDays.targets : lifetimeDays.delegations) * DAY_MS
+  }
+}
+
 /** @throws KeyHolderError SERVED_REPOSITORY_NOT_ALLOWED */
-export function checkServed(limits: Limits, gun: Gun): void {
-  const found = limits.repositories.find((repository) => matchesPattern(repository.gun, gun))
+export function checkServed(limits: Limits, gun: Gun): RepositoryLimits {
+  const found = findLimits(limits, gun)
   if (found?.serve !== true) {
     throw new KeyHolderError(
       'SERVED_REPOSITORY_NOT_ALLOWED',
@@ -146,6 +201,7 @@ export function checkServed(limits: Limits, gun: Gun): void {
       },
     )
   }
+  return found
 }
 
 export function isTagAllowed(limits: RepositoryLimits, tag: string): boolean {

@@ -15,7 +15,7 @@ import { checkSignable, nextVersion, parseTargetsRoles, payloadOf, type PlannedR
 import { checkRates, countRates } from './change-rules.ts'
 import { contentToRestore } from './disowned.ts'
 import { commitToSign, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
-import { limitsFor } from './limits.ts'
+import { lifetimeOf, limitsFor } from './limits.ts'
 import type { Payload } from './payloads.ts'
 import {
   evidenceParts,
@@ -35,18 +35,22 @@ interface Purpose {
   readonly kind: 'roles-renewal' | 'roles-repair'
   readonly acceptsExpired: boolean
   /** Refuses a role for which there is no reason. @throws KeyHolderError CHANGE_EMPTY */
-  readonly requireReason: (repository: TrustedRepository, role: RoleName, expiresAt: { old: Date; next: Date }) => void
+  readonly requireReason: (
+    repository: TrustedRepository,
+    role: RoleName,
+    expiresAt: { old: Date; next: Date; lifetimeMs: number },
+  ) => void
 }
 
-/** A renewal that gains less is none: versions are not to be had for nothing. */
+/** A renewal that gains less, and less than a quarter of a life, is none: versions are not to be had for nothing. */
 const LEAST_GAIN_MS = 30 * 86_400_000
 
 const RENEWAL: Purpose = {
   prefix: 'renew',
   kind: 'roles-renewal',
   acceptsExpired: false,
-  requireReason: ({ gun }, role, { old, next }) => {
-    if (next.getTime() - old.getTime() >= LEAST_GAIN_MS) return
+  requireReason: ({ gun }, role, { old, next, lifetimeMs }) => {
+    if (next.getTime() - old.getTime() >= Math.min(LEAST_GAIN_MS, lifetimeMs / 4)) return
     throw new KeyHolderError('CHANGE_EMPTY', 'The role does not expire sooner than a renewed one would.', {
       gun,
       role,
@@ -146,7 +150,9 @@ function planAgain(
   const unsigned = verifyState(() => renewTargets(repository, role, next, restored), gun)
   // To go back behind a theft is reason enough.
   if (restored === undefined || acceptsExpired) {
-    requireReason(repository, role, { old: current?.metadata.expiresAt ?? next.expiresAt, next: next.expiresAt })
+    const lifetimeMs = lifetimeOf(limitsFor(holder.limits, gun), role)
+    const old = current?.metadata.expiresAt ?? next.expiresAt
+    requireReason(repository, role, { old, next: next.expiresAt, lifetimeMs })
   }
   const baseVersion = current?.metadata.version ?? 0
   return { unsigned, baseVersion, signingKeys, ...(restored !== undefined && { restored }) }

@@ -3,6 +3,7 @@ import { parseGun, type Gun } from '@countersign/tuf'
 import type { OperationResponse } from '../key-holder-protocol/operations.ts'
 import { openVersions, rolesToRestore } from './disowned.ts'
 import type { Answer, Call, Holder } from './holder.ts'
+import { findLimits, type RepositoryLimits } from './limits.ts'
 
 /** See the operation's description in the protocol. */
 export function status(holder: Holder): Promise<Answer<'status'>> {
@@ -33,6 +34,7 @@ export function describeRepository(holder: Holder, gun: Gun): OperationResponse<
   const { state, frozenBecause, pinnedRoot, rootCustody } = holder.repositories.get(gun)
   const disowned = rolesToRestore(holder, gun)
   const { undecided, inForce } = openVersions(holder, gun)
+  const limits = findLimits(holder.limits, gun)
   const foreign = [
     ...undecided.map(({ role, version }) => ({ role, version, decision: 'none' as const })),
     ...inForce.map(({ role, version }) => ({ role, version, decision: 'dropped' as const })),
@@ -66,5 +68,13 @@ export function describeRepository(holder: Holder, gun: Gun): OperationResponse<
     roles: holder.versions.ofGun(gun),
     ...(disowned.length > 0 && { disowned: [...disowned] }),
     ...(foreign.length > 0 && { foreign }),
+    ...(limits !== undefined && { lifetimeDays: describeLifetimes(limits) }),
   }
+}
+
+/** Timestamps are nobody's concern but the trust server's. */
+function describeLifetimes({
+  lifetimeDays: { root, targets, delegations, snapshot },
+}: RepositoryLimits): NonNullable<OperationResponse<'repository-status'>['lifetimeDays']> {
+  return { root, targets, delegations, snapshot }
 }

@@ -1,17 +1,8 @@
 // Snapshot or timestamp once more, with the next version and a new expiry, while nothing else changes.
-import {
-  parseGun,
-  parseRoot,
-  sha256Hex,
-  SNAPSHOT,
-  SNAPSHOT_LIFETIME_MS,
-  snapshotOf,
-  TIMESTAMP,
-  TIMESTAMP_LIFETIME_MS,
-} from '@countersign/tuf'
+import { parseGun, parseRoot, sha256Hex, SNAPSHOT, snapshotOf, TIMESTAMP } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { commitAhead, type Answer, type Call, type Holder } from './holder.ts'
-import { checkServed } from './limits.ts'
+import { checkServed, lifetimeOf } from './limits.ts'
 import { dropSuperseded } from './serve-update.ts'
 import { finishPair, nextIssue, recordPayload } from './served-pair.ts'
 import type { Issue, ServedRepository } from './served-repositories.ts'
@@ -29,7 +20,7 @@ export async function serveRefresh(
 ): Promise<Answer<'serve-refresh'>> {
   // 1. Whether there is anything to do; what a crash left is finished first.
   const gun = parseGun(request.gun)
-  checkServed(holder.limits, gun)
+  const limits = checkServed(holder.limits, gun)
   const served = holder.served.find(gun)
   if (served === undefined) {
     throw new KeyHolderError('SERVED_REPOSITORY_UNKNOWN', 'Nothing was published for this repository.', { gun })
@@ -46,9 +37,9 @@ export async function serveRefresh(
 
   // 2. The next issue. A crash leaves nothing.
   const root = parseRoot(served.state.root)
-  const timestamp = nextIssue(holder, gun, TIMESTAMP, served.timestamp, TIMESTAMP_LIFETIME_MS)
+  const timestamp = nextIssue(holder, gun, TIMESTAMP, served.timestamp, lifetimeOf(limits, TIMESTAMP))
   const snapshot = isSnapshot
-    ? nextIssue(holder, gun, SNAPSHOT, served.snapshot, SNAPSHOT_LIFETIME_MS)
+    ? nextIssue(holder, gun, SNAPSHOT, served.snapshot, lifetimeOf(limits, SNAPSHOT))
     : served.snapshot
   const unsigned = isSnapshot ? snapshotOf(served.state, snapshot.version, snapshot.expiresAt) : undefined
   const after: ServedRepository = { ...served, snapshot, timestamp }

@@ -10,10 +10,8 @@ import {
   ServedTree,
   sha256Hex,
   SNAPSHOT,
-  SNAPSHOT_LIFETIME_MS,
   snapshotOf,
   TIMESTAMP,
-  TIMESTAMP_LIFETIME_MS,
   UpdateRefusal,
   type AcceptedUpdate,
   type Gun,
@@ -24,7 +22,7 @@ import {
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { Attachments } from '../key-holder-protocol/operations.ts'
 import { commitAhead, type Answer, type AuditRecord, type Call, type Holder } from './holder.ts'
-import { checkServed } from './limits.ts'
+import { checkServed, lifetimeOf } from './limits.ts'
 import { chunkRecord } from './record-chunks.ts'
 import { refuseFrozen, type PinnedRoot } from './repositories.ts'
 import { finishPair, highestVersion, nextIssue, recordPayload, type ServedPair } from './served-pair.ts'
@@ -38,7 +36,7 @@ export async function serveUpdate(
 ): Promise<Answer<'serve-update'>> {
   // 1. Everything that needs no verification. A crash leaves nothing.
   const gun = parseGun(request.gun)
-  checkServed(holder.limits, gun)
+  const limits = checkServed(holder.limits, gun)
   const managed = holder.repositories.find(gun)
   if (managed !== undefined) refuseFrozen(managed)
   const served = holder.served.find(gun)
@@ -55,14 +53,14 @@ export async function serveUpdate(
 
   // 3. The next snapshot and timestamp, worked out here. A crash leaves nothing.
   const cameFrom = pinned !== undefined && pinned.version < root.metadata.version ? pinned.version : undefined
-  const issue = (role: RoleName, last: Issue | undefined, lifetimeMs: number): Issue => {
-    const next = nextIssue(holder, gun, role, last, lifetimeMs)
+  const issue = (role: RoleName, last: Issue | undefined): Issue => {
+    const next = nextIssue(holder, gun, role, last, lifetimeOf(limits, role))
     return cameFrom === undefined ? next : { ...next, version: next.version + VERSIONS_LEFT_TO_OTHERS }
   }
-  const timestamp = issue(TIMESTAMP, served?.timestamp, TIMESTAMP_LIFETIME_MS)
+  const timestamp = issue(TIMESTAMP, served?.timestamp)
   const snapshot: Issue =
     clientSnapshot === undefined
-      ? issue(SNAPSHOT, served?.snapshot, SNAPSHOT_LIFETIME_MS)
+      ? issue(SNAPSHOT, served?.snapshot)
       : { ...clientSnapshot.metadata, issuedAt: holder.now() }
   const unsigned = clientSnapshot === undefined ? snapshotOf(next, snapshot.version, snapshot.expiresAt) : undefined
   const after: ServedRepository = {

@@ -24,7 +24,7 @@ import type { KeyChange, Publication } from '../domain/publication.ts'
 import type { SignedApproval } from '../domain/signed-approval.ts'
 import { checkMovingRoot } from '../domain/move.ts'
 import { holdsRoot, rolesOfRootChange, verifyRootChange } from '../domain/root-change.ts'
-import { renewalEnd, rolesToRenew, windowsFor } from '../domain/renewal.ts'
+import { renewalEnd, rolesToRenew, windowsFor, windowsWithin } from '../domain/renewal.ts'
 import { expiredRoles, rolesToRepair } from '../domain/repair.ts'
 import { rolesToSign, rolesToUnsign } from '../domain/publication-roles.ts'
 import { signedDigest } from '../domain/signed-entry.ts'
@@ -207,7 +207,7 @@ export class IntentFormer {
   /** Undefined: nothing expires soon any more, by a lost answer or because the roles were signed for another reason. */
   #renewal(base: TrustedRepository, custody: RepositoryCustody, image: PendingImage): Candidate | undefined {
     const { clock, settings } = this.#dependencies
-    const windows = windowsFor(image.submitter, settings.renewal)
+    const windows = windowsWithin(windowsFor(image.submitter, settings.renewal), custody)
     const now = clock.now()
     const roles = rolesToRenew(base, custody, windows, now)
     if (roles.length > 0) return { image, until: renewalEnd(windows, roles, now), roles }

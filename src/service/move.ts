@@ -2,7 +2,6 @@
 import {
   certificatesEnd,
   encodeBase64,
-  ROOT_LIFETIME_MS,
   SNAPSHOT,
   TIMESTAMP,
   verifyArchive,
@@ -11,6 +10,7 @@ import {
   type PublicKey,
 } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
+import { USUAL_LIFETIMES } from '../domain/lifetimes.ts'
 import {
   checkComplete,
   checkFirstRoot,
@@ -63,7 +63,8 @@ export async function planMove(
     { role: SNAPSHOT, keys: [keys.snapshot] },
     { role: TIMESTAMP, keys: [keys.timestamp] },
   ]
-  const expiresAt = new Date(now.getTime() + ROOT_LIFETIME_MS)
+  const { rootMs } = custody.lifetimes ?? USUAL_LIFETIMES
+  const expiresAt = new Date(now.getTime() + rootMs)
   const { root, timestamp } = trusted
   return {
     gun,

@@ -3,6 +3,7 @@ import { CodedError, type Gun, METADATA_LIMITS, parseTufKeyId, RELEASES, sha256H
 import { DomainError } from '../domain/errors.ts'
 import { type ExpiryForecast, forecastExpiry } from '../domain/expiry-forecast.ts'
 import { expiryOutlook } from '../domain/expiry-outlook.ts'
+import { renewalFor } from '../domain/renewal.ts'
 import { rolesOfKey } from '../domain/key-rotation.ts'
 import { failureOf } from '../domain/port-faults.ts'
 import type { RepositoryCustody } from '../domain/ports.ts'
@@ -89,7 +90,8 @@ export class Repositories implements RepositoryService {
     if (repositories.find(gun) === undefined) throw notPermitted('read', gun)
     const { trusted, custody } = await loadRepository(this.#dependencies, gun)
     const isSnapshotKeyOnServer = await this.#snapshotKey.isHeldByServer(trusted)
-    return forecastExpiry(gun, expiryOutlook(trusted, custody, isSnapshotKeyOnServer), settings.renewal, clock.now())
+    const outlook = expiryOutlook(trusted, custody, isSnapshotKeyOnServer)
+    return forecastExpiry(gun, outlook, renewalFor(settings.renewal, custody), clock.now())
   }
 
   async #report(gun: Gun): Promise<RepositoryReport> {
@@ -101,10 +103,10 @@ export class Repositories implements RepositoryService {
     try {
       const { trusted } = await loadRepository(this.#dependencies, gun)
       const isSnapshotKeyOnServer = await this.#snapshotKey.isHeldByServer(trusted)
-      const warnings = [...ofCustody, ...repositoryWarnings(trusted, clock.now(), isSnapshotKeyOnServer)]
+      const outlook = expiryOutlook(trusted, custody, isSnapshotKeyOnServer)
+      const warnings = [...ofCustody, ...repositoryWarnings(trusted, outlook, custody, clock.now())]
       const ids = custody.keys.map(({ canonicalKeyId }) => parseTufKeyId(canonicalKeyId))
       const keyRoles = new Map(ids.map((id) => [id, rolesOfKey(trusted, id)]))
-      const outlook = expiryOutlook(trusted, custody, isSnapshotKeyOnServer)
       return { repository, custody, keyRoles, roles: roleReports(trusted), warnings, outlook }
     } catch (error) {
       if (!(error instanceof CodedError)) throw error

@@ -7,7 +7,6 @@ import {
   parseRoleName,
   parseTufKeyId,
   ROOT,
-  ROOT_LIFETIME_MS,
   signingRole,
   TARGETS,
   type BaseRoleChange,
@@ -16,6 +15,7 @@ import {
   type SignatureEntry,
 } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
+import { USUAL_LIFETIMES } from '../domain/lifetimes.ts'
 import { stagedKeys } from '../domain/key-rotation.ts'
 import type { Principal } from '../domain/principal.ts'
 import { holdsRoot, planNextRoot, rootChangeSubjects, verifyRootChange } from '../domain/root-change.ts'
@@ -52,7 +52,8 @@ export async function planRootChange(
         : [await dependencies.publisher.rotateServerKey(gun, role)]
     changes.push({ role, keys })
   }
-  const expiresAt = new Date(dependencies.clock.now().getTime() + ROOT_LIFETIME_MS)
+  const { rootMs } = loaded.custody.lifetimes ?? USUAL_LIFETIMES
+  const expiresAt = new Date(dependencies.clock.now().getTime() + rootMs)
   const { root } = loaded.trusted
   return { gun, current: root.bytes, next: planNextRoot(loaded.trusted, changes, expiresAt) }
 }

@@ -6,7 +6,7 @@ import { stagedKeys } from '../domain/key-rotation.ts'
 import { upkeepDecision } from '../domain/policy.ts'
 import type { Principal } from '../domain/principal.ts'
 import { expiredRoles, rolesToRepair, type ExpiredRole } from '../domain/repair.ts'
-import { coversWindows, rolesToRenew, windowsFor } from '../domain/renewal.ts'
+import { coversWindows, rolesToRenew, windowsFor, windowsWithin } from '../domain/renewal.ts'
 import {
   advance,
   isFinal,
@@ -60,7 +60,7 @@ export async function submitRenewal(
   )
   if (running !== undefined) return { request: running, isRepeated: true }
   const { trusted, custody } = await loadRepository(dependencies, gun)
-  const roles = rolesToRenew(trusted, custody, windows, clock.now())
+  const roles = rolesToRenew(trusted, custody, windowsWithin(windows, custody), clock.now())
   if (roles.length === 0) {
     throw new DomainError('RENEWAL_NOT_DUE', 'No role that is signed here expires soon.', { gun })
   }

@@ -91,7 +91,9 @@ export const trustServerSchema = z
       .strictObject({
         timestampBefore: duration('1h', '13d')
           .default(3 * day)
-          .meta({ description: 'Timestamps with less than this left are signed again.' }),
+          .meta({
+            description: 'Timestamps with less than this left are signed again, once half of their life is over.',
+          }),
         snapshotBefore: duration('1h', '1000d')
           .default(200 * day)
           .meta({ description: 'Snapshots, likewise; clients warn from 6 months on.' }),

@@ -239,25 +239,42 @@ export class MetadataStore {
     })
   }
 
-  /** When the newest timestamp and snapshot end. */
-  expiry(gun: Gun): { readonly timestamp: Date; readonly snapshot: Date } | undefined {
-    const [row] = this.#all<{ timestamp_expires_at: string; snapshot_expires_at: string }>(
-      'SELECT timestamp_expires_at, snapshot_expires_at FROM repositories WHERE gun = ? AND is_deleted = 0',
+  /** When the newest timestamp and snapshot end, and since when the snapshot is here. */
+  expiry(gun: Gun): { readonly timestamp: Date; readonly snapshot: Date; readonly snapshotSince: Date } | undefined {
+    const [row] = this.#all<{ timestamp_expires_at: string; snapshot_expires_at: string; since: string | null }>(
+      `SELECT timestamp_expires_at, snapshot_expires_at, (${sinceOf('snapshot')}) AS since
+       FROM repositories r WHERE gun = ? AND is_deleted = 0`,
       gun,
     )
-    return row && { timestamp: new Date(row.timestamp_expires_at), snapshot: new Date(row.snapshot_expires_at) }
+    return (
+      row && {
+        timestamp: new Date(row.timestamp_expires_at),
+        snapshot: new Date(row.snapshot_expires_at),
+        snapshotSince: new Date(row.since ?? 0),
+      }
+    )
   }
 
-  /** Repositories whose timestamp or snapshot ends before these moments. */
-  expiring(timestampBefore: Date, snapshotBefore: Date): readonly Gun[] {
+  /**
+   * Repositories whose timestamp or snapshot ends soon: half of its life here is over, and less is left than the window. Short lives
+   * have short windows so.
+   * @param o the windows, in milliseconds
+   */
+  expiring(now: Date, o: { readonly timestampBeforeMs: number; readonly snapshotBeforeMs: number }): readonly Gun[] {
+    const at = now.toISOString()
+    const before = (milliseconds: number): string => new Date(now.getTime() + milliseconds).toISOString()
     return this.#all<{ gun: string }>(
       // Left to itself, SQLite walks through all repositories in the order of their names.
-      `SELECT gun FROM repositories INDEXED BY repositories_by_timestamp_expiry
-       WHERE is_deleted = 0 AND timestamp_expires_at < ?
-       UNION SELECT gun FROM repositories INDEXED BY repositories_by_snapshot_expiry
-       WHERE is_deleted = 0 AND snapshot_expires_at < ?`,
-      timestampBefore.toISOString(),
-      snapshotBefore.toISOString(),
+      `SELECT gun FROM repositories r INDEXED BY repositories_by_timestamp_expiry
+       WHERE is_deleted = 0 AND timestamp_expires_at < ? AND ${isHalfOver('timestamp')}
+       UNION SELECT gun FROM repositories r INDEXED BY repositories_by_snapshot_expiry
+       WHERE is_deleted = 0 AND snapshot_expires_at < ? AND ${isHalfOver('snapshot')}`,
+      before(o.timestampBeforeMs),
+      at,
+      at,
+      before(o.snapshotBeforeMs),
+      at,
+      at,
     ).map(({ gun }) => parseGun(gun))
   }
 
@@ -372,4 +389,15 @@ export class MetadataStore {
 
 function toFile([row]: readonly FileRow[]): StoredFile | undefined {
   return row && { bytes: row.bytes, version: row.version, sha256: row.sha256, createdAt: new Date(row.created_at) }
+}
+
+/** When the newest file of the role came, of the repository `r`. */
+function sinceOf(role: 'timestamp' | 'snapshot'): string {
+  return `SELECT f.created_at FROM current c JOIN files f ON f.id = c.file WHERE c.repository = r.id AND c.role = '${role}'`
+}
+
+/** Twice the moment that it is asked for. */
+function isHalfOver(role: 'timestamp' | 'snapshot'): string {
+  const since = `coalesce(julianday((${sinceOf(role)})), 0)`
+  return `julianday(${role}_expires_at) - julianday(?) <= julianday(?) - ${since}`
 }

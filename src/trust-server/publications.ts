@@ -36,6 +36,12 @@ const REFUSED =
 /** Of a staged update it may have been taken before: only a verdict on the files themselves ends it. */
 const REFUSED_FOR_GOOD = /^(UPDATE_|SERVED_)/
 
+/** A snapshot that ends within this time of now, in milliseconds, is signed again. */
+interface SnapshotWindow {
+  readonly now: Date
+  readonly windowMs: number
+}
+
 export class Publications {
   readonly #options: PublicationsOptions
   readonly #queue = new GunQueue()
@@ -115,11 +121,11 @@ export class Publications {
     }
   }
 
-  /** Signs timestamp, and where it ends before `snapshotBefore` the snapshot, once more. @throws ProtocolError */
-  async renew(gun: Gun, snapshotBefore: Date): Promise<void> {
+  /** Signs timestamp, and where it ends soon the snapshot, once more. @throws ProtocolError */
+  async renew(gun: Gun, snapshot: SnapshotWindow): Promise<void> {
     await this.#queue.run(gun, async () => {
       await this.#settle(gun)
-      await this.#renewNow(gun, snapshotBefore)
+      await this.#renewNow(gun, snapshot)
     })
   }
 
@@ -204,11 +210,11 @@ export class Publications {
     })
   }
 
-  async #renewNow(gun: Gun, snapshotBefore?: Date): Promise<void> {
+  async #renewNow(gun: Gun, snapshot?: SnapshotWindow): Promise<void> {
     const { store, signer } = this.#options
     const expiry = store.expiry(gun)
     if (expiry === undefined) throw refusalOfUpdate(new UpdateRefusal('UPDATE_NO_ROOT', 'There is no root.'))
-    const isSnapshotDue = snapshotBefore !== undefined && expiry.snapshot < snapshotBefore
+    const isSnapshotDue = snapshot !== undefined && isDue(expiry, snapshot)
     let pair: SignedPair
     try {
       pair = await this.#refresh(signer, gun, isSnapshotDue)
@@ -268,6 +274,15 @@ export class Publications {
     }
     this.#compared.add(gun)
   }
+}
+
+/** Half of the snapshot's life is over, and less than the window is left: as `expiring` finds them. */
+function isDue(
+  { snapshot, snapshotSince }: { readonly snapshot: Date; readonly snapshotSince: Date },
+  { now, windowMs }: SnapshotWindow,
+): boolean {
+  const left = snapshot.getTime() - now.getTime()
+  return left < windowMs && left <= now.getTime() - snapshotSince.getTime()
 }
 
 function behind(gun: Gun): ProtocolError {

@@ -55,10 +55,7 @@ export class Renewals {
         log.warn({ gun, error }, 'an update that was left cannot be ended yet')
       })
     }
-    for (const gun of store.expiring(
-      later(now(), settings.timestampBeforeMs),
-      later(now(), settings.snapshotBeforeMs),
-    )) {
+    for (const gun of store.expiring(now(), settings)) {
       if (stopping.aborted) return
       await this.#renew(gun).catch((error: unknown) => {
         log.warn({ gun, error }, 'timestamp and snapshot cannot be signed again yet')
@@ -80,7 +77,7 @@ export class Renewals {
     if (running !== undefined) return running
     const { publications, settings, now } = this.#options
     const renewal = publications
-      .renew(gun, later(now(), settings.snapshotBeforeMs))
+      .renew(gun, { now: now(), windowMs: settings.snapshotBeforeMs })
       .then(
         () => {
           this.#failures.delete(gun)
@@ -94,8 +91,4 @@ export class Renewals {
     this.#running.set(gun, renewal)
     return renewal
   }
-}
-
-function later(now: Date, milliseconds: number): Date {
-  return new Date(now.getTime() + milliseconds)
 }

@@ -10,13 +10,14 @@ import {
   noticeDue,
   planOf,
 } from '../../src/domain/expiry-forecast.ts'
+import { lifetimeOf } from '../../src/domain/lifetimes.ts'
 import { RE_SIGNERS, type ReSigner, type RoleClass, type RoleOutlook } from '../../src/domain/expiry-outlook.ts'
-import { renewalDue, type RenewalSettings } from '../../src/domain/renewal.ts'
+import { renewalDue, renewalEnd, renewalFor, windowOf } from '../../src/domain/renewal.ts'
 
 const DAY_MS = 86_400_000
 const gun = parseGun('registry.example.com/team/app')
 const now = new Date('2026-05-01T00:00:00Z')
-const settings: RenewalSettings = { targetsMs: 270 * DAY_MS, delegationsMs: 270 * DAY_MS, spreadMs: 30 * DAY_MS }
+const settings = renewalFor({ targetsMs: 270 * DAY_MS, delegationsMs: 270 * DAY_MS, spreadMs: 30 * DAY_MS }, {})
 const inDays = (days: number) => new Date(now.getTime() + days * DAY_MS)
 const daysOf = (at: Date) => Math.round((at.getTime() - now.getTime()) / DAY_MS)
 
@@ -64,11 +65,41 @@ describe('the expiry forecast', () => {
     const windows = fc.record({ targetsMs: days(900), delegationsMs: days(900), spreadMs: days(180) })
     fc.assert(
       fc.property(roleOf, windows, (one, chosen) => {
-        const { acts } = forecastExpiry(gun, [one], chosen, now)
+        const { acts } = forecastExpiry(gun, [one], renewalFor(chosen, {}), now)
         if (one.by === 'trust-server') return acts.length === 0
         if (daysOf(one.expiresAt) >= 1095) return true
         const ends = [one.expiresAt, ...acts.map(({ at }) => new Date(at.getTime() + TARGETS_LIFETIME_MS))]
         return acts.length > 0 && acts.every(({ at, expiresAt }, index) => at < expiresAt && expiresAt <= ends[index]!)
+      }),
+    )
+  })
+
+  it('with other lives: each renewal comes in the window, and gains what the key holder asks for', () => {
+    const life = fc.integer({ min: 30, max: 3650 }).map((count) => count * DAY_MS)
+    const lives = fc.record({ rootMs: life, targetsMs: life, delegationsMs: life, snapshotMs: life })
+    const windows = fc.record({ targetsMs: days(900), delegationsMs: days(900), spreadMs: days(180) })
+    fc.assert(
+      fc.property(lives, windows, fc.constantFrom('targets', 'targets/a'), (lifetimes, chosen, name) => {
+        const renewal = renewalFor(chosen, { lifetimes })
+        const lifeMs = lifetimeOf(lifetimes, parseRoleName(name))
+        const windowMs = windowOf(renewal, parseRoleName(name))
+        const one = { ...role(name, 0, 'countersign'), expiresAt: new Date(now.getTime() + lifeMs) }
+        if (windowMs === 0) return isLeftToPeople(gun, one, renewal, now)
+        const { acts } = forecastExpiry(gun, [one], renewal, now)
+        expect(isLeftToPeople(gun, one, renewal, now)).to.equal(false)
+        // Renewed, the role lies behind the end that the renewal promised, and is not due again at once.
+        const promised = renewalEnd(renewal, [parseRoleName('targets'), parseRoleName('targets/a')], now)
+        expect(one.expiresAt.getTime()).to.be.at.least(promised.getTime())
+        expect(renewalDue(gun, one.role, one.expiresAt, renewal)!.getTime()).to.be.at.least(now.getTime() + lifeMs / 2)
+        for (const { kind, at, expiresAt } of acts) {
+          expect(kind).to.equal('renewal')
+          expect(expiresAt.getTime() - at.getTime()).to.be.within(windowMs / 2 - 1, windowMs)
+          expect(at.getTime() + lifeMs - expiresAt.getTime(), 'gained').to.be.at.least(
+            Math.min(30 * DAY_MS, lifeMs / 4),
+          )
+        }
+        expect(acts.length).to.be.at.least(Math.floor((FORECAST_MS - windowMs) / lifeMs))
+        return true
       }),
     )
   })
@@ -103,7 +134,7 @@ describe('the expiry forecast', () => {
   })
 
   it('without the autopilot even our own roles are left to people', () => {
-    const off = { targetsMs: 0, delegationsMs: 0, spreadMs: 0 }
+    const off = { ...settings, targetsMs: 0, delegationsMs: 0, spreadMs: 0 }
     const one = role('targets', 100, 'countersign')
     expect(isLeftToPeople(gun, one, off, now)).to.equal(true)
     expect(isLeftToPeople(gun, one, settings, inDays(-365))).to.equal(false)

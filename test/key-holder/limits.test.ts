@@ -1,13 +1,14 @@
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseGun } from '@countersign/tuf'
+import { parseGun, parseRoleName } from '@countersign/tuf'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import {
   checkServed,
   isTagAllowed,
   isTagLocked,
+  lifetimeOf,
   limitsFor,
   parseLimits,
   readLimits,
@@ -93,6 +94,35 @@ describe('the limits file', () => {
     expect(limits(TEXT).digest).to.not.equal(limits(`${TEXT}\n`).digest)
   })
 
+  it('gives lives within bounds, and those of notary where it says nothing', () => {
+    const bounds = {
+      root: [365, 3650],
+      targets: [30, 3650],
+      delegations: [30, 3650],
+      snapshot: [30, 3650],
+      timestamp: [2, 30],
+    }
+    const usual = { root: 3650, targets: 1095, delegations: 1095, snapshot: 1095, timestamp: 14 }
+    const role = fc.constantFrom(...(Object.keys(bounds) as (keyof typeof bounds)[]))
+    const life = fc.oneof(fc.integer({ min: -10, max: 40 }), fc.integer({ min: 300, max: 4000 }), fc.double())
+    fc.assert(
+      fc.property(role, life, (name, days) => {
+        const text = JSON.stringify({ repositories: [{ gun: '*', lifetimeDays: { [name]: days } }] })
+        const [least, most] = bounds[name] as [number, number]
+        if (Number.isInteger(days) && days >= least && days <= most) {
+          const one = limitsFor(limits(text), parseGun('registry.example.com/app'))
+          expect(one.lifetimeDays).to.deep.equal({ ...usual, [name]: days })
+          const asked = name === 'delegations' ? 'targets/releases' : name
+          expect(lifetimeOf(one, parseRoleName(asked))).to.equal(days * 86_400_000)
+        } else {
+          expectCode('LIMITS_FILE_INVALID', () => limits(text))
+        }
+      }),
+      { numRuns: 500 },
+    )
+    expect(limitsFor(limits(TEXT), parseGun('registry.example.com/team/app')).lifetimeDays).to.deep.equal(usual)
+  })
+
   for (const [what, text] of [
     ['an unknown name', 'repositories: []\nrepository: []'],
     ['an unknown name in a repository', 'repositories: [{gun: "*", tag: ["*"]}]'],
@@ -101,6 +131,7 @@ describe('the limits file', () => {
     ['a negative number', 'repositories: [{gun: "*", maxEntries: -1}]'],
     ['a fraction', 'repositories: [{gun: "*", maxEntries: 1.5}]'],
     ['a word for a number', 'repositories: [{gun: "*", maxEntries: many}]'],
+    ['the life of an unknown role', 'repositories: [{gun: "*", lifetimeDays: {releases: 90}}]'],
     ['a name twice', 'repositories: []\nrepositories: []'],
     ['a pattern with a space', 'repositories: [{gun: "a b"}]'],
     ['an alias', 'a: &a [1]\nrepositories: *a'],

@@ -52,7 +52,7 @@ describe('the operations of the key holder', () => {
     ])
     expect(members).to.deep.equal([
       ['status', '', 'limitsDigest log pid repositories sealed startedAt tokens uid version'],
-      ['repository-status', 'gun', 'disowned foreign frozenBecause gun keys pinnedRoot roles rootCustody state'],
+      ['repository-status', 'gun', 'disowned foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state'],
       ['export-public-key', 'canonicalKeyId gun role', 'canonicalKeyId key pem tufKeyId'],
       ['create-delegation-key', 'evidence gun keyType role', 'canonicalKeyId key pem tufKeyId'],
       ['initialize-repository', 'evidence gun keyType root signer snapshotKey timestampKey', 'files rootKeyIds state'],
@@ -76,7 +76,7 @@ describe('the operations of the key holder', () => {
       [
         'retire-key',
         'canonicalKeyId evidence gun reason',
-        'disowned foreign frozenBecause gun keys pinnedRoot roles rootCustody state',
+        'disowned foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
       ],
       ['rewrap-keys', 'evidence reason', 'from keys to'],
       ['seal', 'evidence reason', 'already since'],
@@ -91,13 +91,13 @@ describe('the operations of the key holder', () => {
       [
         'remove-root-key',
         'canonicalKeyId evidence gun proof reason',
-        'disowned foreign frozenBecause gun keys pinnedRoot roles rootCustody state',
+        'disowned foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
       ],
-      ['freeze', 'evidence gun reason', 'disowned foreign frozenBecause gun keys pinnedRoot roles rootCustody state'],
+      ['freeze', 'evidence gun reason', 'disowned foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state'],
       [
         'unfreeze',
         'evidence foreign gun reason seen',
-        'accepted disowned dropped foreign frozenBecause gun keys pinnedRoot roles rootCustody state',
+        'accepted disowned dropped foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
       ],
       ['server-key', 'evidence gun role rotate', 'key keyId listed'],
       ['serve-update', 'evidence files gun', 'repeated snapshot snapshotHeldBy timestamp unverified'],

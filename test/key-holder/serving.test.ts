@@ -2,7 +2,7 @@
 import { RELEASES, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, type Received, type SnapshotMetadata } from '@countersign/tuf'
 import { expect } from 'chai'
 import { expectCodeAsync } from '../support/expect-code.ts'
-import { EVIDENCE, HeldRepository, LIMITS, put, TestKeyHolder } from '../support/key-holder.ts'
+import { EVIDENCE, HeldRepository, LIMITS, put, living, TestKeyHolder } from '../support/key-holder.ts'
 import { NOW, sha256Of } from '../support/repository-builder.ts'
 import { Scope } from '../support/scope.ts'
 import { remembered, SERVED_GUN, ServedRepository } from '../support/served-repository.ts'
@@ -212,6 +212,26 @@ describe('serving', () => {
         ['timestamp-signed', 'refresh'],
         ['snapshot-signed', 'refresh'],
       ])
+    })
+
+    it('gives the lives that the limits file says, and so does an update', async () => {
+      await holder.stop()
+      holder.writeLimits(living({ snapshot: 30, timestamp: 2 }))
+      await holder.start()
+      const repository = await ServedRepository.create(holder)
+      const lives = (): number[] => {
+        const { snapshot, timestamp } = repository.verify()
+        return [snapshot, timestamp].map(
+          ({ metadata }) => (metadata.expiresAt.getTime() - holder.now.getTime()) / DAY_MS,
+        )
+      }
+      expect(lives()).to.deep.equal([30, 2])
+      later(DAY_MS)
+      await repository.refresh('timestamp')
+      expect(lives()).to.deep.equal([29, 2])
+      later(DAY_MS)
+      await repository.refresh('snapshot')
+      expect(lives()).to.deep.equal([30, 2])
     })
 
     it('works after everything expired, and while the clock is back again', async () => {

@@ -11,7 +11,7 @@ import { expectCodeAsync } from '../support/expect-code.ts'
 import { AgingRepository, OURS } from '../support/fakes/aging-repository.ts'
 import { outcome } from '../support/fakes/held-world.ts'
 import { app, ended, everybody, type World } from '../support/fakes/world.ts'
-import type { TestKeyHolder } from '../support/key-holder.ts'
+import { living, type TestKeyHolder } from '../support/key-holder.ts'
 import { Scope } from '../support/scope.ts'
 
 const DAY_MS = 86_400_000
@@ -78,6 +78,47 @@ describe('renewal', () => {
     expect(OURS.map(daysLeft)).to.deep.equal([200, 1095, 1095])
     expect(outcome(await renew())).to.equal('published')
     expect(OURS.map(daysLeft)).to.deep.equal([1095, 1095, 1095])
+  })
+
+  it('gives the lives that the limits file says, within half of them, and forecasts the same', async () => {
+    const own = new Scope()
+    try {
+      repository = await AgingRepository.start(own, living({ targets: 90, delegations: 40 }))
+      ;({ holder, world } = repository)
+      const renewal = { targetsMs: BEFORE_MS, delegationsMs: BEFORE_MS, spreadMs: 0 }
+      world.services = createServices({
+        ...world.dependencies,
+        settings: { ...world.dependencies.settings, renewal },
+      })
+      const look = async (): Promise<readonly number[]> => {
+        await watchWith(renewal).look(new AbortController().signal)
+        await world.settled()
+        return OURS.map(daysLeft)
+      }
+      expect(OURS.map(daysLeft)).to.deep.equal([90, 40, 40])
+      pass(19)
+      expect(await look(), 'before the windows').to.deep.equal([71, 21, 21])
+      const { acts } = await world.services.repositories.forecast(everybody, app)
+      const days = (role: RoleName): readonly number[] =>
+        acts
+          .filter((act) => act.role === role)
+          .map(({ at }) => Math.ceil((at.getTime() - world.time.now().getTime()) / DAY_MS))
+      expect(OURS.map((role) => days(role).slice(0, 3))).to.deep.equal([
+        [26, 71, 116],
+        [1, 21, 41],
+        [1, 21, 41],
+      ])
+      pass(2)
+      expect(await look(), 'in that of the delegations').to.deep.equal([69, 40, 40])
+      pass(19)
+      expect(await look()).to.deep.equal([50, 21, 21])
+      pass(6)
+      expect(await look(), 'in both').to.deep.equal([90, 40, 40])
+      const { warnings } = await world.services.repositories.report(everybody, app)
+      expect(warnings.map(({ code }) => code)).to.not.include('ROLE_EXPIRES_SOON')
+    } finally {
+      await own.close()
+    }
   })
 
   it('an operator who asks while such a renewal runs is not answered with it: base targets are renewed, too', async () => {

@@ -53,6 +53,11 @@ recordsPerHour: 100000
 keysPerHour: 1000
 `
 
+/** The same limits with other lives, in days, for all that is signed in `team`. */
+export function living(lifetimeDays: Readonly<Record<string, number>>): string {
+  return LIMITS.replace('    serve: true\n', `$&    lifetimeDays: ${JSON.stringify(lifetimeDays)}\n`)
+}
+
 /** The same limits, with all new keys in the token of the tests. */
 export function inToken(limits: string): string {
   return limits.replace(/^( *)- gun: .*$/gm, `$&\n$1  custody: "${TOKEN_URI}"`)

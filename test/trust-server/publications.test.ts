@@ -2,6 +2,7 @@
 import { RELEASES, ROOT, TARGETS } from '@countersign/tuf'
 import { expect } from 'chai'
 import { createDatabase } from '../../src/sqlite/database.ts'
+import { MetadataStore } from '../../src/trust-server/metadata-store.ts'
 import { SCHEMA } from '../../src/trust-server/schema.ts'
 import { NOW, type RepositoryBuilder } from '../support/repository-builder.ts'
 import { Scope } from '../support/scope.ts'
@@ -129,6 +130,23 @@ describe('publications', () => {
       const { body } = await server.http.get(builder.gun, 'timestamp.json')
       server.clock.now = new Date(NOW.getTime() + 11.5 * DAY_MS)
       await eventually(async () => !(await server.http.get(builder.gun, 'timestamp.json')).body.equals(body))
+    })
+
+    it('only once half of their life is over, however wide the window is', async () => {
+      const { server } = await published({ config: testConfig('', "renewal: { every: '1d' }") })
+      const store = new MetadataStore(server.database, () => server.clock.now)
+      // A wide window of one role alone, some days after everything was published: a timestamp lives 14 days, a snapshot 1095.
+      const due = (days: number, o: { timestamp?: number; snapshot?: number }): number =>
+        store.expiring(new Date(NOW.getTime() + days * DAY_MS), {
+          timestampBeforeMs: (o.timestamp ?? -2000) * DAY_MS,
+          snapshotBeforeMs: (o.snapshot ?? -2000) * DAY_MS,
+        }).length
+      expect([6.9, 7, 13].map((days) => due(days, { timestamp: 13.5 }))).to.deep.equal([0, 1, 1])
+      expect([547, 548, 900].map((days) => due(days, { snapshot: 1000 }))).to.deep.equal([0, 1, 1])
+      expect(
+        [10.9, 11.1].map((days) => due(days, { timestamp: 3 })),
+        'a window that is shorter',
+      ).to.deep.equal([0, 1])
     })
 
     it('on reading where it has ended: once, however many read', async () => {

@@ -86,7 +86,7 @@ function work(database: SqliteDatabase): void {
   store.has(gun, TARGETS, file(TARGETS, 1).sha256)
   store.isPublished(gun)
   store.expiry(gun)
-  store.expiring(now, now)
+  store.expiring(now, { timestampBeforeMs: 0, snapshotBeforeMs: 0 })
   for (const backwards of [false, true]) {
     store.changes({ limit: 10, backwards })
     store.changes({ limit: 10, backwards, gun, from: 2 })

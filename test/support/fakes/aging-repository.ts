@@ -21,8 +21,8 @@ export class AgingRepository {
   }
 
   /** `1.0` is signed; `2.0` is in the registry. */
-  static async start(scope: Scope): Promise<AgingRepository> {
-    const { holder, world } = await startHeldWorld(scope)
+  static async start(scope: Scope, limits?: string): Promise<AgingRepository> {
+    const { holder, world } = await startHeldWorld(scope, limits)
     await world.initialize(app)
     world.registry.push(app, '1.0', 'a')
     world.registry.push(app, '2.0', 'b')

@@ -7,8 +7,11 @@ import { TestKeyHolder } from '../key-holder.ts'
 import type { Scope } from '../scope.ts'
 import { World } from './world.ts'
 
-export async function startHeldWorld(scope: Scope): Promise<{ readonly holder: TestKeyHolder; readonly world: World }> {
-  const holder = await TestKeyHolder.start(scope)
+export async function startHeldWorld(
+  scope: Scope,
+  limits?: string,
+): Promise<{ readonly holder: TestKeyHolder; readonly world: World }> {
+  const holder = await TestKeyHolder.start(scope, limits)
   const client = new KeyHolderClient(holder.config.serviceSocket, { timeoutMs: 15_000 })
   scope.add(() => {
     client.close()
