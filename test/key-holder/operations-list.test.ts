@@ -52,7 +52,11 @@ describe('the operations of the key holder', () => {
     ])
     expect(members).to.deep.equal([
       ['status', '', 'limitsDigest log pid repositories sealed startedAt tokens uid version'],
-      ['repository-status', 'gun', 'disowned foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state'],
+      [
+        'repository-status',
+        'gun',
+        'disowned foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
+      ],
       ['export-public-key', 'canonicalKeyId gun role', 'canonicalKeyId key pem tufKeyId'],
       ['create-delegation-key', 'evidence gun keyType role', 'canonicalKeyId key pem tufKeyId'],
       ['initialize-repository', 'evidence gun keyType root signer snapshotKey timestampKey', 'files rootKeyIds state'],
@@ -93,7 +97,11 @@ describe('the operations of the key holder', () => {
         'canonicalKeyId evidence gun proof reason',
         'disowned foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
       ],
-      ['freeze', 'evidence gun reason', 'disowned foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state'],
+      [
+        'freeze',
+        'evidence gun reason',
+        'disowned foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
+      ],
       [
         'unfreeze',
         'evidence foreign gun reason seen',
