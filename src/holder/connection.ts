@@ -48,7 +48,8 @@ export function connectKeyHolder(socketPath: string, options: KeyHolderConnectio
   return new SocketConnection(socketPath, options)
 }
 
-const DEFAULT_TIMEOUT_MS = 60_000
+/** Above what the key holder takes for a call of a token (pkcs11/token.ts, LONGEST_ANSWER_MS). */
+export const DEFAULT_TIMEOUT_MS = 60_000
 /** Below the number that the key holder takes per connection; more calls wait for their turn. */
 const MAX_IN_FLIGHT = 16
 

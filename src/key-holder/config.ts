@@ -3,7 +3,8 @@ import { resolve } from 'node:path'
 import * as z from 'zod'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { readStrictYaml } from '../strict-yaml.ts'
-import { formatTokenUri, parseTokenUri } from '../pkcs11/uri.ts'
+import { MAX_TIME_LIMIT_SECONDS } from '../pkcs11/token.ts'
+import { formatTokenUri, isSameToken, parseTokenUri } from '../pkcs11/uri.ts'
 import { isOrigin } from './checkpoint.ts'
 import type { UnlockSource } from './unlock.ts'
 
@@ -38,7 +39,7 @@ export interface TokenConfig {
   readonly pinFile: string
   /** Variables of the process that has the module loaded. */
   readonly environment: Readonly<Record<string, string>>
-  /** For one call of the module. */
+  /** For one call of the module; 1 to 10. */
   readonly timeLimitSeconds: number
 }
 
@@ -75,7 +76,7 @@ const token = z.strictObject({
   module: path,
   pinFile: path,
   environment: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string().max(4096)).default({}),
-  timeLimitSeconds: z.int().min(1).max(300).default(10),
+  timeLimitSeconds: z.int().min(1).max(MAX_TIME_LIMIT_SECONDS).default(MAX_TIME_LIMIT_SECONDS),
 })
 
 const schema = z.strictObject({
@@ -120,7 +121,14 @@ const schema = z.strictObject({
   tokens: z
     .array(token)
     .max(16)
-    .refine((tokens) => new Set(tokens.map(({ uri }) => uri)).size === tokens.length, 'a token is named twice')
+    // Two entries for one token would try two PINs on it, and neither would know of the other's tries.
+    .refine(
+      (tokens) =>
+        tokens.every(({ uri }, at) =>
+          tokens.slice(at + 1).every((other) => !isSameToken(parseTokenUri(uri), parseTokenUri(other.uri))),
+        ),
+      'two entries may mean the same token: where labels are the same, each needs the serial number',
+    )
     .optional(),
   logOrigin: z
     .string()

@@ -76,9 +76,9 @@ export async function openHolder(
     custodian.checkAll()
     const tokens = new TokenCustodian(config.tokens ?? [], {
       ...(o.tokenScript !== undefined && { script: o.tokenScript }),
-      onState: (token, state) => {
+      onState: (token, state, why) => {
         if (state === 'ready') processLog.info({ token }, 'the token is there')
-        else processLog.warn({ token, code: state }, 'the token cannot be used; requests for its keys wait')
+        else processLog.warn({ token, code: state, why }, 'the token cannot be used; requests for its keys wait')
       },
     })
     closers.unshift(() => {

@@ -26,7 +26,7 @@ export class TokenCustodian {
     configured: readonly TokenConfig[],
     o: {
       /** Called when a token's state changes. */
-      readonly onState: (token: string, state: TokenState) => void
+      readonly onState: (token: string, state: TokenState, why?: string) => void
       /** See TokenOptions. */
       readonly script?: string
     },
@@ -39,8 +39,8 @@ export class TokenCustodian {
         environment: token.environment,
         timeLimitMs: token.timeLimitSeconds * 1000,
         readPin: () => readPin(token.pinFile),
-        onState: (state) => {
-          o.onState(formatTokenUri(uri), state)
+        onState: (state, why) => {
+          o.onState(formatTokenUri(uri), state, why)
         },
         ...(o.script !== undefined && { script: o.script }),
       })
@@ -83,12 +83,18 @@ export class TokenCustodian {
     const token = this.#tokenOf(parseTokenUri(o.uri))
     const id = randomBytes(ID_BYTES)
     const object = `countersign ${gun} ${role}`
-    const publicKey = publicKeyIn(await token.generate(id, object), token.uri)
+    const serial = await token.serial()
+    const publicKey = publicKeyIn(await token.generate({ keyId: id, label: object, serial }), token.uri)
     // No metadata looks like what is signed.
     const challenge = randomBytes(CHALLENGE_BYTES).toString('base64')
     const proof = Buffer.from(['countersign new key v1', gun, publicKey.canonicalKeyId, challenge].join('\0'))
     await signIn(token, id, proof, publicKey)
-    const custody = formatKeyUri({ ...token.uri, id, object }) as NewTokenKey['custody']
+    const custody = formatKeyUri({
+      ...token.uri,
+      ...(serial !== '' && { serial }),
+      id,
+      object,
+    }) as NewTokenKey['custody']
     return { gun, role, publicKey, createdAt, custody, state: 'active', origin: 'made' }
   }
 
@@ -111,17 +117,21 @@ export class TokenCustodian {
     for (const token of this.#tokens) token.close()
   }
 
+  /** Undefined: the configuration names none, or several with this label, and the URI has no serial number. */
   #find(uri: TokenUri): Token | undefined {
-    return this.#tokens.find((token) => isSameToken(token.uri, uri))
+    const [token, ...others] = this.#tokens.filter((configured) => isSameToken(configured.uri, uri))
+    return others.length === 0 ? token : undefined
   }
 
   /** @throws KeyHolderError CUSTODY_NOT_CONFIGURED */
   #tokenOf(uri: TokenUri): Token {
     const token = this.#find(uri)
     if (token !== undefined) return token
-    throw new KeyHolderError('CUSTODY_NOT_CONFIGURED', "The key holder's configuration does not name this token.", {
-      token: formatTokenUri(uri),
-    })
+    throw new KeyHolderError(
+      'CUSTODY_NOT_CONFIGURED',
+      "The key holder's configuration does not name this token, or several that may be it.",
+      { token: formatTokenUri(uri) },
+    )
   }
 }
 

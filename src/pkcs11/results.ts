@@ -30,3 +30,23 @@ export function failureOf(result: string): TokenFailure {
       return 'lost'
   }
 }
+
+/**
+ * Results of C_Login after which the PIN was certainly not judged: the session or the token had gone before. After every other one, also an
+ * unknown one, another try might be one of the few that a token grants.
+ */
+const NOT_JUDGED: ReadonlySet<string> = new Set([
+  'CKR_SESSION_HANDLE_INVALID',
+  'CKR_SESSION_CLOSED',
+  'CKR_DEVICE_REMOVED',
+  'CKR_TOKEN_NOT_PRESENT',
+  'CKR_TOKEN_NOT_RECOGNIZED',
+  'CKR_SLOT_ID_INVALID',
+  'CKR_CRYPTOKI_NOT_INITIALIZED',
+])
+
+/** What a failed C_Login means. */
+export function loginFailureOf(result: string): 'lost' | 'pin-incorrect' | 'pin-locked' {
+  if (NOT_JUDGED.has(result)) return 'lost'
+  return result === 'CKR_PIN_LOCKED' ? 'pin-locked' : 'pin-incorrect'
+}

@@ -1,7 +1,7 @@
 // The calls of a PKCS#11 module, one after the other, in the process that exists for them. Blocking.
 import type { Handle, PKCS11, Template } from 'pkcs11js'
 import type { TokenAnswer, TokenCall, TokenFailure } from './calls.ts'
-import { failureOf, pinTrouble } from './results.ts'
+import { failureOf, loginFailureOf, pinTrouble } from './results.ts'
 import type { TokenUri } from './uri.ts'
 
 type Binding = typeof import('pkcs11js')
@@ -14,6 +14,7 @@ interface OpenToken {
   readonly module: PKCS11
   readonly slot: Handle
   readonly session: Handle
+  readonly serial: string
 }
 
 /** Ends a call with an answer that is no result of PKCS#11. */
@@ -40,8 +41,7 @@ export class TokenSession {
       return { bytes: this.#perform(call) }
     } catch (error) {
       if (error instanceof Trouble) return { failure: error.failure, detail: error.message }
-      // The binding's errors: `message` is the name of the result.
-      const detail = error instanceof Error ? (error.message.split('\n')[0] ?? '').slice(0, 200) : 'unknown'
+      const detail = resultIn(error)
       return { failure: failureOf(detail), detail }
     }
   }
@@ -49,23 +49,27 @@ export class TokenSession {
   #perform(call: TokenCall): Uint8Array {
     switch (call.kind) {
       case 'open':
-        this.#open = this.#openToken(call.module, call.token, Buffer.from(call.pin).toString('utf8'))
+        this.#open = this.#openToken(call.module, call.token)
         return new Uint8Array()
+      case 'login':
+        return this.#login(Buffer.from(call.pin).toString('utf8'))
       case 'probe':
         return this.#probe()
       case 'generate':
+        this.#requireSerial(call.serial)
         return this.#generate(Buffer.from(call.keyId), call.label)
       case 'point':
         return this.#point(Buffer.from(call.keyId))
       case 'sign':
         return this.#sign(Buffer.from(call.keyId), Buffer.from(call.hash))
       case 'destroy':
+        this.#requireSerial(call.serial)
         return this.#destroy(Buffer.from(call.keyId))
     }
   }
 
-  #openToken(path: string, wanted: TokenUri, pin: string): OpenToken {
-    const { PKCS11, CKF_OS_LOCKING_OK, CKF_RW_SESSION, CKF_SERIAL_SESSION, CKU_USER } = this.#binding
+  #openToken(path: string, wanted: TokenUri): OpenToken {
+    const { PKCS11, CKF_OS_LOCKING_OK, CKF_RW_SESSION, CKF_SERIAL_SESSION } = this.#binding
     const module = new PKCS11()
     module.load(path)
     module.C_Initialize({ flags: CKF_OS_LOCKING_OK })
@@ -78,11 +82,28 @@ export class TokenSession {
     const [slot, ...others] = slots
     if (slot === undefined) throw new Trouble('lost', 'no token with this label is there')
     if (others.length > 0) throw new Trouble('lost', 'several tokens with this label are there; name a serial number')
-    const trouble = pinTrouble(module.C_GetTokenInfo(slot).flags)
+    const { flags, serialNumber } = module.C_GetTokenInfo(slot)
+    const trouble = pinTrouble(flags)
     if (trouble !== undefined) throw new Trouble(trouble, 'the token says so')
     const session = module.C_OpenSession(slot, CKF_RW_SESSION | CKF_SERIAL_SESSION)
-    module.C_Login(session, CKU_USER, pin)
-    return { module, slot, session }
+    return { module, slot, session, serial: unpadded(serialNumber) }
+  }
+
+  #login(pin: string): Uint8Array {
+    const { module, session } = this.#opened()
+    try {
+      module.C_Login(session, this.#binding.CKU_USER, pin)
+    } catch (error) {
+      const detail = resultIn(error)
+      // By somebody who shares the session's state: the PIN was not judged, and is not needed.
+      if (detail !== 'CKR_USER_ALREADY_LOGGED_IN') throw new Trouble(loginFailureOf(detail), detail)
+    }
+    return new Uint8Array()
+  }
+
+  #requireSerial(wanted: string | undefined): void {
+    if (wanted === undefined || wanted === this.#opened().serial) return
+    throw new Trouble('other-token', 'a token with this label is there, and its serial number is another')
   }
 
   #opened(): OpenToken {
@@ -91,10 +112,10 @@ export class TokenSession {
   }
 
   #probe(): Uint8Array {
-    const { module, slot, session } = this.#opened()
+    const { module, slot, session, serial } = this.#opened()
     module.C_GetTokenInfo(slot)
     module.C_GetSessionInfo(session)
-    return new Uint8Array()
+    return Buffer.from(serial)
   }
 
   #generate(id: Buffer, label: string): Uint8Array {
@@ -157,13 +178,15 @@ export class TokenSession {
 
   #destroy(id: Buffer): Uint8Array {
     const { module, session } = this.#opened()
-    if (this.#find(this.#binding.CKO_PRIVATE_KEY, id).length === 0) {
-      throw new Trouble('key-missing', 'the token has no private key with this ID')
-    }
-    // The public half last: where a crash comes between, the key is gone.
+    let destroyed = 0
+    // The public half last: where a crash comes between, the key is gone, and the next call removes what is left of it.
     for (const kind of [this.#binding.CKO_PRIVATE_KEY, this.#binding.CKO_PUBLIC_KEY]) {
-      for (const object of this.#find(kind, id)) module.C_DestroyObject(session, object)
+      for (const object of this.#find(kind, id)) {
+        module.C_DestroyObject(session, object)
+        destroyed++
+      }
     }
+    if (destroyed === 0) throw new Trouble('key-missing', 'the token has no key with this ID')
     return new Uint8Array()
   }
 
@@ -181,6 +204,11 @@ export class TokenSession {
       module.C_FindObjectsFinal(session)
     }
   }
+}
+
+/** The binding's errors: `message` is the name of the result. */
+function resultIn(error: unknown): string {
+  return error instanceof Error ? (error.message.split('\n')[0] ?? '').slice(0, 200) : 'unknown'
 }
 
 /** Texts in CK_TOKEN_INFO are filled up with blanks; some modules use zeros. */

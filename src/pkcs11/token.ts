@@ -1,5 +1,5 @@
 // A PKCS#11 token as the key holder sees it: calls one after the other, in a process of its own, each with a time limit. What does not
-// answer is ended and begun anew, with pauses; a PIN that was refused is not tried twice.
+// answer is ended and begun anew, with pauses; a PIN that was not accepted is not tried twice.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { fileURLToPath } from 'node:url'
@@ -17,17 +17,31 @@ export interface TokenOptions {
   readonly timeLimitMs: number
   /** Read at each login; zeroed afterwards. @throws KeyHolderError CUSTODY_PIN_UNREADABLE */
   readonly readPin: () => Buffer
-  /** Called when the token's state changes. */
-  readonly onState?: (state: TokenState) => void
+  /** Called when the token's state changes; with the reason, where it is no good one. */
+  readonly onState?: (state: TokenState, why?: string) => void
   /** The process to start, for tests; by default the one beside this file. */
   readonly script?: string
+  /** How long a call may wait for its turn, for tests. */
+  readonly longestTurnMs?: number
 }
 
 /** `ready`, or the code of what is wrong. `unknown` before the first call. */
 export type TokenState = 'unknown' | 'ready' | KeyHolderErrorCode
 
+/** For one call of a module, in seconds: what callers wait for in all is `LONGEST_ANSWER_MS`. */
+export const MAX_TIME_LIMIT_SECONDS = 10
+/** How long a call may wait for its turn, in milliseconds. */
+const LONGEST_TURN_MS = 15_000
+/**
+ * After that a caller has an answer, in milliseconds: its turn, a call of a session that turns out to be lost, and opening, login and the
+ * call again.
+ */
+export const LONGEST_ANSWER_MS = LONGEST_TURN_MS + 4 * MAX_TIME_LIMIT_SECONDS * 1000
+
 /** Calls that wait, or are under way. */
 const MAX_WAITING = 256
+/** Logins in a row that ended with the word that the PIN was not judged: whoever says so again and again is not believed. */
+const MAX_UNJUDGED_LOGINS = 2
 /** Between attempts to open a token that is not there, in milliseconds: doubled each time. */
 const FIRST_PAUSE_MS = 100
 const LONGEST_PAUSE_MS = 5_000
@@ -63,8 +77,9 @@ export class Token {
   #pauseUntil = 0
   /** Why there is a pause. */
   #trouble: KeyHolderError | undefined
-  /** SHA-256 of a PIN that the token has refused: not tried again in this process. */
-  #refusedPin: string | undefined
+  /** A PIN that was tried and not accepted, by its SHA-256: it is not tried again in this process. */
+  #refusedPin: { readonly digest: string; readonly refusal: KeyHolderError } | undefined
+  #unjudgedLogins = 0
   #isClosed = false
 
   constructor(options: TokenOptions) {
@@ -86,9 +101,18 @@ export class Token {
     return this.#call({ kind: 'sign', keyId, hash })
   }
 
-  /** CKA_EC_POINT of a new key. Whoever calls it twice has two keys. @throws KeyHolderError CUSTODY_* */
-  generate(keyId: Uint8Array, label: string): Promise<Uint8Array> {
-    return this.#call({ kind: 'generate', keyId, label })
+  /** The serial number of the token, once it can be used. @throws KeyHolderError CUSTODY_* */
+  async serial(): Promise<string> {
+    return Buffer.from(await this.#call({ kind: 'probe' })).toString('utf8')
+  }
+
+  /**
+   * CKA_EC_POINT of a new key. Whoever calls it twice has two keys; one that throws may have made one.
+   * @param o.serial of the token that is meant; another one with the same label makes none
+   * @throws KeyHolderError CUSTODY_*
+   */
+  generate(o: { readonly keyId: Uint8Array; readonly label: string; readonly serial: string }): Promise<Uint8Array> {
+    return this.#call({ kind: 'generate', ...o })
   }
 
   /** CKA_EC_POINT. @throws KeyHolderError CUSTODY_* */
@@ -96,11 +120,21 @@ export class Token {
     return this.#call({ kind: 'point', keyId })
   }
 
-  /** Both halves; a key that is not there, as a new session sees it, is well, too. @throws KeyHolderError CUSTODY_* */
-  async destroy(keyId: Uint8Array): Promise<void> {
-    await this.#call({ kind: 'destroy', keyId }).catch((error: unknown) => {
-      if (!(error instanceof KeyHolderError) || error.code !== 'CUSTODY_KEY_MISSING') throw error
-    })
+  /**
+   * Destroys both halves, or what is left of them.
+   * @param serial of the token that is meant, where it is known
+   * @returns whether there was anything; a new session has looked where there was not
+   * @throws KeyHolderError CUSTODY_*; CUSTODY_KEY_MISSING where another token with this label is there
+   */
+  async destroy(keyId: Uint8Array, serial?: string): Promise<boolean> {
+    try {
+      await this.#call({ kind: 'destroy', keyId, serial })
+      return true
+    } catch (error) {
+      const failure: TokenFailure = 'key-missing'
+      if (error instanceof KeyHolderError && error.facts['failure'] === failure) return false
+      throw error
+    }
   }
 
   /** Looks whether the token is there, unless it is at work. Never throws: `state` tells. */
@@ -117,14 +151,21 @@ export class Token {
     this.#drop()
   }
 
-  #call(call: TokenCall): Promise<Uint8Array> {
+  async #call(call: TokenCall): Promise<Uint8Array> {
     if (this.#waiting >= MAX_WAITING) throw this.#refusal('CUSTODY_UNAVAILABLE', 'too many calls wait for it')
     this.#waiting++
-    const turn = this.#turn.then(() => this.#perform(call))
-    this.#turn = turn.catch(() => undefined)
-    return turn.finally(() => {
-      this.#waiting--
+    const latest = performance.now() + (this.#options.longestTurnMs ?? LONGEST_TURN_MS)
+    const turn = this.#turn.then(() => {
+      if (performance.now() <= latest) return this.#perform(call)
+      // Says nothing about the token: others are slow.
+      throw this.#refusal('CUSTODY_UNAVAILABLE', 'other calls have taken too long')
     })
+    this.#turn = turn.catch(() => undefined)
+    try {
+      return await turn
+    } finally {
+      this.#waiting--
+    }
   }
 
   async #perform(call: TokenCall): Promise<Uint8Array> {
@@ -134,7 +175,8 @@ export class Token {
       this.#become('ready')
       return bytes
     } catch (error) {
-      const refusal = error instanceof Lost ? this.#refusal('CUSTODY_UNAVAILABLE', error.message) : error
+      const isLost = error instanceof Lost || isSystemError(error)
+      const refusal = isLost ? this.#refusal('CUSTODY_UNAVAILABLE', error.message) : error
       if (refusal instanceof KeyHolderError && !ABOUT_ONE_KEY.has(refusal.code)) this.#pause(refusal)
       throw refusal
     }
@@ -142,7 +184,7 @@ export class Token {
 
   /** For a while the same refusal is given without another attempt. */
   #pause(trouble: KeyHolderError): void {
-    this.#become(trouble.code)
+    this.#become(trouble.code, String(trouble.facts['why'] ?? ''))
     if (trouble === this.#trouble) return
     this.#trouble = trouble
     this.#pauseUntil = performance.now() + Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** this.#failures)
@@ -173,16 +215,36 @@ export class Token {
     const pin = readPin()
     try {
       const digest = createHash('sha256').update(pin).digest('hex')
-      if (digest === this.#refusedPin) throw this.#refusal('CUSTODY_PIN_INCORRECT', 'it was refused before')
+      if (digest === this.#refusedPin?.digest) throw this.#refusedPin.refusal
       const opened = new TokenProcess(script, environment)
       this.#process = opened
-      const answer = await opened.ask({ kind: 'open', module, token: uri, pin }, timeLimitMs)
-      if (answer !== undefined && 'failure' in answer && answer.failure === 'pin-incorrect') this.#refusedPin = digest
-      this.#bytesOf(answer, false)
+      this.#bytesOf(await opened.ask({ kind: 'open', module, token: uri }, timeLimitMs), false)
+      this.#requireLogin(await opened.ask({ kind: 'login', pin }, timeLimitMs), digest)
       return opened
     } finally {
       pin.fill(0)
     }
+  }
+
+  /**
+   * The token judges a PIN a few times only. So whatever is no proof that it was not judged counts as a refusal: a result that is not known,
+   * no answer, a crash.
+   * @throws Lost; KeyHolderError
+   */
+  #requireLogin(answer: TokenAnswer | undefined, digest: string): void {
+    const isUnjudged = answer !== undefined && 'failure' in answer && answer.failure === 'lost'
+    this.#unjudgedLogins = isUnjudged ? this.#unjudgedLogins + 1 : 0
+    if (answer !== undefined && 'bytes' in answer) this.#refusedPin = undefined
+    else if (!isUnjudged || this.#unjudgedLogins >= MAX_UNJUDGED_LOGINS) {
+      const { end = 'the module ended' } = this.#process ?? {}
+      const { failure, detail } = answer ?? { failure: 'pin-incorrect', detail: end }
+      const code = failure === 'lost' ? 'CUSTODY_PIN_INCORRECT' : CODES[failure]
+      this.#refusedPin = { digest, refusal: this.#refusal(code, detail) }
+      this.#unjudgedLogins = 0
+      this.#drop()
+      throw this.#refusedPin.refusal
+    }
+    this.#bytesOf(answer, false)
   }
 
   /** @throws Lost; KeyHolderError */
@@ -192,10 +254,11 @@ export class Token {
     if ('bytes' in known) return known.bytes
     const { failure, detail } = known
     // The next call begins anew: nothing of a session that failed is used again. A session that does not see a key may have lost its token.
-    if (failure !== 'key-missing' || wasOpen) this.#drop()
+    const isNotThere = failure === 'key-missing' || failure === 'other-token'
+    if (!isNotThere || wasOpen) this.#drop()
     // A call that ran into its time limit is not made twice.
-    if (failure === 'lost' || (failure === 'key-missing' && wasOpen)) throw new Lost(detail, wasOpen && !isTooSlow)
-    throw this.#refusal(CODES[failure], detail)
+    if (failure === 'lost' || (isNotThere && wasOpen)) throw new Lost(detail, wasOpen && !isTooSlow)
+    throw this.#refusal(CODES[failure], detail, failure)
   }
 
   #drop(): void {
@@ -203,16 +266,17 @@ export class Token {
     this.#process = undefined
   }
 
-  #become(state: TokenState): void {
+  #become(state: TokenState, why?: string): void {
     if (state === this.#state) return
     this.#state = state
-    this.#options.onState?.(state)
+    this.#options.onState?.(state, why)
   }
 
-  #refusal(code: KeyHolderErrorCode, why: string): KeyHolderError {
+  #refusal(code: KeyHolderErrorCode, why: string, failure?: TokenFailure): KeyHolderError {
     return new KeyHolderError(code, `${SENTENCES[code] ?? 'The token refuses'}: ${why}.`, {
       token: formatTokenUri(this.uri),
       why,
+      ...(failure !== undefined && { failure }),
     })
   }
 }
@@ -223,6 +287,7 @@ const CODES: Readonly<Record<Exclude<TokenFailure, 'lost'>, KeyHolderErrorCode>>
   'pin-last-try': 'CUSTODY_PIN_INCORRECT',
   'pin-locked': 'CUSTODY_PIN_LOCKED',
   'key-missing': 'CUSTODY_KEY_MISSING',
+  'other-token': 'CUSTODY_KEY_MISSING',
   'mechanism-missing': 'CUSTODY_KEY_TYPE',
 }
 
@@ -232,7 +297,7 @@ const ABOUT_ONE_KEY: ReadonlySet<KeyHolderErrorCode> = new Set(['CUSTODY_KEY_MIS
 const SENTENCES: Readonly<Partial<Record<KeyHolderErrorCode, string>>> = {
   CUSTODY_UNAVAILABLE: 'The token cannot be used now',
   CUSTODY_NOT_INSTALLED: 'PKCS#11 tokens cannot be used with this installation',
-  CUSTODY_PIN_INCORRECT: 'The token has refused the PIN, and it is not tried again until its file changes',
+  CUSTODY_PIN_INCORRECT: 'The token has not accepted the PIN, which is not tried again until its file changes',
   CUSTODY_PIN_LOCKED: 'The PIN of the token is locked',
   CUSTODY_KEY_MISSING: 'The key is not in the token',
   CUSTODY_KEY_TYPE: 'The token cannot make or use such a key',
@@ -240,7 +305,8 @@ const SENTENCES: Readonly<Partial<Record<KeyHolderErrorCode, string>>> = {
 
 /** One module, loaded in a process; at most one call at a time. */
 class TokenProcess {
-  readonly #child: ChildProcess
+  /** Undefined: it could not be started. */
+  readonly #child: ChildProcess | undefined
   #next = 0
   #settle: ((answer: TokenAnswer | undefined) => void) | undefined
   /** Why it is no more. */
@@ -257,12 +323,19 @@ class TokenProcess {
     )
     // Loaders are for TypeScript alone.
     const loaders = script.endsWith('.ts') ? process.execArgv : []
-    this.#child = spawn(process.execPath, [...loaders, script], {
-      env: { ...inherited, ...environment },
-      // What modules print is nobody's log.
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-      serialization: 'advanced',
-    })
+    try {
+      this.#child = spawn(process.execPath, [...loaders, script], {
+        env: { ...inherited, ...environment },
+        // What modules print is nobody's log.
+        stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+        serialization: 'advanced',
+      })
+    } catch (error) {
+      // Some system errors are thrown (ENOMEM), others come as an event (EMFILE).
+      if (!isSystemError(error)) throw error
+      this.end = `no process can be started (${error.message})`
+      return
+    }
     this.#child.on('message', ({ id, answer }: TokenAnswerMessage) => {
       if (id === this.#next) this.#finish(answer)
     })
@@ -276,7 +349,8 @@ class TokenProcess {
 
   /** Undefined: no answer, and the process is at its end. */
   ask(call: TokenCall, timeLimitMs: number): Promise<TokenAnswer | undefined> {
-    if (this.end !== undefined) return Promise.resolve(undefined)
+    const child = this.#child
+    if (this.end !== undefined || child === undefined) return Promise.resolve(undefined)
     return new Promise((resolve) => {
       const id = ++this.#next
       const timer = setTimeout(() => {
@@ -287,7 +361,9 @@ class TokenProcess {
         clearTimeout(timer)
         resolve(answer)
       }
-      this.#child.send({ id, call }, (error) => {
+      // Without a process the event of the error is still to come, and there is nothing that could send.
+      if (child.pid === undefined) return
+      child.send({ id, call }, (error) => {
         if (error !== null) this.#stop(error.message)
       })
     })
@@ -301,7 +377,7 @@ class TokenProcess {
   #stop(why: string): void {
     if (this.end !== undefined) return
     this.end = why
-    this.#child.kill('SIGKILL')
+    this.#child?.kill('SIGKILL')
     this.#finish(undefined)
   }
 
@@ -310,4 +386,9 @@ class TokenProcess {
     this.#settle = undefined
     settle?.(answer)
   }
+}
+
+/** What the operating system refused. */
+function isSystemError(error: unknown): error is Error & { readonly syscall: unknown } {
+  return error instanceof Error && 'syscall' in error
 }

@@ -46,6 +46,28 @@ describe('the configuration of the key holder', () => {
     expectCode('KEY_HOLDER_CONFIG_INVALID', () => parseKeyHolderConfig(UNLOCK, { KEY_HOLDER_FODLER: '/x' }))
   })
 
+  it('names each token once, and gives its calls no more time than the daemon waits', () => {
+    const tokens = (...each: readonly object[]): string =>
+      `${UNLOCK}\ntokens: ${JSON.stringify(each.map((one) => ({ uri: 'pkcs11:token=t', module: '/m', pinFile: '/p', ...one })))}`
+    expect(parseKeyHolderConfig(tokens({})).tokens?.[0]?.timeLimitSeconds).to.equal(10)
+    const both = tokens(
+      { uri: 'pkcs11:token=t;serial=1' },
+      { uri: 'pkcs11:token=t;serial=2' },
+      { uri: 'pkcs11:token=u' },
+    )
+    expect(parseKeyHolderConfig(both).tokens).to.have.length(3)
+    for (const text of [
+      tokens({}, {}),
+      tokens({}, { module: '/other', pinFile: '/other' }),
+      tokens({}, { uri: 'pkcs11:token=t;serial=1' }),
+      tokens({ uri: 'pkcs11:serial=1;token=t' }, { uri: 'pkcs11:token=t;serial=%31' }),
+      tokens({ timeLimitSeconds: 11 }),
+      tokens({ timeLimitSeconds: 0 }),
+    ]) {
+      expectCode('KEY_HOLDER_CONFIG_INVALID', () => parseKeyHolderConfig(text))
+    }
+  })
+
   it('may leave the unlock key to an operator, or to systemd', () => {
     expect(parseKeyHolderConfig('unlock: { operator: true }').unlock).to.equal(undefined)
     expect(parseKeyHolderConfig('', { KEY_HOLDER_UNLOCK__OPERATOR: 'true' }).unlock).to.equal(undefined)

@@ -2,7 +2,7 @@
 import { createECDH, generateKeyPairSync } from 'node:crypto'
 import { expect } from 'chai'
 import { publicKeyOfPoint } from '../../src/pkcs11/public-point.ts'
-import { failureOf, pinTrouble } from '../../src/pkcs11/results.ts'
+import { failureOf, loginFailureOf, pinTrouble } from '../../src/pkcs11/results.ts'
 
 describe('results of PKCS#11', () => {
   it('about the PIN end all tries; everything unknown is a session to be opened anew', () => {
@@ -22,6 +22,32 @@ describe('results of PKCS#11', () => {
       'libsomething.so: cannot open shared object file',
     ]) {
       expect(failureOf(result)).to.equal('lost')
+    }
+  })
+
+  it('of a login allow another one only where the PIN was certainly not judged', () => {
+    for (const result of [
+      'CKR_SESSION_HANDLE_INVALID',
+      'CKR_SESSION_CLOSED',
+      'CKR_DEVICE_REMOVED',
+      'CKR_TOKEN_NOT_PRESENT',
+    ]) {
+      expect(loginFailureOf(result)).to.equal('lost')
+    }
+    expect(loginFailureOf('CKR_PIN_LOCKED')).to.equal('pin-locked')
+    for (const result of [
+      'CKR_PIN_INCORRECT',
+      'CKR_PIN_EXPIRED',
+      'CKR_DEVICE_ERROR',
+      'CKR_GENERAL_ERROR',
+      'CKR_FUNCTION_FAILED',
+      'CKR_FUNCTION_CANCELED',
+      'CKR_VENDOR_DEFINED',
+      'CKR_VENDOR_DEFINED (2147483649)',
+      'unknown',
+      '',
+    ]) {
+      expect(loginFailureOf(result)).to.equal('pin-incorrect')
     }
   })
 
