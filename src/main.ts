@@ -2,6 +2,7 @@
 // The process: arguments, signals, exit status. Everything else is in cli/.
 import { homedir } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { earlyAnswer } from './cli/early-answers.ts'
 import { programKindOf } from './cli/program-kinds.ts'
 
 const interruption = new AbortController()
@@ -21,20 +22,33 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 })
 
 const argv = process.argv.slice(2)
-const { run } = await load()
-process.exitCode = await run(argv, {
-  stdout: process.stdout,
-  stderr: process.stderr,
-  stdin: process.stdin,
-  askSecret: async (question) => (await import('./cli/secret-input.ts')).askSecret(question),
-  env: process.env,
-  homeFolder: homedir(),
-  interrupted: interruption.signal,
-  now: () => new Date(),
-  pause: async (milliseconds, signal) => {
-    await sleep(milliseconds, undefined, { signal }).catch(() => undefined)
-  },
-})
+const answer = earlyAnswer(argv)
+if (answer === undefined) await start()
+else process.stdout.write(`${answer}\n`)
+
+async function start(): Promise<void> {
+  const dockerSocket = process.env['DOCKER_CLI_PLUGIN_SOCKET']
+  if (dockerSocket !== undefined) {
+    const { whenDockerEnds } = await import('./cli/docker-plugin/socket.ts')
+    whenDockerEnds(dockerSocket, () => {
+      interruption.abort()
+    })
+  }
+  const { run } = await load()
+  process.exitCode = await run(argv, {
+    stdout: process.stdout,
+    stderr: process.stderr,
+    stdin: process.stdin,
+    askSecret: async (question) => (await import('./cli/secret-input.ts')).askSecret(question),
+    env: process.env,
+    homeFolder: homedir(),
+    interrupted: interruption.signal,
+    now: () => new Date(),
+    pause: async (milliseconds, signal) => {
+      await sleep(milliseconds, undefined, { signal }).catch(() => undefined)
+    },
+  })
+}
 
 function load() {
   const kind = programKindOf(argv)

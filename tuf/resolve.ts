@@ -61,7 +61,7 @@ export function findTarget(
 }
 
 /**
- * The roles that `docker trust inspect` shows as signers of a released tag, in the order of their names: those that hold the
+ * The roles that `docker trust inspect` shows as signers of a released tag, in the order of its walk: those that hold the
  * same digest, while `targets/releases` or `targets` holds it as well. Empty: nobody, or not released ("Repo Admin").
  * docker/cli v28.2.2 cli/command/trust/common.go matchReleasedSignatures.
  * @param sha256 64 hex digits
@@ -72,7 +72,7 @@ export function signersOf(repository: TrustedRepository, name: string, sha256: s
     const listed = file.metadata.targets.get(name)?.hashes.get('sha256')
     if (listed !== undefined && hexOfBase64Digest(listed) === sha256) holders.push(role)
   }
-  const signers = holders.filter((role) => !RELEASED.includes(role)).sort()
+  const signers = holders.filter((role) => !RELEASED.includes(role))
   return signers.length < holders.length ? signers : []
 }
 

@@ -49,6 +49,12 @@ export class Output {
     if (this.json) this.#terminal.stdout.write(`${JSON.stringify(value)}\n`)
   }
 
+  /** A result in somebody else's format, as it is. What comes from elsewhere in it was made harmless before. */
+  raw(text: string): void {
+    this.#documentWritten = true
+    this.#terminal.stdout.write(text)
+  }
+
   /** A line of a result for people; nothing with --json. */
   line(text = '', colour?: Colour): void {
     if (this.json) return
@@ -100,11 +106,16 @@ export class Output {
 
   /** An error that ended the command: `complain`, and with --json the problem document on standard output. */
   fail(error: unknown): void {
+    this.complainOf(error)
+    this.document(problemOf(error))
+  }
+
+  /** An error beside a result. */
+  complainOf(error: unknown): void {
     const problem = problemOf(error)
     this.complain(problem.code, problem.detail)
     for (const { path, message } of problem.errors ?? []) this.progress(`  ${path}: ${message}`)
     if (problem.next !== undefined) this.progress(`  ${problem.next}`)
-    this.document(problem)
   }
 }
 

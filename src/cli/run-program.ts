@@ -1,7 +1,7 @@
 // How every command line runs, whichever commands there are: one place where a run ends, in an exit status, with errors printed.
 import { Command, CommanderError } from 'commander'
 import type { GlobalOptions } from './client-config.ts'
-import { pluginMetadata, withoutPluginName } from './docker-plugin.ts'
+import { pluginMetadata, readDockerCall, type DockerCall } from './docker-plugin/protocol.ts'
 import { EXIT, exitStatusOf, type ExitStatus } from './errors.ts'
 import { Output } from './output.ts'
 import { Session, type Perform } from './session.ts'
@@ -20,8 +20,10 @@ export type AddCommands = (program: Command, perform: Perform) => void
 export async function runWith(
   addCommands: AddCommands,
   argv: readonly string[],
-  terminal: Terminal,
+  surroundings: Terminal,
 ): Promise<ExitStatus> {
+  const call = readDockerCall(argv)
+  const terminal = withDockerConfig(surroundings, call)
   const metadata = pluginMetadata(argv)
   if (metadata !== undefined) {
     terminal.stdout.write(`${metadata}\n`)
@@ -29,7 +31,7 @@ export async function runWith(
   }
   const ends: ExitStatus[] = []
   const program = buildWith(addCommands, terminal, async (command, work) => {
-    const session = new Session(terminal, command.optsWithGlobals<GlobalOptions>())
+    const session = new Session(terminal, command.optsWithGlobals<GlobalOptions>(), call)
     try {
       ends.push(await work(session))
     } finally {
@@ -37,13 +39,20 @@ export async function runWith(
     }
   })
   try {
-    await program.parseAsync([...withoutPluginName(argv)], { from: 'user' })
+    if (call !== undefined) program.name('docker countersign')
+    await program.parseAsync([...(call?.args ?? argv)], { from: 'user' })
     return ends[0] ?? EXIT.done
   } catch (error) {
     if (error instanceof CommanderError) return endOfParsing(error, argv, terminal)
     new Output(terminal, wantsJson(argv)).fail(error)
     return exitStatusOf(error)
   }
+}
+
+/** What docker's `--config` names counts for us as well. */
+function withDockerConfig(terminal: Terminal, call: DockerCall | undefined): Terminal {
+  if (call?.configFolder === undefined) return terminal
+  return { ...terminal, env: { ...terminal.env, DOCKER_CONFIG: call.configFolder } }
 }
 
 /** A program with these commands; `perform` runs their actions. */

@@ -3,6 +3,7 @@ import type { Command } from 'commander'
 import { type ApiAccess, ApiClient } from './api-client.ts'
 import { resolveServer, resolveServerAccess, type GlobalOptions, type ServerAccess } from './client-config.ts'
 import { Secret } from '../config/secret.ts'
+import type { DockerCall } from './docker-plugin/protocol.ts'
 import type { ExitStatus } from './errors.ts'
 import { Output } from './output.ts'
 import type { Terminal } from './terminal.ts'
@@ -12,12 +13,15 @@ export class Session {
   readonly terminal: Terminal
   readonly output: Output
   readonly options: GlobalOptions
+  /** Set where Docker started us as its plugin. */
+  readonly docker: DockerCall | undefined
   readonly #clients: ApiClient[] = []
   #api: Promise<ApiClient> | undefined
 
-  constructor(terminal: Terminal, options: GlobalOptions) {
+  constructor(terminal: Terminal, options: GlobalOptions, docker?: DockerCall) {
     this.terminal = terminal
     this.options = options
+    this.docker = docker
     this.output = new Output(terminal, options.json === true)
   }
 

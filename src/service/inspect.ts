@@ -1,6 +1,7 @@
 // The JSON of `docker trust inspect` from a verified repository. Pure.
 // Source: docker/cli v28.2.2 cli/command/trust/common.go lookupTrustInfo, inspect.go getRepoTrustInfo; notary-v1 9.6.
 import { RELEASES, ROOT, type RoleName, signersOf, TARGETS, targetsOf, type TrustedRepository } from '@countersign/tuf'
+import { compareNaturally } from '../domain/natural-order.ts'
 import { sha256Of } from '../domain/signed-entry.ts'
 import type { NamedKeys, TrustInspection } from './services.ts'
 
@@ -31,27 +32,31 @@ function signedTags(repository: TrustedRepository, tag: string | undefined): Tru
     row.Signers.push(...roles.map(signerName))
   }
   return [...rows.values()]
-    .map((row) => ({ ...row, Signers: row.Signers.length === 0 ? [NO_SIGNER] : row.Signers.sort() }))
-    .sort((a, b) => naturalOrder.compare(a.SignedTag, b.SignedTag))
+    .map((row) => ({ ...row, Signers: row.Signers.length === 0 ? [NO_SIGNER] : row.Signers }))
+    .sort((a, b) => compareNaturally(a.SignedTag, b.SignedTag))
 }
 
-/** Without a tag docker ignores the paths of delegations when it names signers; with one it follows them. */
+/** In the order of docker's walk, breadth first. Without a tag it ignores the paths of delegations; with one it follows them. */
 function holders(
   repository: TrustedRepository,
   { SignedTag, Digest }: { readonly SignedTag: string; readonly Digest: string },
 ): readonly RoleName[] {
-  return [...repository.delegations.keys()].filter(
-    (role) =>
-      role !== RELEASES && entries(repository, role).some(([name, digest]) => name === SignedTag && digest === Digest),
-  )
+  return [...repository.delegations.keys()]
+    .filter(
+      (role) =>
+        role !== RELEASES &&
+        entries(repository, role).some(([name, digest]) => name === SignedTag && digest === Digest),
+    )
+    .sort((one, other) => depthOf(one) - depthOf(other))
+}
+
+function depthOf(role: RoleName): number {
+  return role.split('/').length
 }
 
 function signerName(role: RoleName): string {
   return role.replace(/^targets\//, '')
 }
-
-/** docker sorts with github.com/fvbommel/sortorder: digits by value. */
-const naturalOrder = new Intl.Collator('en', { numeric: true })
 
 function entries(repository: TrustedRepository, role: RoleName): [name: string, sha256: string][] {
   const targets = targetsOf(repository, role)?.metadata.targets ?? new Map<string, never>()
@@ -61,16 +66,16 @@ function entries(repository: TrustedRepository, role: RoleName): [name: string, 
   })
 }
 
-/** Every signer that is delegated, published or not; names descending, as docker prints them. */
-function signers({ targets }: TrustedRepository): readonly NamedKeys[] {
-  const { keys, roles } = targets.metadata.delegations
-  return roles
-    .filter(({ name }) => name !== RELEASES)
-    .map(({ name, keyIds }) => ({
+/** Every signer that a role delegates to, published or not; names descending, as docker prints them. */
+function signers({ targets, delegations }: TrustedRepository): readonly NamedKeys[] {
+  const named = [targets, ...delegations.values()].flatMap(({ metadata }) => {
+    const { keys, roles } = metadata.delegations
+    return roles.map(({ name, keyIds }) => ({
       Name: signerName(name),
       Keys: keyIds.map((keyId) => ({ ID: keys.get(keyId)?.canonicalKeyId ?? keyId })),
     }))
-    .sort((a, b) => (a.Name < b.Name ? 1 : -1))
+  })
+  return named.filter(({ Name }) => Name !== signerName(RELEASES)).sort((a, b) => (a.Name < b.Name ? 1 : -1))
 }
 
 /** docker shows the IDs of the root certificates, and of other keys the canonical IDs. */

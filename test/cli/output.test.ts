@@ -3,7 +3,7 @@ import { expect } from 'chai'
 import fc from 'fast-check'
 import { layOutTable } from '../../src/cli/table.ts'
 import { printable } from '../../src/cli/terminal.ts'
-import { FakeApi, type Script } from './support/fake-api.ts'
+import { FakeApi, problem, type Script } from './support/fake-api.ts'
 import { image, published, request, DIGEST, GUN } from './support/resources.ts'
 import { Workplace, type Ran, type RunOptions } from './support/run-cli.ts'
 
@@ -161,15 +161,64 @@ describe('cli output', () => {
         AdministrativeKeys: [{ Name: 'Root', Keys: [{ ID: 'ef'.repeat(32) }] }],
       },
     ]
-    it('prints the JSON of docker trust inspect', async () => {
+    const ofPlugin = [{ ...inspection[0]!, Name: 'registry.example.com/team/app:1.4' }]
+    it('prints the JSON of docker trust inspect, indented as there', async () => {
       const inspected = await ran(['inspect', GUN, '--json'], () => ({ body: inspection }))
-      expect(inspected.json()).to.deep.equal(inspection)
+      expect(inspected.stdout).to.equal(`${JSON.stringify(inspection, undefined, 4)}\n`)
     })
-    it('prints tags, signers and keys for people', async () => {
-      const inspected = await ran(['inspect', `${GUN}:1.4`], () => ({ body: inspection }))
+    it('prints JSON without being asked where docker calls, and several images as one list', async () => {
+      const inspected = await ran(['countersign', 'inspect', GUN, `${GUN}:1.4`], () => ({ body: inspection }))
       expect(inspected.exit).to.equal(0)
-      for (const part of ['1.4', 'alice', 'ab'.repeat(32), 'cd'.repeat(32), 'ef'.repeat(32)]) {
-        expect(inspected.stdout).to.include(part)
+      expect(inspected.json()).to.deep.equal([...inspection, ...ofPlugin])
+    })
+    it('prints what there is where one of several fails, and an empty list where none is left, as docker does', async () => {
+      const failing: Script = ({ query }) =>
+        query.get('image')?.includes('other') === true ? problem(403, 'NOT_PERMITTED') : { body: inspection }
+      const inspected = await ran(['inspect', '--json', GUN, `${GUN}-other`], failing)
+      expect([inspected.exit, inspected.json()]).to.deep.equal([3, inspection])
+      expect(inspected.codes()).to.deep.equal(['NOT_PERMITTED'])
+      const none = await ran(['countersign', 'inspect', `${GUN}-other`], failing)
+      expect([none.exit, none.stdout, none.codes()]).to.deep.equal([3, '[]\n', ['NOT_PERMITTED']])
+    })
+    it('prints the words of docker trust inspect --pretty', async () => {
+      const several = {
+        ...inspection[0]!,
+        SignedTags: [
+          ...inspection[0]!.SignedTags,
+          { SignedTag: 'green', Digest: 'ef'.repeat(32), Signers: ['Repo Admin'] },
+          { SignedTag: 'a-very-long-tag', Digest: '12'.repeat(32), Signers: ['zoe', 'alice'] },
+        ],
+        Signers: [{ Name: 'zoe', Keys: [{ ID: '34'.repeat(32) }] }, ...inspection[0]!.Signers],
+        AdministrativeKeys: [
+          ...inspection[0]!.AdministrativeKeys,
+          { Name: 'Repository', Keys: [{ ID: '56'.repeat(32) }] },
+        ],
+      }
+      const words = `
+Signatures for ${GUN}
+
+SIGNED TAG        DIGEST                                                             SIGNERS
+1.4               ${'ab'.repeat(32)}   alice
+green             ${'ef'.repeat(32)}   (Repo Admin)
+a-very-long-tag   ${'12'.repeat(32)}   alice, zoe
+
+List of signers and their keys for ${GUN}
+
+SIGNER    KEYS
+alice     cdcdcdcdcdcd
+zoe       343434343434
+
+Administrative keys for ${GUN}
+
+  Repository Key:\t${'56'.repeat(32)}
+  Root Key:\t${'ef'.repeat(32)}
+`
+      for (const argv of [
+        ['inspect', GUN],
+        ['countersign', 'inspect', '--pretty', GUN],
+      ]) {
+        const inspected = await ran(argv, () => ({ body: [several] }))
+        expect([inspected.exit, inspected.stdout]).to.deep.equal([0, words])
       }
     })
     it('1: the tag that was named is not signed', async () => {

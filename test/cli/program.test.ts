@@ -103,7 +103,7 @@ describe('cli program', () => {
   }
 
   it('is loaded whole for everything else', () => {
-    for (const argv of [[], ['--json', 'sign'], ['help', 'sign'], ['repo', 'list'], ['signs']]) {
+    for (const argv of [[], ['--version'], ['--json', 'sign'], ['help', 'sign'], ['repo', 'list'], ['signs']]) {
       expect(programKindOf(argv)).to.equal('whole')
     }
   })
@@ -149,6 +149,8 @@ describe('cli program', () => {
     const metadata = await place.run(['docker-cli-plugin-metadata'])
     expect(metadata.json()).to.deep.include({ SchemaVersion: '0.1.0', Version: programVersion() })
     expect((await place.run(['countersign', '--version'])).exit).to.equal(0)
+    const help = await place.run(['--config', '/nonexistent', 'help', 'countersign', 'sign'])
+    expect(help.stdout).to.match(/^Usage: docker countersign sign /)
   })
 
   it('1: config check names every fault with its path, and no value', async () => {

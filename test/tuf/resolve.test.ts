@@ -99,10 +99,10 @@ describe('signersOf', () => {
     return builder
   }
 
-  it('names the roles that hold the digest that is released', () => {
+  it('names the roles that hold the digest that is released, in the order of their delegations', () => {
     const builder = build().put('targets/releases', '1.0', 'image').put('targets/zoe', '1.0', 'image')
     builder.put('targets/alice', '1.0', 'image').put('targets/bob', '1.0', 'another image')
-    expect(signersOf(builder.verify(), '1.0', sha256)).to.deep.equal(['targets/alice', 'targets/zoe'])
+    expect(signersOf(builder.verify(), '1.0', sha256)).to.deep.equal(['targets/zoe', 'targets/alice'])
   })
 
   it('names nobody where base targets alone holds it', () => {

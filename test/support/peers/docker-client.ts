@@ -1,5 +1,5 @@
 // The stock Docker client, as a user of its own: own configuration folder, own trust cache, own passphrases.
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runCommand, runToSuccess, type CommandResult } from '../processes.ts'
 import type { Scope } from '../scope.ts'
@@ -21,6 +21,8 @@ export interface DockerClientOptions {
   readonly identityTokens?: Readonly<Record<string, string>>
   /** For the trust server. */
   readonly certificate?: TestCertificate
+  /** Further variables, such as a plugin needs. */
+  readonly environment?: Readonly<Record<string, string>>
 }
 
 /** What `docker trust inspect` prints for one image (docker/cli 28.2.2). */
@@ -46,7 +48,7 @@ export class DockerClient {
     if (program === undefined) throw new Error('No docker client with content trust is installed.')
     this.program = program
     this.folder = scope.folder('docker')
-    const { notary, engine, logins = {}, identityTokens = {}, certificate } = options
+    const { notary, engine, logins = {}, identityTokens = {}, certificate, environment = {} } = options
     const tls = join(this.folder, 'tls', notary.host)
     mkdirSync(tls, { recursive: true })
     writeFileSync(join(tls, 'ca.crt'), notary.ca.certificatePem)
@@ -67,6 +69,7 @@ export class DockerClient {
       DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE: 'test root passphrase',
       DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE: 'test repository passphrase',
       ...(engine === undefined ? {} : { DOCKER_HOST: engine.address }),
+      ...environment,
     }
   }
 
@@ -78,6 +81,13 @@ export class DockerClient {
   /** Like `run`, for steps that must succeed. @throws Error */
   must(args: readonly string[], o: { input?: Uint8Array; timeoutMs?: number } = {}): Promise<CommandResult> {
     return runToSuccess(this.program, args, { env: { ...this.#env, DOCKER_CONTENT_TRUST: '0' }, ...o })
+  }
+
+  /** Links a program as the plugin `docker NAME`. */
+  addPlugin(name: string, program: string): void {
+    const plugins = join(this.folder, 'cli-plugins')
+    mkdirSync(plugins, { recursive: true })
+    symlinkSync(program, join(plugins, `docker-${name}`))
   }
 
   /** Runs `docker ARGS` with DOCKER_CONTENT_TRUST=1. */

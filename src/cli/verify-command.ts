@@ -1,10 +1,9 @@
-// `verify` and `inspect`: what stock clients would find signed.
+// `verify`: whether stock clients would find tags signed.
 import type { Command } from 'commander'
-import { parseImageReference } from '../domain/image-reference.ts'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { listImages } from './image-list.ts'
 import { verifyReceipt } from './receipt-commands.ts'
-import { inspectionSchema, verificationsSchema, type InspectionResource } from './resources.ts'
+import { verificationsSchema } from './resources.ts'
 import type { Perform, Session } from './session.ts'
 
 interface VerifyOptions {
@@ -13,7 +12,7 @@ interface VerifyOptions {
   readonly logKey?: string
 }
 
-export function addVerifyCommands(program: Command, perform: Perform): void {
+export function addVerifyCommand(program: Command, perform: Perform): void {
   program
     .command('verify')
     .summary('check that tags are signed')
@@ -46,24 +45,6 @@ Exit status: 0 every image is signed, or the receipt is proven; 1 at least one i
         }
         return verifyReceipt(session, images, { receipt, logKey })
       }),
-    )
-
-  program
-    .command('inspect')
-    .summary('show signed tags, signers and keys')
-    .description('Shows what is signed in a repository, and by whom. With --json: exactly as `docker trust inspect`.')
-    .argument('<image>', 'IMAGE[:TAG]')
-    .addHelpText(
-      'after',
-      `
-Examples:
-  $ countersign inspect registry.example.com/team/app
-  $ countersign inspect registry.example.com/team/app:1.4 --json
-
-Exit status: 0 done; 1 failed, or the tag that was named is not signed.`,
-    )
-    .action((image: string, _options: object, command: Command) =>
-      perform(command, (session) => inspect(session, image)),
     )
 }
 
@@ -100,46 +81,4 @@ async function verify(session: Session, images: readonly string[], from: string 
     )
   }
   return unsigned.length === 0 ? EXIT.done : EXIT.failed
-}
-
-async function inspect(session: Session, text: string): Promise<ExitStatus> {
-  const reference = parseImageReference(text)
-  const api = await session.api()
-  const answer = await api.call({
-    method: 'GET',
-    path: 'v1/inspections',
-    query: { image: reference.text },
-    answer: inspectionSchema,
-  })
-  const { output } = session
-  output.document(answer)
-  for (const inspection of answer) printInspection(session, inspection)
-  const { tag } = reference
-  const isSigned = answer.some(({ SignedTags }) => SignedTags?.some(({ SignedTag }) => SignedTag === tag) === true)
-  if (tag === undefined || isSigned) return EXIT.done
-  output.complain('IMAGE_NOT_SIGNED', `${reference.text} is not signed.`)
-  return EXIT.failed
-}
-
-function printInspection({ output }: Session, inspection: InspectionResource): void {
-  output.line(`Signatures for ${inspection.Name}`, 'bold')
-  output.line()
-  output.table(
-    ['SIGNED TAG', 'DIGEST', 'SIGNERS'],
-    (inspection.SignedTags ?? []).map(({ SignedTag, Digest, Signers }) => [
-      SignedTag,
-      Digest,
-      Signers?.join(', ') ?? '',
-    ]),
-  )
-  output.line()
-  output.line('Signers and their keys', 'bold')
-  output.table(['SIGNER', 'KEYS'], keyRows(inspection.Signers))
-  output.line()
-  output.line('Administrative keys', 'bold')
-  output.table(['NAME', 'KEYS'], keyRows(inspection.AdministrativeKeys))
-}
-
-function keyRows(named: InspectionResource['Signers']): string[][] {
-  return (named ?? []).map(({ Name, Keys }) => [Name, (Keys ?? []).map(({ ID }) => ID).join(', ')])
 }
