@@ -22,8 +22,6 @@ export async function bundle(entry: string, outdir: string): Promise<void> {
     conditions: ['source'],
     // They find their addons beside themselves, and the second may be missing.
     external: ['better-sqlite3', 'pkcs11js'],
-    // Errors tell the names of their classes, stacks those of functions.
-    keepNames: true,
     sourcemap: 'linked',
     sourcesContent: false,
     // CommonJS packages ask for Node's own modules by `require`.

@@ -3,7 +3,6 @@
 import { homedir } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { earlyAnswer } from './cli/early-answers.ts'
-import { programKindOf } from './cli/program-kinds.ts'
 
 const interruption = new AbortController()
 
@@ -34,7 +33,7 @@ async function start(): Promise<void> {
       interruption.abort()
     })
   }
-  const { run } = await load()
+  const { run } = await import('./cli/program.ts')
   process.exitCode = await run(argv, {
     stdout: process.stdout,
     stderr: process.stderr,
@@ -48,10 +47,4 @@ async function start(): Promise<void> {
       await sleep(milliseconds, undefined, { signal }).catch(() => undefined)
     },
   })
-}
-
-function load() {
-  const kind = programKindOf(argv)
-  if (kind === 'client') return import('./cli/client-program.ts')
-  return kind === 'service' ? import('./cli/service-program.ts') : import('./cli/program.ts')
 }

@@ -4,7 +4,7 @@ import { expect } from 'chai'
 import { readDockerCall } from '../../src/cli/docker-plugin/protocol.ts'
 import { whenDockerEnds } from '../../src/cli/docker-plugin/socket.ts'
 import { earlyAnswer } from '../../src/cli/early-answers.ts'
-import { programKindOf } from '../../src/cli/program-kinds.ts'
+import { FAMILIES, familiesFor } from '../../src/cli/families.ts'
 import { programVersion } from '../../src/version.ts'
 import { Scope } from '../support/scope.ts'
 
@@ -46,9 +46,10 @@ describe("cli: the arguments of Docker's plugin", () => {
     }
   })
 
-  it('lead to the same program as without Docker', () => {
-    expect(programKindOf(['--config', '/d', 'countersign', 'sign', 'a:1'])).to.equal('client')
-    expect(programKindOf(['countersign', 'repo', 'list'])).to.equal('whole')
+  it('lead to the same commands as without Docker', () => {
+    expect(familiesFor(['--config', '/d', 'countersign', 'sign', 'a:1'])).to.deep.equal(familiesFor(['sign', 'a:1']))
+    expect(familiesFor(['countersign', 'repo', 'list'])).to.deep.equal(familiesFor(['repo', 'list']))
+    expect(familiesFor(['countersign', 'help'])).to.equal(FAMILIES)
   })
 
   it('are answered at once where the version or the metadata are asked for', () => {

@@ -4,11 +4,9 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Command } from 'commander'
 import { expect } from 'chai'
-import { addClientCommands } from '../../src/cli/client-program.ts'
 import { CLIENT_VARIABLES } from '../../src/cli/client-config.ts'
-import { addDaemonCommands } from '../../src/cli/daemon-commands.ts'
 import { CLI_ERROR_CODES } from '../../src/cli/errors.ts'
-import { LIGHT_PROGRAMS, programKindOf } from '../../src/cli/program-kinds.ts'
+import { commandsOf, FAMILIES, familiesFor } from '../../src/cli/families.ts'
 import { buildProgram } from '../../src/cli/program.ts'
 import { buildWith } from '../../src/cli/run-program.ts'
 import { programVersion } from '../../src/version.ts'
@@ -39,7 +37,7 @@ const terminal = {
   pause: () => Promise.resolve(),
 }
 const perform = () => Promise.resolve()
-const program = buildProgram(terminal, perform)
+const program = await buildProgram(terminal, perform)
 
 /** `repo init` and its command, for every command that does something. */
 function leaves(command: Command, path: readonly string[] = []): [string, Command][] {
@@ -83,28 +81,22 @@ describe('cli program', () => {
     })
   }
 
-  for (const [kind, add] of [
-    ['client', addClientCommands],
-    ['service', addDaemonCommands],
-  ] as const) {
-    it(`is the same where only what a ${kind} needs is loaded`, () => {
-      const light = leaves(buildWith(add, terminal, perform))
-      expect(new Set(light.map(([name]) => name.split(' ')[0]))).to.deep.equal(new Set(LIGHT_PROGRAMS[kind]))
-      for (const [name, command] of light) {
-        const same = commands.find(([other]) => other === name)?.[1]
-        expect(command.helpInformation()).to.equal(same?.helpInformation())
-        expect(programKindOf([...name.split(' '), '--json'])).to.equal(kind)
-      }
-      // In groups of commands no command is missing.
-      for (const [name] of commands) {
-        if (programKindOf(name.split(' ')) === kind) expect(light.map(([other]) => other)).to.include(name)
+  for (const family of FAMILIES) {
+    it(`is the same where only what ${family.words.join(' or ')} needs is loaded`, async () => {
+      const alone = leaves(buildWith(await commandsOf([family]), terminal, perform))
+      const same = commands.filter(([name]) => family.words.includes(name.split(' ')[0] ?? ''))
+      expect(alone.map(([name]) => name)).to.deep.equal(same.map(([name]) => name))
+      expect(new Set(alone.map(([name]) => name.split(' ')[0]))).to.deep.equal(new Set(family.words))
+      for (const [index, [name, command]] of alone.entries()) {
+        expect(command.helpInformation()).to.equal(same[index]?.[1].helpInformation())
+        expect(familiesFor([...name.split(' '), '--json'])).to.deep.equal([family])
       }
     })
   }
 
   it('is loaded whole for everything else', () => {
-    for (const argv of [[], ['--version'], ['--json', 'sign'], ['help', 'sign'], ['repo', 'list'], ['signs']]) {
-      expect(programKindOf(argv)).to.equal('whole')
+    for (const argv of [[], ['--version'], ['--json', 'sign'], ['help', 'sign'], ['signs']]) {
+      expect(familiesFor(argv)).to.equal(FAMILIES)
     }
   })
 

@@ -46,14 +46,11 @@ function countersignCalls(line: string): string[][] {
   return [...line.matchAll(/(?:^|[\s(|])countersign ([^|&;)\n]+)/g)].map(([, rest = '']) => rest.trim().split(/\s+/))
 }
 
-function program(): Command {
-  return buildProgram({} as Terminal, () => Promise.resolve())
-}
+const program = await buildProgram({} as Terminal, () => Promise.resolve())
 
 /** What is wrong with a call; undefined where the program knows the command and its options. */
 function faultOf(words: readonly string[]): string | undefined {
-  const root = program()
-  let command = root
+  let command = program
   for (const word of words) {
     if (word === 'help') return undefined
     const next: Command | undefined = command.commands.find((one) => one.name() === word)
@@ -61,7 +58,7 @@ function faultOf(words: readonly string[]): string | undefined {
     command = next
   }
   const options = words.filter((word) => word.startsWith('--')).map((word) => word.replace(/=.*/, ''))
-  const known = [...root.options, ...command.options].map(({ long }) => long)
+  const known = [...program.options, ...command.options].map(({ long }) => long)
   const unknown = options.filter((option) => !known.includes(option))
   if (unknown.length > 0) return `unknown ${unknown.join(' ')}`
   if (words[0]?.startsWith('--') === true) return undefined
@@ -118,7 +115,7 @@ describe('the documents', () => {
       command.commands.length === 0
         ? [path]
         : command.commands.flatMap((next) => leaves(next, `${path} ${next.name()}`.trim()))
-    expect(headings).to.include.members(leaves(program(), ''))
+    expect(headings).to.include.members(leaves(program, ''))
   })
 
   it('docs/decisions/0002-dependencies.md gives a reason for every package', () => {
