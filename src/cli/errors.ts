@@ -42,6 +42,11 @@ export const CLI_ERROR_CODES = [
   'APPROVER_KEY_UNSUITABLE',
   'REQUEST_NOT_PUBLISHED',
   'IMAGE_NOT_SIGNED',
+  'IMAGE_PUSHED_UNSIGNED',
+  // docker: exit status 1
+  'DOCKER_NOT_FOUND',
+  'DOCKER_PUSH_FAILED',
+  'PUSHED_DIGEST_UNKNOWN',
   'INTERRUPTED',
   'CLI_INTERNAL',
   // receipts: exit status 1

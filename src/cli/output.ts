@@ -25,6 +25,7 @@ export class Output {
   readonly json: boolean
   #documentWritten = false
   #isByLine = false
+  #enclose: (document: unknown) => unknown = (document) => document
 
   constructor(terminal: Terminal, json: boolean) {
     this.#terminal = terminal
@@ -36,7 +37,12 @@ export class Output {
   document(value: unknown): void {
     if (!this.json || this.#documentWritten) return
     this.#documentWritten = true
-    this.#terminal.stdout.write(`${JSON.stringify(value, undefined, this.#isByLine ? undefined : 2)}\n`)
+    this.#terminal.stdout.write(`${JSON.stringify(this.#enclose(value), undefined, this.#isByLine ? undefined : 2)}\n`)
+  }
+
+  /** From now on the document, or the problem in its place, stands inside of another one. */
+  encloseDocument(enclose: (document: unknown) => unknown): void {
+    this.#enclose = enclose
   }
 
   /** From now on every document takes one line: for lists of which nobody knows the end. An error is the last of them. */

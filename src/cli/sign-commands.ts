@@ -1,7 +1,7 @@
 // `sign` and `unsign`: ask for a change of signed tags, wait for its end, and tell the truth by the exit status.
 import { randomUUID } from 'node:crypto'
 import { InvalidArgumentError, type Command } from 'commander'
-import { requireTag } from '../domain/image-reference.ts'
+import { requireTag, type TaggedReference } from '../domain/image-reference.ts'
 import { timeoutOption } from './duration.ts'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { refuseExisting } from './files.ts'
@@ -12,14 +12,18 @@ import { receiptFiles, writeReceipts } from './receipt-commands.ts'
 import type { SigningRequestResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
 
-interface SubmitOptions {
-  readonly from?: string
+/** The options of every command that submits a request and follows it. */
+export interface SubmissionOptions {
   readonly policy?: string
   readonly description?: string
   readonly idempotencyKey?: string
   readonly receipt?: string
   readonly wait: boolean
   readonly timeout: number
+}
+
+interface SubmitOptions extends SubmissionOptions {
+  readonly from?: string
 }
 
 export function addSignCommands(program: Command, perform: Perform): void {
@@ -59,9 +63,16 @@ Exit status: 0 no stock client takes the tag as signed any more; 1 failed or par
 }
 
 function submitting(command: Command, images: string): Command {
+  return submissionOptions(
+    command
+      .argument('[images...]', images)
+      .option('--from <file>', 'read images from a list, one per line; - reads standard input'),
+  )
+}
+
+/** Adds what `SubmissionOptions` holds. */
+export function submissionOptions(command: Command): Command {
   return command
-    .argument('[images...]', images)
-    .option('--from <file>', 'read images from a list, one per line; - reads standard input')
     .option('--policy <name>', 'the signing policy to apply')
     .option('--description <text>', 'why; shown to approvers and kept in the record')
     .option('--no-wait', 'do not wait for the end: print the ID of the request and exit with 4')
@@ -80,6 +91,17 @@ async function submitAndFollow(
   options: SubmitOptions,
 ): Promise<ExitStatus> {
   const references = (await listImages(session.terminal, images, options.from)).map(requireTag)
+  return submitImages(session, kind, references, options)
+}
+
+/** Submits a request for these images, follows it unless it shall not be waited for, and reports its end. */
+export async function submitImages(
+  session: Session,
+  kind: Submission['kind'],
+  references: readonly TaggedReference[],
+  options: SubmissionOptions,
+): Promise<ExitStatus> {
+  const files = receiptFilesOf(options, references.length)
   const expected = references.map(({ gun, tag, digest }): Expected => ({
     gun,
     tag,
@@ -91,15 +113,20 @@ async function submitAndFollow(
     ...(options.policy !== undefined && { policy: options.policy }),
     ...(options.description !== undefined && { description: options.description }),
   }
-  const files = options.receipt === undefined ? [] : receiptFiles(options.receipt, references.length)
-  if (files.length > 0 && !options.wait) {
-    throw new CliError('USAGE_INVALID', 'Before the end there is no receipt: --receipt does not go with --no-wait.')
-  }
-  files.forEach(refuseExisting)
   const request = await submit(session, submission, options.idempotencyKey ?? randomUUID())
   if (!options.wait) return reportRequest(session, request, 'not waited for', expected)
   const status = await reportFollowed(session, request, options.timeout, expected)
   return status === EXIT.done ? writeReceipts(session, request, files) : status
+}
+
+/** Where receipts will be written. @throws CliError USAGE_INVALID, FILE_EXISTS, before anything is sent */
+export function receiptFilesOf({ receipt, wait }: SubmissionOptions, images: number): readonly string[] {
+  const files = receipt === undefined ? [] : receiptFiles(receipt, images)
+  if (files.length > 0 && !wait) {
+    throw new CliError('USAGE_INVALID', 'Before the end there is no receipt: --receipt does not go with --no-wait.')
+  }
+  files.forEach(refuseExisting)
+  return files
 }
 
 /** After Ctrl-C or a lost answer the request may have arrived: the idempotency key finds it, so it is told. */

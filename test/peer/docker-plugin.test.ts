@@ -1,0 +1,154 @@
+// `docker countersign push`, as docker itself starts it: with a real engine, registry and Notary server, and judged by what the stock client pulls
+// with DOCKER_CONTENT_TRUST=1.
+import { chmodSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { expect } from 'chai'
+import { Countersign } from '../support/countersign.ts'
+import { DockerClient } from '../support/peers/docker-client.ts'
+import { type DockerEngine, startDockerEngine } from '../support/peers/docker-engine.ts'
+import { type DockerRegistry, startDockerRegistry } from '../support/peers/docker-registry.ts'
+import { ImageMaker } from '../support/peers/images.ts'
+import { startNotaryServer } from '../support/peers/notary-server.ts'
+import { requirePeers } from '../support/peers/require-peers.ts'
+import { tarOf } from '../support/peers/tar.ts'
+import { Scope } from '../support/scope.ts'
+import { createTestCa } from '../support/tls.ts'
+
+const NAME = 'team/app'
+
+describe('docker countersign', function () {
+  this.timeout(60_000)
+  const scope = new Scope()
+  const ca = createTestCa()
+  let registry: DockerRegistry
+  let images: ImageMaker
+  let countersign: Countersign
+  let docker: DockerClient
+  let engine: DockerEngine
+  let gun: string
+
+  before(async function () {
+    requirePeers(this, 'notary-server', 'registry', 'docker', 'docker-engine')
+    registry = await startDockerRegistry(scope)
+    images = new ImageMaker(registry)
+    scope.add(() => images.close())
+    engine = await startDockerEngine(scope, { ca })
+    const notary = await startNotaryServer(scope, { ca })
+    gun = `${registry.host}/${NAME}`
+    countersign = await Countersign.start(scope, {
+      notary,
+      registry,
+      config: { policies: { folder: writePolicies() } },
+    })
+    await countersign.must(['repo', 'init', gun])
+    docker = new DockerClient(scope, { notary, engine, environment: countersign.clientEnvironment })
+    docker.addPlugin('countersign', countersign.program)
+  })
+  after(() => scope.close())
+
+  function writePolicies(): string {
+    const folder = scope.folder('policies')
+    chmodSync(folder, 0o755)
+    const project = `project: team
+repositories: ["${registry.host}/*"]
+default: release
+policies:
+  release: { submitters: [anyone], tags: ['v*'] }
+  careful: { submitters: [anyone], tags: ['v*'], approvals: { required: 1, from: [person:ann] } }
+`
+    writeFileSync(join(folder, 'people.yaml'), 'people:\n  ann: { identities: [token_ann] }\n', { mode: 0o644 })
+    writeFileSync(join(folder, 'team.yaml'), project, { mode: 0o644 })
+    return folder
+  }
+
+  /** An image that only the engine has. */
+  async function build(tag: string): Promise<string> {
+    const reference = `${gun}:${tag}`
+    const input = tarOf([{ name: 'hello.txt', content: Buffer.from(`${tag}\n`) }])
+    await docker.must(['import', '-', reference], { input })
+    return reference
+  }
+
+  it('is found by docker, with its description', async () => {
+    expect((await docker.must(['--help'])).stdout).to.match(/^ +countersign\* *Push, sign, verify and pull/m)
+  })
+
+  it('push signs what docker pushed, and a trusted pull of the stock client succeeds', async () => {
+    const reference = await build('v1')
+    // Docker would sign this push itself, and fail for want of keys.
+    const pushed = await docker.trusted(['countersign', 'push', reference, '--json'])
+    expect(pushed.status, `${pushed.text}\n${countersign.logs()}`).to.equal(0)
+    const { image, digest, result } = JSON.parse(pushed.stdout) as { image: string; digest: string; result: object }
+    expect([image, result]).to.deep.include.members([reference])
+    expect(result).to.include({ status: 'published' })
+    const pulled = await docker.trustedPull(reference)
+    expect(pulled.status, pulled.text).to.equal(0)
+    expect(pulled.stdout).to.include(digest)
+  })
+
+  it('push --manifest signs a list of several platforms', async () => {
+    const parts = ['amd64', 'arm64'].map((tag) => images.pushManifest(NAME, tag, { flavour: 'docker' }))
+    const reference = `${gun}:v1-multi`
+    const members = (await Promise.all(parts)).map((part) => part.reference)
+    await docker.must(['manifest', 'create', '--insecure', reference, ...members])
+    const pushed = await docker.trusted(['countersign', 'push', '--manifest', '--insecure', reference])
+    expect(pushed.status, pushed.text).to.equal(0)
+    const pulled = await docker.trustedPull(reference)
+    expect(pulled.status, pulled.text).to.equal(0)
+    expect(pushed.stdout).to.include(/sha256:[0-9a-f]{64}/.exec(pulled.stdout)?.[0])
+  })
+
+  describe('where the image is pushed and not signed', () => {
+    it('3: denied by the policy; 4: waits for approval; the text says what to do', async () => {
+      const denied = await docker.trusted(['countersign', 'push', await build('nightly')])
+      expect(denied.status, denied.text).to.equal(3)
+      expect(denied.stderr)
+        .to.match(/REQUEST_DENIED/)
+        .and.to.match(/IMAGE_PUSHED_UNSIGNED: \S+@sha256:\S+ IS PUSHED/)
+      const waiting = await docker.trusted([
+        'countersign',
+        'push',
+        await build('v2'),
+        '--policy',
+        'careful',
+        '--no-wait',
+      ])
+      expect(waiting.status, waiting.text).to.equal(4)
+      expect(waiting.stdout).to.match(/^req\S+\n$/)
+      expect(waiting.stderr)
+        .to.match(/IMAGE_PUSHED_UNSIGNED/)
+        .and.to.match(/countersign request show req\S+ --wait/)
+      for (const tag of ['nightly', 'v2']) expect((await docker.trustedPull(`${gun}:${tag}`)).status).not.to.equal(0)
+    })
+
+    it('1: somebody else pushes to the tag before it is signed', async () => {
+      const [reference, other] = [await build('v3'), await build('other')]
+      const folder = scope.folder('bin')
+      const real = docker.program
+      const attacker = `"${real}" tag ${other} ${reference} && "${real}" push ${reference} > /dev/null`
+      const script = `#!/bin/sh\n"${real}" "$@" || exit\n${attacker}\n`
+      writeFileSync(join(folder, 'docker'), script, { mode: 0o755 })
+      const env = { DOCKER_HOST: engine.address, PATH: `${folder}:${process.env['PATH'] ?? ''}` }
+      const pushed = await countersign.run(['push', reference], { env })
+      expect(pushed.status, pushed.text).to.equal(1)
+      expect(pushed.stderr)
+        .to.match(/countersign: DIGEST_MISMATCH: /)
+        .and.to.include('IS PUSHED, BUT NOT SIGNED')
+      expect((await docker.trustedPull(reference)).status).not.to.equal(0)
+    })
+
+    it('1: the daemon is down', async () => {
+      const reference = await build('v4')
+      await countersign.daemon.stop()
+      const pushed = await docker.trusted(['countersign', 'push', reference])
+      expect(pushed.status, pushed.text).to.equal(1)
+      expect(pushed.stderr)
+        .to.match(/SERVER_UNREACHABLE/)
+        .and.to.include('IS PUSHED, BUT NOT SIGNED')
+      const [, next = ''] = /When this is settled: countersign (.+)/.exec(pushed.stderr) ?? []
+      await countersign.startDaemon()
+      expect((await docker.run(['countersign', ...next.split(' ')])).status).to.equal(0)
+      expect((await docker.trustedPull(reference)).status).to.equal(0)
+    })
+  })
+})
