@@ -119,7 +119,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     ...queueSources(stores.requests, systemClock),
     ...(policyFolder !== undefined && { isPolicyFolderFaulty: () => policyFolder.state.faults.length > 0 }),
     isKeyHolderUp: async () => (await health.keyHolder()) === 'ok',
-    tokenStates: () => health.tokens(),
+    tokens: () => health.tokens(),
     daysToNextExpiry: () => watch.daysToNextExpiry(),
     daysToNextExpiryByClass: () => watch.daysToNextExpiryByClass(),
     webhookCounts: () => webhooks.counts(),

@@ -1,7 +1,7 @@
 // Whether requests can be signed now, for probes and metrics. Answers of other processes are kept for a moment: probes need no
 // token, and must not be a way to keep them busy.
 import { CodedError } from '@countersign/tuf'
-import type { Clock, KeyHolder } from '../domain/ports.ts'
+import type { Clock, KeyHolder, TokenStatus } from '../domain/ports.ts'
 import type { HealthProbes } from '../http/health.ts'
 import type { Log } from '../log.ts'
 import type { StoreDatabase } from '../store/database.ts'
@@ -10,14 +10,13 @@ import type { TrustServerHealth, TrustServerProbe } from './trust-server-probe.t
 /** How long an answer counts, in milliseconds. */
 const FRESH_MS = 1_000
 
-type TokenStates = ReadonlyMap<string, boolean>
 type KeyHolderHealth = Awaited<ReturnType<HealthProbes['keyHolder']>>
 
 export class Health implements HealthProbes {
   readonly #keyHolder: Pick<KeyHolder, 'status'>
   readonly #database: StoreDatabase
   readonly #log: Log
-  readonly #askKeyHolder: () => Promise<{ readonly health: KeyHolderHealth; readonly tokens: TokenStates }>
+  readonly #askKeyHolder: () => Promise<{ readonly health: KeyHolderHealth; readonly tokens: readonly TokenStatus[] }>
   readonly trustServer?: () => Promise<TrustServerHealth>
   #isStarted = false
 
@@ -50,8 +49,8 @@ export class Health implements HealthProbes {
     return (await this.#askKeyHolder()).health
   }
 
-  /** Whether each PKCS#11 token of the key holder can be used, by its label. */
-  async tokens(): Promise<TokenStates> {
+  /** The PKCS#11 tokens of the key holder, where it answers. */
+  async tokens(): Promise<readonly TokenStatus[]> {
     return (await this.#askKeyHolder()).tokens
   }
 
@@ -65,14 +64,13 @@ export class Health implements HealthProbes {
     }
   }
 
-  async #ask(): Promise<{ readonly health: KeyHolderHealth; readonly tokens: TokenStates }> {
+  async #ask(): Promise<{ readonly health: KeyHolderHealth; readonly tokens: readonly TokenStatus[] }> {
     try {
       const { sealed, tokens = [] } = await this.#keyHolder.status()
-      const states = new Map(tokens.map(({ label, state }) => [label, state === 'ready']))
-      return { health: sealed ? 'sealed' : 'ok', tokens: states }
+      return { health: sealed ? 'sealed' : 'ok', tokens }
     } catch (error) {
       if (!(error instanceof CodedError)) throw error
-      return { health: error.code === 'KEY_HOLDER_SEALED' ? 'sealed' : 'unreachable', tokens: new Map() }
+      return { health: error.code === 'KEY_HOLDER_SEALED' ? 'sealed' : 'unreachable', tokens: [] }
     }
   }
 }

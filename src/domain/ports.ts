@@ -116,6 +116,16 @@ export interface InitializationFiles {
   readonly files: ReadonlyMap<string, Uint8Array>
 }
 
+/** A PKCS#11 token of the key holder. */
+export interface TokenStatus {
+  readonly uri: string
+  readonly label: string
+  /** `ready`, or what is wrong. */
+  readonly state: string
+  /** Keys in it that are to be destroyed. */
+  readonly toDestroy: number
+}
+
 export interface KeyHolderStatus {
   readonly sealed: boolean
   readonly uid: number
@@ -125,7 +135,7 @@ export interface KeyHolderStatus {
   readonly repositories: number
   readonly limitsDigest: string
   /** PKCS#11 tokens: `ready`, or what is wrong. Absent: there are none. */
-  readonly tokens?: readonly { readonly uri: string; readonly label: string; readonly state: string }[] | undefined
+  readonly tokens?: readonly TokenStatus[] | undefined
   readonly log: {
     readonly origin: string
     readonly size: number

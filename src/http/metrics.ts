@@ -1,5 +1,6 @@
 // What Prometheus reads. Names begin with countersign_, units are base units, labels have few values: never a tag, digest or token.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client'
+import type { TokenStatus } from '../domain/ports.ts'
 
 /** Read when Prometheus asks, not kept. */
 export interface MetricSources {
@@ -11,8 +12,8 @@ export interface MetricSources {
   readonly isPolicyFolderFaulty?: () => boolean
   /** Whether the key holder answers and is unsealed. */
   isKeyHolderUp(): Promise<boolean>
-  /** Whether each PKCS#11 token of the key holder can be used, by its label. Absent: nobody looks. */
-  tokenStates?(): Promise<ReadonlyMap<string, boolean>>
+  /** The PKCS#11 tokens of the key holder. Absent: nobody looks. */
+  tokens?(): Promise<readonly TokenStatus[]>
   /** Days until the first role of any repository expires, timestamps aside, as last seen. undefined where none was seen. */
   daysToNextExpiry(): number | undefined
   /** The same for each kind of role, with timestamps. Absent: nobody looks. */
@@ -218,13 +219,24 @@ export class Metrics {
     })
     new Gauge({
       name: 'countersign_key_holder_token_available',
-      help: '1: the PKCS#11 token with this label is there and logged in; 0: requests for its keys wait.',
-      labelNames: ['label'],
+      help: '1: this PKCS#11 token is there and logged in; 0: requests for its keys wait.',
+      labelNames: ['label', 'uri'],
       registers,
       async collect() {
-        const states = (await sources.tokenStates?.()) ?? new Map<string, boolean>()
+        const tokens = (await sources.tokens?.()) ?? []
         this.reset()
-        for (const [label, isReady] of states) this.set({ label }, isReady ? 1 : 0)
+        for (const { label, uri, state } of tokens) this.set({ label, uri }, state === 'ready' ? 1 : 0)
+      },
+    })
+    new Gauge({
+      name: 'countersign_key_holder_token_keys_to_destroy',
+      help: 'Keys in this PKCS#11 token that were retired, or made and not recorded, and are still there.',
+      labelNames: ['label', 'uri'],
+      registers,
+      async collect() {
+        const tokens = (await sources.tokens?.()) ?? []
+        this.reset()
+        for (const { label, uri, toDestroy } of tokens) this.set({ label, uri }, toDestroy)
       },
     })
     new Gauge({

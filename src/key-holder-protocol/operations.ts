@@ -45,8 +45,13 @@ export const OPERATIONS = {
       startedAt: text(32),
       repositories: z.number().int(),
       limitsDigest: hex64,
-      /** PKCS#11 tokens of the configuration: `ready`, `unknown` before they were seen, or the code of what is wrong. Absent: none. */
-      tokens: z.array(z.strictObject({ uri: text(256), label: text(64), state: text(64) })).optional(),
+      /**
+       * PKCS#11 tokens of the configuration: `ready`, `unknown` before they were seen, or the code of what is wrong; how many keys in each
+       * are to be destroyed. Absent: none.
+       */
+      tokens: z
+        .array(z.strictObject({ uri: text(256), label: text(64), state: text(64), toDestroy: z.number().int().min(0) }))
+        .optional(),
       log: z.strictObject({
         origin: text(256),
         size: z.number().int(),

@@ -6,12 +6,13 @@
 import type { Gun, RoleName, SignatureEntry } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import type { TokenState } from '../pkcs11/token.ts'
-import { parseKeyUri } from '../pkcs11/uri.ts'
+import { isSameToken, parseKeyUri, parseTokenUri } from '../pkcs11/uri.ts'
 import type { KeyRef, SigningPurpose } from './custodian.ts'
 import { makeKey, type FileCustodian, type NewKeyType, type NewSealedKey } from './file-custodian.ts'
 import type { KeyCustody, KeyTable, StoredKey } from './key-table.ts'
 import { requireUsable } from './key-use.ts'
 import type { NewTokenKey, TokenCustodian } from './token-custodian.ts'
+import type { TokenSweep } from './token-sweep.ts'
 
 /** A key that no table has yet. */
 export type NewKey = NewSealedKey | NewTokenKey
@@ -22,11 +23,18 @@ export class Custody {
   readonly #keys: KeyTable
   readonly #sealed: FileCustodian
   readonly #tokens: TokenCustodian
+  readonly #sweep: TokenSweep
 
-  constructor(keys: KeyTable, sealed: FileCustodian, tokens: TokenCustodian) {
-    this.#keys = keys
-    this.#sealed = sealed
-    this.#tokens = tokens
+  constructor(o: {
+    readonly keys: KeyTable
+    readonly sealed: FileCustodian
+    readonly tokens: TokenCustodian
+    readonly sweep: TokenSweep
+  }) {
+    this.#keys = o.keys
+    this.#sealed = o.sealed
+    this.#tokens = o.tokens
+    this.#sweep = o.sweep
   }
 
   /**
@@ -46,7 +54,14 @@ export class Custody {
     if (keyType !== 'ecdsa') {
       throw new KeyHolderError('CUSTODY_KEY_TYPE', 'Keys in tokens are of type ecdsa (P-256).', { keyType })
     }
-    return this.#tokens.make({ gun, role, uri: custody, createdAt })
+    const place = await this.#tokens.place(custody, gun, role)
+    this.#sweep.expect(place, createdAt)
+    try {
+      return await this.#tokens.make({ gun, role, custody: place, createdAt })
+    } catch (error) {
+      this.#sweep.abandon([place])
+      throw error
+    }
   }
 
   /** All of them or none: where one cannot be made, the others are forgotten. @throws as `make` */
@@ -64,14 +79,18 @@ export class Custody {
   /** Stores it; call inside the transaction that records it. */
   keep(key: NewKey): void {
     if ('privateKey' in key) this.#sealed.keep(key)
-    else this.#keys.insert({ ...key, sealed: NOTHING_SEALED })
+    else {
+      this.#sweep.keep(key.custody)
+      this.#keys.insert({ ...key, sealed: NOTHING_SEALED })
+    }
   }
 
-  /** A key that could not be recorded: out of the token with it, as far as that can be done now. */
+  /**
+   * Keys that could not be recorded: out of their token with them, as soon as that can be done. One whose record became durable nevertheless,
+   * as may be where a commit fails, stays.
+   */
   forget(keys: readonly NewKey[]): void {
-    for (const key of keys) {
-      if (!('privateKey' in key)) this.#tokens.destroy(key.custody).catch(() => undefined)
-    }
+    this.#sweep.abandon(keys.flatMap((key) => ('privateKey' in key ? [] : [key.custody])))
   }
 
   /** Signs exactly `message` and verifies the result. @throws KeyHolderError KEY_NOT_FOUND, KEY_FILE_DAMAGED, CUSTODY_* */
@@ -82,16 +101,22 @@ export class Custody {
     return this.#tokens.sign(key, message)
   }
 
-  /** Takes the private half of a retired key out of its token. Idempotent. @throws KeyHolderError CUSTODY_* */
+  /** From now on the key in its token is to be destroyed; call inside the transaction that retires it. @param since RFC 3339 */
+  discard({ custody }: Pick<StoredKey, 'custody'>, since: string): void {
+    if (custody !== 'sealed') this.#sweep.discard(custody, since)
+  }
+
+  /** Takes a discarded key out of its token now. Idempotent; without it, it is done as soon as it can. @throws KeyHolderError CUSTODY_* */
   async destroy({ custody }: Pick<StoredKey, 'custody'>): Promise<void> {
-    if (custody !== 'sealed') await this.#tokens.destroy(custody)
+    if (custody !== 'sealed') await this.#sweep.destroy(custody)
   }
 
   /** In words, for listings. */
   describe({ custody, origin }: Pick<StoredKey, 'custody' | 'origin'>): string {
     if (custody === 'sealed') return origin === 'imported' ? 'sealed, imported' : 'sealed'
     const trouble = TROUBLES.get(this.#tokens.stateOf(custody) ?? 'CUSTODY_NOT_CONFIGURED')
-    return `PKCS#11 token ${tokenLabelOf(custody)}${trouble === undefined ? '' : `, ${trouble}`}`
+    const words = [this.#sweep.isUnwanted(custody) ? 'not destroyed yet' : undefined, trouble]
+    return [`PKCS#11 token ${tokenLabelOf(custody)}`, ...words.filter((word) => word !== undefined)].join(', ')
   }
 
   /** @throws KeyHolderError CUSTODY_NOT_CONFIGURED, CUSTODY_URI_INVALID */
@@ -109,9 +134,13 @@ export class Custody {
     return [...counts].map(([label, keys]) => ({ label, keys }))
   }
 
-  /** Every configured token. */
-  tokens(): ReturnType<TokenCustodian['states']> {
-    return this.#tokens.states()
+  /** Every configured token, and how many keys in it are to be destroyed. */
+  tokens(): readonly (ReturnType<TokenCustodian['states']>[number] & { readonly toDestroy: number })[] {
+    const places = this.#sweep.places()
+    return this.#tokens.states().map((token) => {
+      const toDestroy = places.filter((place) => isSameToken(parseKeyUri(place), parseTokenUri(token.uri))).length
+      return { ...token, toDestroy }
+    })
   }
 
   close(): void {

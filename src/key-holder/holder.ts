@@ -37,6 +37,7 @@ export type Step =
   | 'signed'
   | 'stored'
   | 'erased'
+  | 'token-destroyed'
 
 export interface Holder {
   readonly database: StateDatabase
@@ -101,8 +102,8 @@ export function commit<T>(holder: Holder, records: readonly AuditRecord[], chang
 }
 
 /**
- * `commit` for a change that begins with new keys. A crash before the commit forgets them: what is sealed is gone, what is in a token stays
- * there and is never used.
+ * `commit` for a change that begins with new keys. A crash before the commit forgets them: what is sealed is gone, what is in a token is
+ * destroyed by the next start.
  * @throws as `commit`
  */
 export function commitWithKeys<T>(

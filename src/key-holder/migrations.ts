@@ -206,4 +206,16 @@ export const MIGRATIONS: readonly string[] = [
   WHERE named.restored IS NOT NULL AND named.gun = signed_payloads.gun AND named.role = signed_payloads.role
     AND named.version = signed_payloads.version;
   `,
+  `
+  -- Places in tokens whose keys are to be destroyed, or are not recorded yet. attempts: from 1 on it is too late to record one.
+  CREATE TABLE unwanted_token_keys (
+    custody TEXT PRIMARY KEY CHECK (custody LIKE 'pkcs11:%'),
+    reason TEXT NOT NULL CHECK (reason IN ('unrecorded', 'retired')),
+    since TEXT NOT NULL,
+    attempts INTEGER NOT NULL DEFAULT 0
+  ) STRICT, WITHOUT ROWID;
+  -- Nobody knows whether those of before this table were destroyed.
+  INSERT INTO unwanted_token_keys (custody, reason, since)
+    SELECT DISTINCT custody, 'retired', created_at FROM keys WHERE state = 'retired' AND custody <> 'sealed';
+  `,
 ]

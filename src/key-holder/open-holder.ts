@@ -23,7 +23,9 @@ import { ServedTable } from './served-repositories.ts'
 import { ServerKeyTable } from './server-key-table.ts'
 import { openLogKey } from './settings.ts'
 import { TokenCustodian } from './token-custodian.ts'
+import { TokenSweep } from './token-sweep.ts'
 import type { UnlockSources } from './unlock.ts'
+import { UnwantedKeys } from './unwanted-keys.ts'
 import { VersionTable } from './versions.ts'
 
 /** Memory for parsed metadata, in bytes. */
@@ -77,12 +79,26 @@ export async function openHolder(
     const tokens = new TokenCustodian(config.tokens ?? [], {
       ...(o.tokenScript !== undefined && { script: o.tokenScript }),
       onState: (token, state, why) => {
-        if (state === 'ready') processLog.info({ token }, 'the token is there')
-        else processLog.warn({ token, code: state, why }, 'the token cannot be used; requests for its keys wait')
+        if (state === 'ready') {
+          processLog.info({ token }, 'the token is there')
+          sweep.sweep()
+        } else processLog.warn({ token, code: state, why }, 'the token cannot be used; requests for its keys wait')
       },
     })
     closers.unshift(() => {
       tokens.close()
+    })
+    const sweep = new TokenSweep({
+      database,
+      unwanted: new UnwantedKeys(database),
+      tokens,
+      processLog,
+      onDestroyed: ({ custody, reason }, found, remove) => {
+        step('token-destroyed')
+        const record = { kind: 'token-key-destroyed', by: 'key-holder', custody, reason, found } as const
+        // Where a key was to be made and none was, there is nothing to tell.
+        commit(holder, found || reason === 'retired' ? [record] : [], remove)
+      },
     })
     database.emptyWriteAheadLog()
     const log = new AuditLog({
@@ -115,7 +131,7 @@ export async function openHolder(
       log,
       daemonRecords: new RecordBatch(),
       custodian,
-      custody: new Custody(keys, custodian, tokens),
+      custody: new Custody({ keys, sealed: custodian, tokens, sweep }),
       unlock: o.sources,
       imports: new ImportSessions(),
       backups,
@@ -126,7 +142,13 @@ export async function openHolder(
       step,
     }
     commit(holder, records, () => undefined)
+    // Before the log is closed, in which it says what it has done.
+    closers.unshift(() => {
+      tokens.close()
+      return sweep.close()
+    })
     tokens.look()
+    sweep.start()
     const refusals = new Refusals(holder)
     const dispatcher = new Dispatcher(holder, refusals, (error) => {
       processLog.error({ error }, 'an operation failed')

@@ -8,7 +8,7 @@ import { findLimits, type RepositoryLimits } from './limits.ts'
 /** See the operation's description in the protocol. */
 export function status(holder: Holder): Promise<Answer<'status'>> {
   const { note, size, rootHash } = holder.log.checkpoint
-  const tokens = holder.custody.tokens().map(({ uri, label, state }) => ({ uri, label, state }))
+  const tokens = holder.custody.tokens().map(({ uri, label, state, toDestroy }) => ({ uri, label, state, toDestroy }))
   return Promise.resolve({
     response: {
       sealed: false,

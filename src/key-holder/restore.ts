@@ -9,6 +9,7 @@ import { FileCustodian } from './file-custodian.ts'
 import { databasePath, LOG_FOLDER } from './folder.ts'
 import { KeyTable, type KeyInToken } from './key-table.ts'
 import { checkedUnlockKey, logOriginOf, openLogKey } from './settings.ts'
+import { UnwantedKeys } from './unwanted-keys.ts'
 
 export interface RestoreOptions {
   /** Mode 0700; holds the database and nothing else. */
@@ -51,6 +52,9 @@ export function completeRestore(o: RestoreOptions): RestoredState {
     database.checkIntegrity()
     const unlockKey = checkedUnlockKey(database, o.unlockKey)
     const table = new KeyTable(database)
+    database.write(() => {
+      new UnwantedKeys(database).forgetUnrecorded()
+    })
     custodian = new FileCustodian(table, unlockKey)
 
     // Every key.

@@ -58,10 +58,11 @@ export async function retireKey(
   }
   if (state === 'replaced') {
     const record = { kind: 'key-retired', by: socket, gun, role, canonicalKeyId, custody, reason, evidence } as const
-    // A crash before the commit leaves the key, after it nothing of it but what is in a token: it signs nothing any more, and the same
-    // request takes it out.
+    // A crash before the commit leaves the key, after it nothing of it but what is in a token: it signs nothing any more, and is
+    // destroyed as soon as it can be, which is recorded of its own.
     commitErasing(holder, [record], () => {
       holder.keys.retire(gun, canonicalKeyId)
+      holder.custody.discard(key, holder.now().toISOString())
     })
   }
   await holder.custody.destroy(key)

@@ -68,33 +68,38 @@ export class TokenCustodian {
   }
 
   /**
-   * A new key in a token, which has signed a challenge and whose public half was read from the token. Nothing here knows it yet: a crash
-   * leaves it in the token, unused.
-   * @param o.uri of a token
+   * Where a new key would be: in this token, by its serial number, which is there now.
+   * @param uri of a token
+   * @throws KeyHolderError CUSTODY_*
+   */
+  async place(uri: string, gun: Gun, role: RoleName): Promise<NewTokenKey['custody']> {
+    const token = this.#tokenOf(parseTokenUri(uri))
+    const serial = await token.serial()
+    const key = { id: randomBytes(ID_BYTES), object: `countersign ${gun} ${role}` }
+    return formatKeyUri({ ...token.uri, ...(serial !== '' && { serial }), ...key })
+  }
+
+  /**
+   * A new key in a token, which has signed a challenge and whose public half was read from the token. Nothing here knows it yet; where this
+   * throws, there may be one nevertheless.
+   * @param o.custody its place, see `place`
    * @throws KeyHolderError CUSTODY_*
    */
   async make(o: {
     readonly gun: Gun
     readonly role: RoleName
-    readonly uri: string
+    readonly custody: NewTokenKey['custody']
     readonly createdAt: string
   }): Promise<NewTokenKey> {
-    const { gun, role, createdAt } = o
-    const token = this.#tokenOf(parseTokenUri(o.uri))
-    const id = randomBytes(ID_BYTES)
-    const object = `countersign ${gun} ${role}`
-    const serial = await token.serial()
+    const { gun, role, createdAt, custody } = o
+    const key = parseKeyUri(custody)
+    const { id, object, serial = '' } = key
+    const token = this.#tokenOf(key)
     const publicKey = publicKeyIn(await token.generate({ keyId: id, label: object, serial }), token.uri)
     // No metadata looks like what is signed.
     const challenge = randomBytes(CHALLENGE_BYTES).toString('base64')
     const proof = Buffer.from(['countersign new key v1', gun, publicKey.canonicalKeyId, challenge].join('\0'))
     await signIn(token, id, proof, publicKey)
-    const custody = formatKeyUri({
-      ...token.uri,
-      ...(serial !== '' && { serial }),
-      id,
-      object,
-    }) as NewTokenKey['custody']
     return { gun, role, publicKey, createdAt, custody, state: 'active', origin: 'made' }
   }
 
@@ -107,10 +112,10 @@ export class TokenCustodian {
     return signIn(this.#tokenOf(key), key.id, message, publicKey)
   }
 
-  /** Destroys it in its token; one that is not there is well, too. @throws KeyHolderError CUSTODY_* */
-  async destroy(custody: Exclude<KeyCustody, 'sealed'>): Promise<void> {
+  /** Destroys it in its token. @returns whether it was there. @throws KeyHolderError CUSTODY_* */
+  async destroy(custody: Exclude<KeyCustody, 'sealed'>): Promise<boolean> {
     const key = parseKeyUri(custody)
-    await this.#tokenOf(key).destroy(key.id)
+    return this.#tokenOf(key).destroy(key.id, key.serial)
   }
 
   close(): void {

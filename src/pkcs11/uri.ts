@@ -44,12 +44,12 @@ export function parseKeyUri(uri: string): TokenKeyUri {
   return { ...tokenOf(uri, attributes), id, object: textOf(uri, object) }
 }
 
-export function formatTokenUri({ token, serial }: TokenUri): string {
+export function formatTokenUri({ token, serial }: TokenUri): `pkcs11:${string}` {
   const parts = [`token=${encode(token)}`, ...(serial === undefined ? [] : [`serial=${encode(serial)}`])]
-  return SCHEME + parts.join(';')
+  return `${SCHEME}${parts.join(';')}`
 }
 
-export function formatKeyUri(key: TokenKeyUri): string {
+export function formatKeyUri(key: TokenKeyUri): `pkcs11:${string}` {
   const id = [...key.id].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')
   return `${formatTokenUri(key)};object=${encode(key.object)};id=${id};type=private`
 }

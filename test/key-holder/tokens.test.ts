@@ -5,10 +5,12 @@ import { chmodSync, writeFileSync } from 'node:fs'
 import { parseRoleName, RELEASES, TARGETS } from '@countersign/tuf'
 import { expect } from 'chai'
 import { startKeyHolder } from '../../src/key-holder/main.ts'
+import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import type { OperationResponse } from '../../src/key-holder-protocol/operations.ts'
 import { Connection } from '../../src/sqlite/connection.ts'
 import { crashAt } from '../support/crash-key-holder.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
+import { FaultyModule } from '../support/faulty-module.ts'
 import { EVIDENCE, HeldRepository, initialization, inToken, LIMITS, put, TestKeyHolder } from '../support/key-holder.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { waitFor } from '../support/polling.ts'
@@ -50,6 +52,9 @@ describe('keys in a PKCS#11 token', function () {
     await repository.observe()
     return response.replaces
   }
+  /** Keys in the token that nobody wants any more. */
+  const toDestroy = async (): Promise<number | undefined> =>
+    (await holder.operator.call('status', {})).response.tokens?.[0]?.toDestroy
   const retire = (gun: string, canonicalKeyId: string) =>
     holder.operator.call('retire-key', { gun, canonicalKeyId, reason: 'replaced', evidence: EVIDENCE })
 
@@ -75,7 +80,7 @@ describe('keys in a PKCS#11 token', function () {
       [ROLE, TOKEN_URI],
     ])
     const { tokens } = (await holder.service.call('status', {})).response
-    expect(tokens).to.deep.equal([{ uri: TOKEN_URI, label: 'countersign test', state: 'ready' }])
+    expect(tokens).to.deep.equal([{ uri: TOKEN_URI, label: 'countersign test', state: 'ready', toDestroy: 0 }])
     // Nothing private is in the database.
     await holder.stop()
     const sealed = holder.database((database: Connection) =>
@@ -103,15 +108,116 @@ describe('keys in a PKCS#11 token', function () {
     expect(retired.map(({ custody }) => String(custody).split(':')[0])).to.deep.equal(['sealed', 'pkcs11'])
   })
 
-  it('are taken out of the token by a second attempt, where it was away at the first one', async () => {
+  it('are destroyed in the token as soon as it is back, where it was away when they were retired, and are shown until then', async () => {
     await holder.start()
     const repository = await HeldRepository.initialize(holder)
     const old = await rotate(repository)
     hsm.remove()
     await expectCodeAsync('CUSTODY_UNAVAILABLE', () => retire(repository.gun, old))
-    expect((await status(repository.gun)).keys.map(({ state }) => state)).to.include('retired')
+    const retired = async (): Promise<string | undefined> =>
+      (await status(repository.gun)).keys.find(({ state }) => state === 'retired')?.custody
+    expect(await retired()).to.equal(`${IN_TOKEN}, not destroyed yet, not there`)
+    expect(await toDestroy()).to.equal(1)
     hsm.bringBack()
-    await waitFor('the token', () => retire(repository.gun, old))
+    // Nobody asks for it again.
+    await waitFor('the end of the key', async () => ((await toDestroy()) === 0 ? true : undefined))
+    expect(await retired()).to.equal(IN_TOKEN)
+    expect(hsm.privateKeys()).to.have.length(2)
+    const ends = holder.log().filter(({ kind }) => kind === 'key-retired' || kind === 'token-key-destroyed')
+    expect(ends.map(({ kind, found, by }) => [kind, found, by])).to.deep.equal([
+      ['key-retired', undefined, 'operator'],
+      ['token-key-destroyed', true, 'key-holder'],
+    ])
+    expect(ends[0]?.['custody']).to.equal(ends[1]?.['custody'])
+    await retire(repository.gun, old)
+    expect(holder.log().filter(({ kind }) => kind === 'token-key-destroyed')).to.have.length(1)
+  })
+
+  it('are not taken for destroyed where another token with the same label is there: CUSTODY_KEY_MISSING', async () => {
+    await holder.start()
+    const repository = await HeldRepository.initialize(holder)
+    const old = await rotate(repository)
+    hsm.remove()
+    hsm.addToken('countersign test')
+    await waitFor('the other token', () =>
+      expectCodeAsync('CUSTODY_KEY_MISSING', () => retire(repository.gun, old)).then(() => true),
+    )
+    expect(await toDestroy()).to.equal(1)
+  })
+
+  it('stay in no token where they could not be tried', async () => {
+    const module = new FaultyModule(scope)
+    await holder.start({}, { ...holder.config, tokens: [{ ...hsm.setting, module: module.path }] })
+    module.fault('C_SignInit', 'CKR_FUNCTION_FAILED')
+    const request = initialization('registry.example.com/team/app')
+    await expectCodeAsync('CUSTODY_UNAVAILABLE', () => holder.service.call('initialize-repository', request))
+    expect(hsm.privateKeys()).to.have.length(1)
+    expect(await toDestroy()).to.equal(1)
+    module.heal('C_SignInit')
+    await waitFor('the end of the key', async () => ((await toDestroy()) === 0 ? true : undefined))
+    expect(hsm.privateKeys()).to.deep.equal([])
+    const [record] = holder.log().filter(({ kind }) => kind === 'token-key-destroyed')
+    expect(record).to.include({ reason: 'unrecorded', found: true })
+  })
+
+  it('CUSTODY_UNAVAILABLE: no more are made where sixteen could neither be recorded nor destroyed', async () => {
+    await holder.start()
+    const repository = await HeldRepository.initialize(holder)
+    await holder.stop()
+    holder.database((database: Connection) => {
+      // Places beside those of good keys, whose destruction fails.
+      database.exec(
+        `INSERT INTO unwanted_token_keys (custody, reason, since)
+         SELECT replace(custody, ';id=', '%20' || value || ';id=%' || printf('%02x', value)), 'unrecorded', '2026-01-01T00:00:00Z'
+         FROM keys, (WITH RECURSIVE n(value) AS (VALUES (1) UNION ALL SELECT value + 1 FROM n WHERE value < 16) SELECT value FROM n)
+         WHERE role = '${ROLE}'`,
+      )
+    })
+    const module = new FaultyModule(scope)
+    await holder.start({}, { ...holder.config, tokens: [{ ...hsm.setting, module: module.path }] })
+    module.fault('C_Login', 'CKR_DEVICE_REMOVED')
+    await expectCodeAsync('CUSTODY_UNAVAILABLE', () => stage(repository.gun))
+    expect(await toDestroy()).to.equal(16)
+    module.heal('C_Login')
+    // None of them is there: that is found out as soon as the token is, and nothing is destroyed.
+    await waitFor('the token', () => stage(repository.gun))
+    await waitFor('the sweep', async () => ((await toDestroy()) === 0 ? true : undefined))
+    expect(hsm.privateKeys()).to.have.length(3)
+    expect(holder.log().filter(({ kind }) => kind === 'token-key-destroyed')).to.deep.equal([])
+  })
+
+  it('stay, where their commit failed and was durable nevertheless', async () => {
+    let isFailing = false
+    await holder.start({
+      onStep: (step) => {
+        if (step === 'committed' && isFailing) throw new KeyHolderError('STATE_UNWRITABLE', 'fsync failed')
+      },
+    })
+    const repository = await HeldRepository.initialize(holder)
+    isFailing = true
+    await expectCodeAsync('STATE_UNWRITABLE', () => stage(repository.gun))
+    isFailing = false
+    const { response } = await stage(repository.gun)
+    await rotate(repository)
+    await repository.sign([put('1.0')])
+    const keys = (await status(repository.gun)).keys.filter(({ state }) => state === 'active')
+    expect(keys.map(({ canonicalKeyId }) => canonicalKeyId)).to.include(response.canonicalKeyId)
+    expect(holder.log().filter(({ kind, role }) => kind === 'key-created' && role === ROLE)).to.have.length(2)
+    expect([hsm.privateKeys().length, await toDestroy()]).to.deep.equal([3, 0])
+  })
+
+  it('are destroyed, where their commit failed', async () => {
+    await holder.start()
+    const repository = await HeldRepository.initialize(holder)
+    await holder.stop()
+    holder.database((database: Connection) => {
+      database.exec(
+        `CREATE TRIGGER disk_full BEFORE INSERT ON keys WHEN new.state = 'staged' BEGIN SELECT RAISE(FAIL, 'disk full'); END`,
+      )
+    })
+    await holder.start()
+    await expectCodeAsync('STATE_UNWRITABLE', () => stage(repository.gun))
+    await waitFor('the end of the key', async () => ((await toDestroy()) === 0 ? true : undefined))
     expect(hsm.privateKeys()).to.have.length(2)
   })
 
@@ -241,13 +347,25 @@ describe('keys in a PKCS#11 token', function () {
       const { response } = await stage(repository.gun)
       const staged = (await status(repository.gun)).keys.filter(({ state }) => state === 'staged')
       expect(staged.map(({ canonicalKeyId }) => canonicalKeyId)).to.deep.equal([response.canonicalKeyId])
-      // What was made and not recorded stays in the token, and is never used.
-      expect(hsm.privateKeys()).to.have.length(step === 'keys-made' ? 4 : 3)
+      // What was made and not recorded is destroyed.
+      await waitFor('the sweep', async () => ((await toDestroy()) === 0 ? true : undefined))
+      expect(hsm.privateKeys()).to.have.length(3)
       await rotate(repository)
       await repository.sign([put('1.0')])
       expect(repository.tags(parseRoleName(ROLE))).to.deep.equal(['1.0'])
     })
   }
+
+  it('after a crash at the step token-destroyed of retiring one, its end is recorded once', async () => {
+    await holder.start()
+    const repository = await HeldRepository.initialize(holder)
+    const old = await rotate(repository)
+    await crashAt(holder, 'token-destroyed', 1, () => retire(repository.gun, old))
+    await waitFor('the sweep', async () => ((await toDestroy()) === 0 ? true : undefined))
+    const ends = holder.log().filter(({ kind }) => kind === 'token-key-destroyed')
+    expect(ends.map(({ found, reason }) => [found, reason])).to.deep.equal([[false, 'retired']])
+    expect(hsm.privateKeys()).to.have.length(2)
+  })
 
   it('after a crash between the record and the signature, the same request signs what was recorded', async () => {
     await holder.start()

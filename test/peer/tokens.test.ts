@@ -75,7 +75,9 @@ describe('keys in a PKCS#11 token', function () {
   }
   const isAvailable = async (): Promise<string | undefined> => {
     const metrics = await (await fetch(`${countersign.url}/metrics`)).text()
-    return /^countersign_key_holder_token_available\{label="countersign"\} (\d)$/m.exec(metrics)?.[1]
+    return /^countersign_key_holder_token_available\{label="countersign",uri="pkcs11:token=countersign"\} (\d)$/m.exec(
+      metrics,
+    )?.[1]
   }
   const ask = (image: PushedImage) => countersign.run(['sign', image.reference], { timeoutMs: 60_000 })
   /** Every tag once, as the client of Notary lists it. */

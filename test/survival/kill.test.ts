@@ -59,6 +59,7 @@ const KEY_HOLDER: Readonly<Record<Step, readonly { readonly passing: number; rea
   signed: [{ passing: 1, burns: 1 }],
   stored: [{ passing: 1, burns: 1 }],
   erased: [],
+  'token-destroyed': [],
 }
 
 const DEATHS: readonly Death[] = [false, true].flatMap((together) => [
