@@ -125,10 +125,12 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     webhookCounts: () => webhooks.counts(),
   })
   const issuers = connectIssuers(config.identity.issuers, { clock: systemClock, log, metrics })
+  const seen = new SqliteSeenVersions(database, webhooks.store)
   const services = createServices({
     ...stores,
     verifier: issuers.verifier,
     source: trustServers,
+    feeds: trustServers,
     publisher: trustServers,
     trustServers,
     resolver: registries,
@@ -138,7 +140,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     identifiers,
     pause,
     freezes: webhooks.store,
-    seen: new SqliteSeenVersions(database, webhooks.store),
+    seen,
     random: systemRandom,
     observer: observe(log, metrics),
     settings: {
@@ -154,7 +156,15 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     ...(o.onStep !== undefined && { onStep: o.onStep }),
   })
   const watch = new ExpiryWatch({ services, clock: systemClock, log, renewal, notices: webhooks.store })
-  const foreign = new ForeignPoll(services.foreignWatch, repositories, log)
+  const foreign = new ForeignPoll({
+    watch: services.foreignWatch,
+    repositories,
+    feeds: trustServers,
+    positions: seen,
+    clock: systemClock,
+    log,
+    fullEveryMs: config.watch.fullEvery,
+  })
   const checkpoints = new CheckpointLog(keyHolder, log)
   const { tls } = config.http
   const server = new HttpServer({

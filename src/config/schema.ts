@@ -218,8 +218,11 @@ export const configSchema = z
     watch: z
       .strictObject({
         every: intervalOrNever('5s', '1d').default(60_000).meta({
+          description: 'How often it is looked for what somebody else published; 5s or more. 0s: never.',
+        }),
+        fullEvery: duration('5s', '1d').default(900_000).meta({
           description:
-            'How often each repository is looked at for what somebody else published; 5s or more. 0s: never.',
+            'How often all repositories are looked at where the change feed of a trust server says which ones changed; elsewhere all are looked at each time.',
         }),
       })
       .prefault({})

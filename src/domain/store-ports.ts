@@ -6,6 +6,7 @@ import type { VerifiedOrigin } from './origin.ts'
 import type { Grant } from './principal.ts'
 import type { Publication } from './publication.ts'
 import type { Repository } from './repository.ts'
+import type { FeedPositions } from './trust-feed.ts'
 import type { WebhookNews } from './webhook-event.ts'
 import type { ImageRecord, RequestStatus, RoleVersion, SigningRequest, Submitter } from './signing-request.ts'
 
@@ -72,6 +73,8 @@ export interface RequestStore {
   unfinished(gun?: Gun): readonly PendingImage[]
   /** How many images were asked for since then: by one identity, or in one repository. */
   countImages(since: Date, of: { readonly submitter: string } | { readonly gun: Gun }): number
+  /** Whether this version was signed for a publication of ours; of a role's last 2,000 versions. */
+  hasSigned(gun: Gun, version: RoleVersion): boolean
   /** The role versions that the repository's newest published images were proven with: a memory of what was once current. */
   proven(gun: Gun): readonly RoleVersion[]
   /**
@@ -158,7 +161,7 @@ export interface TokenStore {
 }
 
 /** What was published at the last look, so that the next one sees what is new, also after a restart. */
-export interface SeenVersions {
+export interface SeenVersions extends FeedPositions {
   /** Root and targets roles; empty: nobody has looked yet. */
   seen(gun: Gun): readonly RoleVersion[]
   /** Takes the place of what was seen, and stores the events in the same transaction. */

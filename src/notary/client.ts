@@ -13,9 +13,11 @@ import {
   type RoleName,
 } from '@countersign/tuf'
 import type { TrustDestination } from '../domain/ports.ts'
+import type { FeedChange, FeedQuery, FeedSource } from '../domain/trust-feed.ts'
 import { AuthenticatedClient, type RemoteOptions } from '../net/authenticated-client.ts'
 import { isBeforeSending, isPassing, NetError } from '../net/errors.ts'
 import type { HttpRequest, HttpResponse } from '../net/http-client.ts'
+import { feedPath, parseFeed } from './change-feed.ts'
 import { NotaryError } from './errors.ts'
 import { encodeMultipart } from './multipart.ts'
 import { parseServerError } from './server-error.ts'
@@ -23,10 +25,12 @@ import { parseServerError } from './server-error.ts'
 /** notary v0.7.0 storage/httpstore.go: the cap of a key answer is 256 KiB. */
 const MAX_KEY_BYTES = 256 * 1024
 const MAX_ANSWER_BYTES = 64 * 1024
+/** Some 500 changes with the longest names. */
+const MAX_FEED_BYTES = 1024 * 1024
 /** Named by checksum or version: what stands under such a name never changes. */
 const FIXED_FILE = /(?:^[0-9]+\.|\.[0-9a-f]{64}\.json$)/
 
-export class NotaryClient implements TrustDestination {
+export class NotaryClient implements TrustDestination, FeedSource {
   readonly #client: AuthenticatedClient
 
   constructor(options: RemoteOptions) {
@@ -91,6 +95,29 @@ export class NotaryClient implements TrustDestination {
       maxBytes: MAX_ANSWER_BYTES,
     })
     if (answer.status !== 200) throw publishRefusal(answer)
+  }
+
+  async changes(gun: Gun, query: FeedQuery): Promise<readonly FeedChange[] | undefined> {
+    const path = feedPath(gun, query)
+    const request: HttpRequest = {
+      method: 'GET',
+      path,
+      headers: { 'cache-control': 'no-cache' },
+      maxBytes: MAX_FEED_BYTES,
+    }
+    const scope = query.scope === 'server' ? 'registry:catalog:*' : scopeOf(gun, 'pull')
+    let answer: HttpResponse
+    try {
+      answer = await this.#client.request({ ...request, scope, credentialHost: hostOf(gun) })
+    } catch (cause) {
+      // Most token servers give nobody the right to read about all repositories.
+      if (cause instanceof NetError && cause.code === 'TOKEN_REFUSED') return undefined
+      throw named(cause)
+    }
+    if (answer.status === 200) return parseFeed(answer.body, query)
+    const error = refusal(answer)
+    if (error.code === 'NOTARY_UNAVAILABLE') throw error
+    return undefined
   }
 
   async close(): Promise<void> {

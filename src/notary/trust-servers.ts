@@ -2,16 +2,17 @@
 import type { Gun, PublicKey, RoleName } from '@countersign/tuf'
 import { matchesPattern, type Pattern } from '../domain/pattern.ts'
 import type { TrustDestination, TrustPublisher, TrustServerDirectory, TrustSource } from '../domain/ports.ts'
+import type { FeedChange, FeedQuery, FeedSource, TrustFeeds } from '../domain/trust-feed.ts'
 import { NotaryError } from './errors.ts'
 
 export interface TrustServer {
   /** As the configuration calls it; by default its URL. */
   readonly name: string
   readonly guns: readonly Pattern[]
-  readonly client: TrustDestination & { close(): Promise<void> }
+  readonly client: TrustDestination & FeedSource & { close(): Promise<void> }
 }
 
-export class TrustServers implements TrustSource, TrustPublisher, TrustServerDirectory {
+export class TrustServers implements TrustSource, TrustPublisher, TrustServerDirectory, TrustFeeds {
   readonly #servers: readonly TrustServer[]
   readonly #placeOf: (gun: Gun) => string | undefined
 
@@ -27,6 +28,14 @@ export class TrustServers implements TrustSource, TrustPublisher, TrustServerDir
 
   async publish(gun: Gun, files: ReadonlyMap<RoleName, Uint8Array>): Promise<void> {
     await this.#clientOf(gun).publish(gun, files)
+  }
+
+  async changes(gun: Gun, query: FeedQuery): Promise<readonly FeedChange[] | undefined> {
+    return this.#clientOf(gun).changes(gun, query)
+  }
+
+  serverOf(gun: Gun): string {
+    return this.#serverOf(gun).name
   }
 
   async serverKey(gun: Gun, role: RoleName): Promise<PublicKey> {
@@ -54,10 +63,14 @@ export class TrustServers implements TrustSource, TrustPublisher, TrustServerDir
   }
 
   #clientOf(gun: Gun): TrustServer['client'] {
+    return this.#serverOf(gun).client
+  }
+
+  #serverOf(gun: Gun): TrustServer {
     const matching = this.#matching(gun)
     const place = this.#placeOf(gun)
     const server = place === undefined ? matching[0] : matching.find(({ name }) => name === place)
-    if (server !== undefined) return server.client
+    if (server !== undefined) return server
     const message =
       place === undefined
         ? 'No trust server is configured for this repository.'

@@ -20,6 +20,7 @@ import type {
 } from '../domain/ports.ts'
 import type { PolicySource } from '../domain/policy.ts'
 import type { RenewalSettings } from '../domain/renewal.ts'
+import type { TrustFeeds } from '../domain/trust-feed.ts'
 import type { PublicationStep } from './steps.ts'
 
 export interface ServiceSettings {
@@ -43,6 +44,7 @@ export interface ServiceDependencies {
   readonly source: TrustSource
   readonly publisher: TrustPublisher
   readonly trustServers: TrustServerDirectory
+  readonly feeds: TrustFeeds
   readonly resolver: ImageResolver
   readonly keyHolder: KeyHolder
   readonly requests: RequestStore

@@ -4,6 +4,7 @@ import type { KeyType } from '../domain/ports.ts'
 import type { ExpiryForecast } from '../domain/expiry-forecast.ts'
 import type { RoleOutlook } from '../domain/expiry-outlook.ts'
 import type { LeftRole, MovedRole } from '../domain/move.ts'
+import type { FeedChange } from '../domain/trust-feed.ts'
 import type { ForeignVersion } from '../domain/foreign-version.ts'
 import type { Grant, Principal } from '../domain/principal.ts'
 import type { ExpiredRole } from '../domain/repair.ts'
@@ -382,8 +383,10 @@ export interface ForeignWatch {
   /**
    * Versions that somebody else published since the last look: recorded in the audit log, told, and shown to the key holder, which freezes the
    * repository where they were made with a key of ours. @throws DomainError, TufError, NotaryError, KeyHolderError, StoreError
+   * @param told what the feed of the whole server says of the repository since the last look; where that cannot be read, the
+   * repository's own feed is asked, if there is one. Only what was superseded since depends on it.
    */
-  look(gun: Gun): Promise<readonly ForeignVersion[]>
+  look(gun: Gun, told?: readonly FeedChange[]): Promise<readonly ForeignVersion[]>
 }
 
 export interface Reconciler {

@@ -50,6 +50,8 @@ interface ImageRow {
 const PAGE_ROWS = 100
 /** Published images that are looked at for versions once proven, of all kinds and of those without a tag. */
 const PROVEN_ROWS = 16
+/** Versions of a role that were signed for us, for which that is remembered: hours of the highest rate. */
+const KEPT_VERSIONS = 2_000
 
 export class SqliteRequestStore implements RequestStore {
   readonly #database: StoreDatabase
@@ -174,6 +176,10 @@ export class SqliteRequestStore implements RequestStore {
     })
   }
 
+  hasSigned(gun: string, { role, version, sha256 }: RoleVersion): boolean {
+    return this.#statements.findSigned.get(gun, role, version)?.sha256 === sha256
+  }
+
   save(updates: readonly ImageUpdate[], publication?: Publication, forgetFilesOf?: string): void {
     this.#database.transaction(() => {
       if (publication !== undefined) this.#savePublication(publication)
@@ -231,6 +237,8 @@ export class SqliteRequestStore implements RequestStore {
     })
     for (const { role, version, sha256, bytes } of files) {
       this.#statements.insertFile.run({ publication: id, role, version, sha256, bytes })
+      this.#statements.insertSigned.run({ gun, role, version, sha256 })
+      this.#statements.dropSigned.run({ gun, role, before: version - KEPT_VERSIONS })
     }
   }
 
@@ -290,6 +298,13 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
     insertImage: sqlite.prepare(
       `INSERT INTO images (request, position, gun, tag, status, is_final, publication, record, revision)
        VALUES (:sequence, :position, :gun, :tag, :status, :isFinal, :publication, :record, 1)`,
+    ),
+    insertSigned: sqlite.prepare(
+      'INSERT OR REPLACE INTO signed_versions (gun, role, version, sha256) VALUES (:gun, :role, :version, :sha256)',
+    ),
+    dropSigned: sqlite.prepare('DELETE FROM signed_versions WHERE gun = :gun AND role = :role AND version < :before'),
+    findSigned: sqlite.prepare<[string, string, number], { sha256: string }>(
+      'SELECT sha256 FROM signed_versions WHERE gun = ? AND role = ? AND version = ?',
     ),
     insertKey: sqlite.prepare(
       `INSERT INTO idempotency_keys (principal, key, body_sha256, request) VALUES (:principal, :key, :bodySha256, :sequence)`,

@@ -193,6 +193,24 @@ const MIGRATIONS: readonly string[] = [
   `
   CREATE INDEX images_of_repositories ON images (gun, request) WHERE tag = '' AND status = 'published';
   `,
+  // 9: up to which change the feeds of trust servers were read (gun '': that of the whole server), and which versions were signed for us,
+  // so that one of ours is told from one of others when it has been superseded as well.
+  `
+  CREATE TABLE feed_positions (
+    server TEXT NOT NULL,
+    gun TEXT NOT NULL,
+    change_id INTEGER NOT NULL,
+    PRIMARY KEY (server, gun)
+  ) STRICT, WITHOUT ROWID;
+
+  CREATE TABLE signed_versions (
+    gun TEXT NOT NULL,
+    role TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (gun, role, version)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]
 
 export const SCHEMA: Schema = {

@@ -21,6 +21,12 @@ export class SqliteSeenVersions implements SeenVersions {
       insert: database.sqlite.prepare(
         'INSERT INTO seen_versions (gun, role, version, sha256) VALUES (:gun, :role, :version, :sha256)',
       ),
+      position: database.sqlite.prepare<[string, string], { change_id: number }>(
+        'SELECT change_id FROM feed_positions WHERE server = ? AND gun = ?',
+      ),
+      notePosition: database.sqlite.prepare(
+        'INSERT OR REPLACE INTO feed_positions (server, gun, change_id) VALUES (?, ?, ?)',
+      ),
     }
   }
 
@@ -30,6 +36,16 @@ export class SqliteSeenVersions implements SeenVersions {
       version,
       sha256,
     }))
+  }
+
+  position(server: string, gun?: Gun): number | undefined {
+    return this.#statements.position.get(server, gun ?? '')?.change_id
+  }
+
+  notePosition(server: string, gun: Gun | undefined, id: number): void {
+    this.#database.transaction(() => {
+      this.#statements.notePosition.run(server, gun ?? '', id)
+    })
   }
 
   noteSeen(gun: Gun, roles: readonly RoleVersion[], news: readonly WebhookNews[]): void {

@@ -45,6 +45,78 @@ describe('NotaryClient', () => {
 
   const error = (code: string, detail?: unknown) => ({ errors: [{ code, message: 'a message', detail }] })
 
+  describe('the change feed', () => {
+    const record = (id: number | string, o: object = {}) => ({
+      ID: String(id),
+      CreatedAt: '2026-11-23T15:34:03.533632839Z',
+      GUN: gun,
+      Version: 14,
+      SHA256: HEX,
+      Category: 'update',
+      ...o,
+    })
+    const feedOf = (records: unknown) => JSON.stringify({ count: 1, records })
+    const query = { scope: 'server', after: 7, records: 3 } as const
+
+    it('is read of one repository and of all, after a change or from the end', async () => {
+      const { client, server } = await started(
+        always(200, feedOf([record(8), record(9, { SHA256: ' '.repeat(64), Category: 'deletion' })])),
+      )
+      expect(await client.changes(gun, query)).to.deep.equal([
+        { id: 8, gun, timestamp: HEX },
+        { id: 9, gun, timestamp: undefined },
+      ])
+      await client.changes(gun, { scope: 'repository', after: 0, records: 500 })
+      await client.changes(gun, { scope: 'server', after: 'newest', records: 2 })
+      expect(server.heard.map(({ url }) => url)).to.deep.equal([
+        '/v2/_trust/changefeed?records=3&change_id=7',
+        '/v2/localhost:5055/demo/app/_trust/changefeed?records=500&change_id=0',
+        '/v2/_trust/changefeed?records=2&change_id=-1',
+      ])
+    })
+
+    it('has nothing new where a server that keeps all in memory says null', async () => {
+      expect(await (await started(always(200, feedOf(null)))).client.changes(gun, query)).to.deep.equal([])
+    })
+
+    for (const status of [301, 400, 401, 403, 404, 405]) {
+      it(`is none for us where the server answers ${status}`, async () => {
+        expect(await (await started(always(status))).client.changes(gun, query)).to.equal(undefined)
+      })
+    }
+
+    for (const status of [429, 500, 503]) {
+      it(`NOTARY_UNAVAILABLE: the server answers ${status}`, async () => {
+        const { client } = await started(always(status))
+        await expectCodeAsync('NOTARY_UNAVAILABLE', () => client.changes(gun, query))
+      })
+    }
+
+    for (const [what, body] of [
+      ['no JSON', 'x'],
+      ['no records', '{}'],
+      ['records that are none', feedOf([1])],
+      ['an ID that is no number', feedOf([record('x')])],
+      ['an ID that is too long', feedOf([record('9'.repeat(16))])],
+      ['an ID that was there before', feedOf([record(7)])],
+      ['IDs that go back', feedOf([record(9), record(8)])],
+      ['an ID twice', feedOf([record(8), record(8)])],
+      ['no GUN', feedOf([record(8, { GUN: 1 })])],
+      ['more than was asked for', feedOf([8, 9, 10, 11].map((id) => record(id)))],
+      ['arrays without end', feedOf(JSON.parse(`${'['.repeat(50)}${']'.repeat(50)}`))],
+    ] as const) {
+      it(`NOTARY_RESPONSE_MALFORMED: ${what}`, async () => {
+        const { client } = await started(always(200, body))
+        await expectCodeAsync('NOTARY_RESPONSE_MALFORMED', () => client.changes(gun, query))
+      })
+    }
+
+    it('NOTARY_RESPONSE_TOO_LARGE: more than a mebibyte', async () => {
+      const { client } = await started(always(200, feedOf([record(8, { GUN: 'x'.repeat(2 ** 20) })])))
+      await expectCodeAsync('NOTARY_RESPONSE_TOO_LARGE', () => client.changes(gun, query))
+    })
+  })
+
   describe('read', () => {
     it('gives the bytes as they are served', async () => {
       const { client, server } = await started((_, response) => response.end(Buffer.from([0xff, 0, 0x0a])))
@@ -356,6 +428,12 @@ describe('NotaryClient', () => {
         'repository:localhost:5055/demo/app:*',
       ])
       expect([...new Set(hosts)]).to.deep.equal(['localhost:5055'])
+    })
+
+    it('takes a token that is refused for a feed that is not for us', async () => {
+      const { client, realm } = await guarded((_, response) => response.writeHead(403).end())
+      expect(await client.changes(gun, { scope: 'server', after: 0, records: 1 })).to.equal(undefined)
+      expect(new URL(realm.heard[0]?.url ?? '', realm.url).searchParams.get('scope')).to.equal('registry:catalog:*')
     })
 
     it('publishes nothing where the token server refuses, and says so', async () => {

@@ -37,6 +37,10 @@ describe('TrustServers', () => {
         publish: note('publish'),
         serverKey: key,
         rotateServerKey: key,
+        changes: async (gun) => {
+          await note('changes')(gun)
+          return []
+        },
         rootVersions: () => Promise.resolve(undefined),
         bringOlderRoots: note('roots'),
         close: () => {

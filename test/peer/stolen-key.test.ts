@@ -11,6 +11,7 @@ import {
   RELEASES,
   RepositoryVerifier,
   type Gun,
+  type TargetsChange,
 } from '@countersign/tuf'
 import { createPublicKey } from 'node:crypto'
 import { expect } from 'chai'
@@ -67,18 +68,23 @@ describe('a stolen key', function () {
   })
   after(() => scope.close())
 
-  /** `evil` comes, and `ours` stands for it as well. */
-  async function publishStolen(gun: Gun, key: SigningKey): Promise<void> {
+  const put = (tag: string): TargetsChange => ({
+    kind: 'put',
+    name: parseTag(tag),
+    sha256: evil.sha256,
+    length: evil.length,
+  })
+
+  /** `evil` comes, and `ours` stands for it as well; or the changes given. */
+  async function publishStolen(gun: Gun, key: SigningKey, changes?: readonly TargetsChange[]): Promise<void> {
     const verifier = new RepositoryVerifier({ gun, pin: { kind: 'tofu' }, now: new Date() })
     for (let asked = verifier.next(); asked !== undefined; asked = verifier.next()) {
       verifier.accept(await thief.read(gun, asked.fileName, asked.maxBytes))
     }
     const trusted = verifier.result()
-    const put = (tag: string) =>
-      ({ kind: 'put', name: parseTag(tag), sha256: evil.sha256, length: evil.length }) as const
     const version = (trusted.delegations.get(RELEASES)?.metadata.version ?? 0) + 1
     const expiresAt = new Date(Date.now() + 365 * 86_400_000)
-    const unsigned = editTargets(trusted, RELEASES, [put('evil'), put('ours')], { version, expiresAt })
+    const unsigned = editTargets(trusted, RELEASES, changes ?? [put('evil'), put('ours')], { version, expiresAt })
     if (unsigned === undefined) throw new Error('The thief changes nothing.')
     await thief.publish(gun, new Map([[RELEASES, signFile(unsigned, [key])]]))
   }
@@ -114,10 +120,12 @@ describe('a stolen key', function () {
     )
     await new Promise((resolve) => setTimeout(resolve, 2_000))
 
-    await publishStolen(gun, key)
+    // A tag that is gone again before the next look.
+    await publishStolen(gun, key, [put('passing')])
+    await publishStolen(gun, key, [put('evil'), put('ours'), { kind: 'drop', name: parseTag('passing') }])
     const published = performance.now()
     await waitFor('the alarm', async () =>
-      (await metrics()).includes('countersign_foreign_versions_total{frozen="true"} 1') ? true : undefined,
+      (await metrics()).includes('countersign_foreign_versions_total{frozen="true"} 2') ? true : undefined,
     )
     expect(performance.now() - published, 'milliseconds until the alarm; the poll is every second').to.be.below(10_000)
     expect((await docker.trustedPull(evil.reference)).status, 'the danger is real').to.equal(0)
@@ -129,6 +137,7 @@ describe('a stolen key', function () {
         told.push(await follow(command, gun, key.publicKey.canonicalKeyId))
     }
     expect(told[1], 'the log tells the story').to.include('repository-frozen').and.include('foreign-version')
+    expect(countersign.logs()).to.include('the change feed of the trust server says which repositories to look at')
     for (const client of [docker, new DockerClient(scope, { notary, engine })]) {
       expect((await client.trustedPull(evil.reference)).status, 'the tag of the thief').not.to.equal(0)
       expect((await client.trustedPull(ours.reference)).status).to.equal(0)

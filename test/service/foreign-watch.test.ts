@@ -136,6 +136,76 @@ describe('the watch over what others publish', () => {
       })
     }
 
+    describe('superseded before anybody looked', () => {
+      const publishBoth = async (hers = 'hers', ours = '3.0'): Promise<void> => {
+        await publishAs(world, app, RELEASES, [put(hers, 'c')], [alice])
+        world.registry.push(app, ours, 'e')
+        await world.sign(`${app}:${ours}`)
+      }
+      const TOLD = [{ role: RELEASES, version: 3, from: 2, isFrozen: false, put: ['hers'], moved: [], dropped: [] }]
+
+      it('is told from the repository’s own feed, and what we put upon it is not', async () => {
+        world.server.feed = ['repository']
+        await publishBoth()
+        expect(world.server.version(app, RELEASES)).to.equal(4)
+        expect((await look()).map(brief)).to.deep.equal(TOLD)
+        expect(await look()).to.deep.equal([])
+        expect(records()).to.have.length(1)
+      })
+
+      it('is told from what the server’s feed says, once, also to a process that was restarted in between', async () => {
+        const changes = await world.server.changes(app, { scope: 'server', after: 0, records: 100 })
+        await publishBoth()
+        const after = await world.server.changes(app, {
+          scope: 'server',
+          after: changes?.at(-1)?.id ?? 0,
+          records: 100,
+        })
+        const error = () => new KeyHolderError('KEY_HOLDER_UNREACHABLE', 'stopped by the test')
+        world.faults.plan({ method: 'seen.noteSeen', call: 2, moment: 'before', error })
+        await expectCodeAsync('KEY_HOLDER_UNREACHABLE', () => world.services.foreignWatch.look(app, after))
+        world.faults.plan(undefined)
+        await world.restart()
+        expect((await world.services.foreignWatch.look(app, after)).map(brief)).to.deep.equal([])
+        expect(world.observer.foreign.map(brief)).to.deep.equal(TOLD)
+      })
+
+      it('is passed over where there is no feed, or the server has it no more', async () => {
+        world.server.feed = []
+        await publishBoth()
+        expect(await look()).to.deep.equal([])
+        world.server.feed = ['server']
+        await publishBoth('again', '5.0')
+        const after = await world.server.changes(app, { scope: 'server', after: 0, records: 100 })
+        for (const { timestamp = '' } of after ?? [])
+          world.server.serve(app, `timestamp.${timestamp}.json`, Buffer.from('{}'))
+        expect(await world.services.foreignWatch.look(app, after)).to.deep.equal([])
+      })
+
+      it('many of our own in a row are no news', async () => {
+        for (const tag of ['5.0', '6.0', '7.0', '8.0']) {
+          world.registry.push(app, tag, 'e')
+          await world.sign(`${app}:${tag}`)
+        }
+        const after = await world.server.changes(app, { scope: 'server', after: 0, records: 100 })
+        expect(await world.services.foreignWatch.look(app, after)).to.deep.equal([])
+      })
+
+      it('only the newest 32 states are looked at one by one', async () => {
+        await publishBoth()
+        const after = await world.server.changes(app, { scope: 'server', after: 0, records: 100 })
+        const many = Array.from({ length: 40 }, (_, id) => ({
+          id: 100 + id,
+          gun: app,
+          timestamp: id.toString(16).padStart(64, '0'),
+        }))
+        world.faults.calls.length = 0
+        await world.services.foreignWatch.look(app, [...(after ?? []), ...many])
+        expect(world.faults.calls.filter((call) => call === 'source.read').length).to.be.below(32 * 2 + 12)
+        expect(world.observer.foreign).to.deep.equal([])
+      })
+    })
+
     it('is told as frozen where the key holder froze it: signed with our key, or by keys that are all ours', async () => {
       const thief = world.keyHolder.key(app, SIGNER)
       await publishAs(world, app, RELEASES, [put('stolen', 'e')], [thief])
@@ -144,8 +214,8 @@ describe('the watch over what others publish', () => {
       world.faults.plan({ method: 'keyHolder.observeRepository', call: 1, moment: 'before', error })
       const found = await look()
       expect(found.map(({ role, isFrozen }) => [role, isFrozen])).to.deep.equal([
-        [ALICE, false],
         [RELEASES, true],
+        [ALICE, false],
       ])
     })
 

@@ -262,6 +262,7 @@ class Soak {
     return {
       source: client,
       trustServers: { namesFor: () => [], at: () => undefined },
+      feeds: { serverOf: () => 'fake', changes: () => Promise.resolve(undefined) },
       publisher: client,
       resolver: this.#struck(this.#registry, ['resolve'], () => new RegistryError('REGISTRY_UNAVAILABLE', 'struck')),
       keyHolder: this.#struck<KeyHolder>(keyHolder, HOLDER_CALLS, unreachable),

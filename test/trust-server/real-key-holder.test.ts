@@ -61,6 +61,18 @@ describe('the trust server and the key holder', () => {
     expect((await verified()).delegations.get(RELEASES)?.metadata.targets.has('1.0')).to.equal(true)
   })
 
+  it('tells our client which repositories changed, by the same realm', async () => {
+    const all = await client.changes(builder.gun, { scope: 'server', after: 0, records: 10 })
+    const own = await client.changes(builder.gun, { scope: 'repository', after: 0, records: 10 })
+    expect(own).to.have.length(2)
+    expect(all).to.deep.equal(own)
+    const timestamp = await client.read(builder.gun, `timestamp.${own?.[0]?.timestamp}.json`, 10_000)
+    expect(timestamp, 'what was superseded can still be had').to.be.instanceOf(Uint8Array)
+    expect(await client.changes(builder.gun, { scope: 'server', after: 'newest', records: 1 })).to.deep.equal(
+      own?.slice(1),
+    )
+  })
+
   it('refuses what the key holder refuses, in the words of the protocol', async () => {
     await expectCodeAsync('NOTARY_CONFLICT', () => publish(RELEASES))
     builder.nextVersions(RELEASES)

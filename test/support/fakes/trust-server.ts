@@ -31,6 +31,7 @@ import {
   verifyFiles,
 } from '@countersign/tuf'
 import type { Clock, TrustDestination } from '../../../src/domain/ports.ts'
+import type { FeedChange, FeedQuery, FeedScope, FeedSource } from '../../../src/domain/trust-feed.ts'
 import { newSigningKey, signFile, type SigningKey } from './signing-key.ts'
 
 /** With the codes of the Notary client. */
@@ -65,7 +66,7 @@ interface Published {
 
 const DAY_MS = 86_400_000
 
-export class FakeTrustServer implements TrustDestination {
+export class FakeTrustServer implements TrustDestination, FeedSource {
   /** Whether it is one of ours, which takes the roots that a repository had before. */
   takesOlderRoots = false
   /** Whether, then, its key holder is that of the daemon. */
@@ -75,6 +76,9 @@ export class FakeTrustServer implements TrustDestination {
   /** False: every read fails as in an outage. */
   isReadable = true
   readonly published: { gun: Gun; roles: RoleName[] }[] = []
+  /** Which of its feeds may be read. */
+  feed: readonly FeedScope[] = ['repository', 'server']
+  readonly #feed: FeedChange[] = []
   readonly #clock: Clock
   readonly #repositories = new Map<Gun, Published>()
   readonly #history = new Map<Gun, Published[]>()
@@ -122,6 +126,14 @@ export class FakeTrustServer implements TrustDestination {
 
   close(): Promise<void> {
     return Promise.resolve()
+  }
+
+  changes(gun: Gun, { scope, after, records }: FeedQuery): Promise<readonly FeedChange[] | undefined> {
+    if (!this.isReadable) return Promise.reject(new FakeTrustServerError('NOTARY_UNAVAILABLE', 'out of reach'))
+    if (!this.feed.includes(scope)) return Promise.resolve(undefined)
+    const all = this.#feed.filter((change) => scope === 'server' || change.gun === gun)
+    if (after === 'newest') return Promise.resolve(all.slice(-1))
+    return Promise.resolve(all.filter(({ id }) => id > after).slice(0, records))
   }
 
   publish(gun: Gun, files: ReadonlyMap<RoleName, Uint8Array>): Promise<void> {
@@ -247,6 +259,8 @@ export class FakeTrustServer implements TrustDestination {
     if (before !== undefined) this.#history.set(gun, [...(this.#history.get(gun) ?? []), before])
     this.#repositories.set(gun, after)
     this.published.push({ gun, roles: [...files.keys()] })
+    const timestamp = sha256Hex(after.current.get(TIMESTAMP) ?? new Uint8Array())
+    this.#feed.push({ id: this.#feed.length + 1, gun, timestamp })
   }
 
   #takePending(gun: Gun, root: Uint8Array): void {

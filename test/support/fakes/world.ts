@@ -104,6 +104,7 @@ export class World {
       source: faults.wrap('source', source),
       publisher: faults.wrap('publisher', publisher),
       trustServers,
+      feeds: faults.wrap('feeds', trustServers),
       resolver: faults.wrap('resolver', resolver),
       keyHolder: faults.wrap<KeyHolder>('keyHolder', realKeyHolder ?? this.keyHolder),
       requests: faults.wrap('requests', new SqliteRequestStore(database)),
