@@ -2,6 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { CheckpointLog } from './app/checkpoint-log.ts'
+import { DriftPoll } from './app/drift-poll.ts'
 import { ExpiryWatch } from './app/expiry-watch.ts'
 import { writeFirstToken } from './app/first-token.ts'
 import { ForeignPoll } from './app/foreign-poll.ts'
@@ -31,6 +32,7 @@ import type { StoreDatabase } from './store/database.ts'
 import { SqliteRepositoryStore } from './store/repositories.ts'
 import { SqliteRequestStore } from './store/requests.ts'
 import { SqliteSeenVersions } from './store/seen-versions.ts'
+import { SqliteSignedTags } from './store/signed-tags.ts'
 import { SqliteTokenStore } from './store/tokens.ts'
 
 export interface AppOptions {
@@ -122,6 +124,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     tokens: () => health.tokens(),
     daysToNextExpiry: () => watch.daysToNextExpiry(),
     daysToNextExpiryByClass: () => watch.daysToNextExpiryByClass(),
+    driftCounts: () => services.drift.counts(),
     webhookCounts: () => webhooks.counts(),
   })
   const issuers = connectIssuers(config.identity.issuers, { clock: systemClock, log, metrics })
@@ -141,6 +144,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     pause,
     freezes: webhooks.store,
     seen,
+    signedTags: new SqliteSignedTags(database, webhooks.store),
     random: systemRandom,
     observer: observe(log, metrics),
     settings: {
@@ -149,6 +153,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       patienceMs: config.requests.patience,
       contentionMs: config.requests.contention,
       renewal,
+      drift: { everyMs: config.drift.every, graceMs: config.drift.grace },
       backoffMs: BACKOFF_MS,
       maxImages: config.limits.imagesPerRequest,
       ...(process.getuid !== undefined && { uid: process.getuid() }),
@@ -165,6 +170,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     log,
     fullEveryMs: config.watch.fullEvery,
   })
+  const drift = new DriftPoll(services.drift, log)
   const checkpoints = new CheckpointLog(keyHolder, log)
   const { tls } = config.http
   const server = new HttpServer({
@@ -203,6 +209,9 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     ...(config.watch.every === 0
       ? []
       : [repeat(config.watch.every, stopping.signal, log, () => foreign.look(stopping.signal))]),
+    ...(config.drift.every === 0
+      ? []
+      : [repeat(60_000 / config.drift.requestsPerMinute, stopping.signal, log, () => drift.look())]),
     repeat(CHECKPOINT_EVERY_MS, stopping.signal, log, () => checkpoints.look()),
     repeat(LOOK_FOR_WEBHOOKS_EVERY_MS, stopping.signal, log, () => webhooks.watch.look(stopping.signal)),
     repeat(PRUNE_EVERY_MS, stopping.signal, log, () => webhooks.dispatcher.prune(stopping.signal)),

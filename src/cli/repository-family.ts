@@ -4,6 +4,7 @@ import { addExportCommand } from './export-command.ts'
 import { addMoveCommand } from './move-command.ts'
 import { addOperatorCommands } from './operator-commands.ts'
 import { addRenewCommand } from './renew-command.ts'
+import { addDriftCommand } from './drift-command.ts'
 import { addRepairCommand } from './repair-command.ts'
 import { addRepositoryCommands } from './repository-commands.ts'
 import type { Perform } from './session.ts'
@@ -16,6 +17,7 @@ export function addRepositoryFamily(program: Command, perform: Perform): void {
   addRepositoryCommands(repositories, perform)
   addExportCommand(repositories, perform)
   addRenewCommand(repositories, perform)
+  addDriftCommand(repositories, perform)
   addRepairCommand(repositories, perform)
   addMoveCommand(repositories, perform)
   addOperatorCommands(repositories, perform)

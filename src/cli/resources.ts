@@ -185,6 +185,19 @@ export const expiryForecastSchema = z.looseObject({
 })
 export type ExpiryForecastResource = z.infer<typeof expiryForecastSchema>
 
+export const driftSchema = z.looseObject({
+  gun: text,
+  signed: z.number(),
+  moved: z.number(),
+  gone: z.number(),
+  unknown: z.number(),
+  tags: z.array(
+    z.looseObject({ tag: text, state: text, signed: text.optional(), found: text.optional(), since: text }),
+  ),
+  hasMore: z.boolean(),
+})
+export type DriftResource = z.infer<typeof driftSchema>
+
 /** What a repair would do. */
 export const repairPlanSchema = z.looseObject({
   gun: text,

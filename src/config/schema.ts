@@ -227,6 +227,21 @@ export const configSchema = z
       })
       .prefault({})
       .meta({ description: 'Finding what others publish.' }),
+    drift: z
+      .strictObject({
+        every: intervalOrNever('1s', '30d').default(86_400_000).meta({
+          description: 'How often the registry is asked what each signed tag stands for. 0s: never.',
+        }),
+        requestsPerMinute: z.int().min(1).max(600).default(30).meta({
+          description: 'Questions to all registries together, at an even pace.',
+        }),
+        grace: duration('0s', '1d').default(600_000).meta({
+          description:
+            'How long a tag may stand for something else before that is told: its signature may be on the way.',
+        }),
+      })
+      .prefault({})
+      .meta({ description: 'Finding signed tags that stand in the registry for something else.' }),
     webhooks: webhookSettings,
     metrics: z
       .strictObject({

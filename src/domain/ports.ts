@@ -68,6 +68,11 @@ export interface ResolvedImage {
 export interface ImageResolver {
   /** Fetches the manifest by tag (or by digest where the reference has no tag) and hashes it. @throws RegistryError */
   resolve(image: ImageReference): Promise<ResolvedImage>
+  /**
+   * The digest that the registry names for a tag, without the manifest: a hint, 64 hex digits. Undefined where it has no such tag, or names
+   * none. @throws RegistryError
+   */
+  probe(image: ImageReference): Promise<string | undefined>
 }
 
 export interface HighestVersion {

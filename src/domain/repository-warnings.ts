@@ -9,6 +9,7 @@ import {
   targetsOf,
   type TrustedRepository,
 } from '@countersign/tuf'
+import type { DriftCounts, SignedTag } from './drift.ts'
 import type { RoleOutlook } from './expiry-outlook.ts'
 import { lifetimeOf, USUAL_LIFETIMES } from './lifetimes.ts'
 import { hasDelegations, unusableReason } from './publication-roles.ts'
@@ -92,6 +93,14 @@ export function custodyWarnings(
     })
   }
   return warnings
+}
+
+/** @param some the newest of the drifted tags */
+export function driftWarnings({ moved, gone }: DriftCounts, some: readonly SignedTag[]): readonly RepositoryWarning[] {
+  if (moved + gone === 0) return []
+  const names = some.map(({ tag }) => tag).join(', ')
+  const detail = `${moved + gone} signed tags stand in the registry for something else, or not at all, for example ${names}. See: countersign repo drift.`
+  return [{ code: 'TAGS_DRIFTED', detail }]
 }
 
 function expiryWarning({ role, expiresAt }: RoleReport, soonMs: number, now: Date): readonly RepositoryWarning[] {

@@ -56,6 +56,7 @@ export const REPOSITORY_WARNINGS = [
   'SNAPSHOT_KEY_HELD_BY_CLIENT',
   'SIGNING_ROLE_UNAVAILABLE',
   'REPOSITORY_FROZEN',
+  'TAGS_DRIFTED',
   'KEYS_SHARE_UID_WITH_DAEMON',
 ] as const
 export type RepositoryWarningCode = (typeof REPOSITORY_WARNINGS)[number]

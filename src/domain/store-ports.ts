@@ -1,6 +1,7 @@
 // What the domain needs remembered. Calls are synchronous: each is one durable transaction, and nothing runs in between.
 // Every method may throw StoreError, which means that nothing was written.
 import type { Gun } from '@countersign/tuf'
+import type { DriftCounts, SignedTag } from './drift.ts'
 import type { DomainError } from './errors.ts'
 import type { VerifiedOrigin } from './origin.ts'
 import type { Grant } from './principal.ts'
@@ -166,6 +167,24 @@ export interface SeenVersions extends FeedPositions {
   seen(gun: Gun): readonly RoleVersion[]
   /** Takes the place of what was seen, and stores the events in the same transaction. */
   noteSeen(gun: Gun, roles: readonly RoleVersion[], news: readonly WebhookNews[]): void
+}
+
+/** The tags that were signed here, in the order in which they are to be asked for. */
+export interface SignedTags {
+  /** The one that was queued first, if it was before this moment. */
+  next(queuedBefore: Date): SignedTag | undefined
+  /**
+   * Stores what is known now, with the event in the same transaction. What was signed since it was read stays, and is asked for at once.
+   * @param read as `next` gave it
+   */
+  note(read: SignedTag, tag: SignedTag, queuedAt: Date, news?: WebhookNews): void
+  /** Unless it was signed anew since it was read. */
+  forget(read: SignedTag, news?: WebhookNews): void
+  /** Queues every tag of a registry behind this moment. */
+  postpone(registry: string, queuedAt: Date): void
+  /** Those that stand otherwise than signed, newest first. */
+  drifted(gun: Gun, limit: number): readonly SignedTag[]
+  counts(gun?: Gun): DriftCounts
 }
 
 /** Whether the store can take a write now, for readiness. @throws StoreError */

@@ -21,6 +21,7 @@ export const WEBHOOK_EVENT_TYPES = [
   'repository.frozen',
   'repository.expiring',
   'repository.foreign',
+  'repository.drift',
   'audit.checkpoint',
 ] as const
 export type WebhookEventType = (typeof WEBHOOK_EVENT_TYPES)[number]

@@ -18,6 +18,8 @@ export interface MetricSources {
   daysToNextExpiry(): number | undefined
   /** The same for each kind of role, with timestamps. Absent: nobody looks. */
   daysToNextExpiryByClass?(): ReadonlyMap<string, number>
+  /** Signed tags by how they stand in their registries, as last seen. Absent: that is not looked for. */
+  driftCounts?(): Readonly<Record<'moved' | 'gone' | 'unknown', number>>
   /** Events that wait for each webhook endpoint, and that were given up. Absent: there are no endpoints. */
   webhookCounts?(): ReadonlyMap<string, { readonly pending: number; readonly dead: number }>
 }
@@ -257,6 +259,17 @@ export class Metrics {
       collect() {
         this.reset()
         for (const [role, days] of sources.daysToNextExpiryByClass?.() ?? []) this.set({ role }, days)
+      },
+    })
+    new Gauge({
+      name: 'countersign_drifted_tags',
+      help: 'Signed tags that stand in the registry for something else (moved), not at all (gone), or of which the last question had no answer (unknown).',
+      labelNames: ['state'],
+      registers,
+      collect() {
+        this.reset()
+        const counts = sources.driftCounts?.()
+        for (const state of ['moved', 'gone', 'unknown'] as const) if (counts) this.set({ state }, counts[state])
       },
     })
     for (const state of ['pending', 'dead'] as const) {

@@ -19,6 +19,7 @@ import { metricsRoutes } from './metrics-route.ts'
 import { withOpenApi } from './openapi-route.ts'
 import { policyExplanationRoutes } from './policy-explanations.ts'
 import { publishedMetadataRoutes } from './published-metadata.ts'
+import { driftRoutes } from './drift.ts'
 import { repositoryRoutes } from './repositories.ts'
 import type { Route } from './route.ts'
 import { signingRequestRoutes } from './signing-requests.ts'
@@ -32,6 +33,7 @@ import { webhookRoutes } from './webhooks.ts'
 
 export interface HttpServerOptions {
   readonly services: Pick<Services, 'requests' | 'repositories' | 'verifications' | 'tokens' | 'exchange' | 'audit'> & {
+    readonly drift: Pick<Services['drift'], 'list'>
     readonly webhooks: WebhookService
   }
   readonly probes: HealthProbes
@@ -60,6 +62,7 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
       ...approvalRoutes(services.requests),
       ...policyExplanationRoutes(services.requests, maxImages),
       ...repositoryRoutes(services.repositories),
+      ...driftRoutes(services.drift),
       ...upkeepRoutes(services.requests),
       ...rootChangeRoutes(services.requests),
       ...moveRoutes(services.requests),

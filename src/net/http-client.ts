@@ -29,7 +29,7 @@ export interface AddressOptions {
 }
 
 export interface HttpRequest {
-  readonly method: 'GET' | 'POST'
+  readonly method: 'GET' | 'POST' | 'HEAD'
   /** Path and query; begins with a slash. */
   readonly path: string
   readonly headers?: Readonly<Record<string, string>>

@@ -1,4 +1,4 @@
-// One OCI registry: what it serves under a tag or digest, hashed here. Asks for nothing but manifests, with a pull scope.
+// One OCI registry: what it serves under a tag or digest, hashed here. Asks for nothing but manifests, and what their digest is, with a pull scope.
 // OCI distribution-spec v1.1, Pulling manifests.
 import { createHash } from 'node:crypto'
 import type { ImageReference } from '../domain/image-reference.ts'
@@ -28,7 +28,7 @@ export class RegistryClient implements ImageResolver {
   async resolve(image: ImageReference): Promise<ResolvedImage> {
     const asked = image.tag ?? (image.digest === undefined ? undefined : `sha256:${image.digest}`)
     if (asked === undefined) throw new Error('An image is resolved by its tag or digest.')
-    const answer = await this.#get(image, asked)
+    const answer = await this.#ask('GET', image, asked)
     if (answer.status !== 200) throw refusal(answer, image)
     const { body } = answer
     const sha256 = createHash('sha256').update(body).digest('hex')
@@ -42,14 +42,22 @@ export class RegistryClient implements ImageResolver {
     return { sha256, length: body.byteLength, mediaType, platforms }
   }
 
+  async probe(image: ImageReference): Promise<string | undefined> {
+    if (image.tag === undefined) throw new Error('A tag is asked for.')
+    const answer = await this.#ask('HEAD', image, image.tag)
+    if (answer.status === 404) return undefined
+    if (answer.status !== 200) throw refusal(answer, image)
+    return /^sha256:([0-9a-f]{64})$/.exec(answer.headers.get('docker-content-digest') ?? '')?.[1]
+  }
+
   async close(): Promise<void> {
     await this.#client.close()
   }
 
-  async #get(image: ImageReference, asked: string): Promise<HttpResponse> {
+  async #ask(method: 'GET' | 'HEAD', image: ImageReference, asked: string): Promise<HttpResponse> {
     try {
       return await this.#client.request({
-        method: 'GET',
+        method,
         path: `/v2/${image.repository}/manifests/${asked}`,
         headers: { accept: ACCEPTED_TYPES },
         maxBytes: this.#options.maxManifestBytes,

@@ -24,6 +24,10 @@ export class Registries implements ImageResolver {
     return this.#clientOf(image.registry).resolve(image)
   }
 
+  async probe(image: ImageReference): Promise<string | undefined> {
+    return this.#clientOf(image.registry).probe(image)
+  }
+
   #clientOf(host: string): Registry['client'] {
     const client = this.#clients.get(host) ?? this.#connect?.(host)
     if (client === undefined) {

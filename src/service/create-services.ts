@@ -4,6 +4,7 @@ import { GunWorker } from './advance-gun.ts'
 import { Audit } from './audit.ts'
 import { ContentCache } from './content-cache.ts'
 import type { ServiceDependencies } from './dependencies.ts'
+import { DriftWatch } from './drift-watch.ts'
 import { PublishedWatch } from './foreign-watch.ts'
 import { GunQueue } from './gun-queue.ts'
 import { Progress } from './progress.ts'
@@ -39,6 +40,7 @@ export function createServices(given: ServiceDependencies): Services {
     exchange: new TokenExchange(dependencies),
     audit: new Audit(dependencies.keyHolder, requests),
     foreignWatch: new PublishedWatch(dependencies, progress, dependencies.seen),
+    drift: new DriftWatch(dependencies),
     reconciler: new UnfinishedWork(dependencies, worker, requests),
   }
 }

@@ -12,6 +12,7 @@ import type {
   RepositoryStore,
   RequestStore,
   SeenVersions,
+  SignedTags,
   TokenStore,
   TokenVerifier,
   TrustPublisher,
@@ -22,6 +23,14 @@ import type { PolicySource } from '../domain/policy.ts'
 import type { RenewalSettings } from '../domain/renewal.ts'
 import type { TrustFeeds } from '../domain/trust-feed.ts'
 import type { PublicationStep } from './steps.ts'
+
+/** How signed tags are compared with their registries. */
+export interface DriftSettings {
+  /** How often each tag is asked for, in milliseconds; 0: never. */
+  readonly everyMs: number
+  /** How long a tag may stand for something else before that is told, in milliseconds: its signature may be on the way. */
+  readonly graceMs: number
+}
 
 export interface ServiceSettings {
   /** The delegation of new repositories is `targets/<signerName>`. */
@@ -35,6 +44,7 @@ export interface ServiceSettings {
   readonly renewal: RenewalSettings
   /** The first pause between two attempts, in milliseconds; it doubles, and half of it is random. */
   readonly backoffMs: number
+  readonly drift: DriftSettings
   readonly maxImages: number
   /** The user ID that the daemon runs as; absent where the system has none. A key holder under the same one is warned of. */
   readonly uid?: number
@@ -61,6 +71,7 @@ export interface ServiceDependencies {
   /** Absent: nobody wants to be told of freezes. */
   readonly freezes?: FreezeMemory
   readonly seen: SeenVersions
+  readonly signedTags: SignedTags
   /** Parsed metadata, by content. Absent: everything is parsed anew. */
   readonly cache?: FileCache
   /** For tests: hears each step of a publication when it is done. */

@@ -9,7 +9,7 @@ import { failureOf } from '../domain/port-faults.ts'
 import type { RepositoryCustody } from '../domain/ports.ts'
 import { isGranted, notPermitted, type Principal, requireGrant } from '../domain/principal.ts'
 import type { Repository } from '../domain/repository.ts'
-import { custodyWarnings, repositoryWarnings, roleReports } from '../domain/repository-warnings.ts'
+import { custodyWarnings, driftWarnings, repositoryWarnings, roleReports } from '../domain/repository-warnings.ts'
 import { custodyOf } from './custody.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { GunQueue } from './gun-queue.ts'
@@ -95,11 +95,14 @@ export class Repositories implements RepositoryService {
   }
 
   async #report(gun: Gun): Promise<RepositoryReport> {
-    const { keyHolder, repositories, clock, settings } = this.#dependencies
+    const { keyHolder, repositories, signedTags, clock, settings } = this.#dependencies
     const repository = repositories.find(gun)
     if (repository === undefined) throw notPermitted('read', gun)
     const custody = await custodyOf(this.#dependencies, gun)
-    const ofCustody = custodyWarnings(custody, (await keyHolder.status()).uid === settings.uid)
+    const ofCustody = [
+      ...custodyWarnings(custody, (await keyHolder.status()).uid === settings.uid),
+      ...driftWarnings(signedTags.counts(gun), signedTags.drifted(gun, 3)),
+    ]
     try {
       const { trusted } = await loadRepository(this.#dependencies, gun)
       const isSnapshotKeyOnServer = await this.#snapshotKey.isHeldByServer(trusted)

@@ -5,6 +5,7 @@ import type { ExpiryForecast } from '../domain/expiry-forecast.ts'
 import type { RoleOutlook } from '../domain/expiry-outlook.ts'
 import type { LeftRole, MovedRole } from '../domain/move.ts'
 import type { FeedChange } from '../domain/trust-feed.ts'
+import type { DriftChange, DriftCounts, SignedTag } from '../domain/drift.ts'
 import type { ForeignVersion } from '../domain/foreign-version.ts'
 import type { Grant, Principal } from '../domain/principal.ts'
 import type { ExpiredRole } from '../domain/repair.ts'
@@ -23,6 +24,7 @@ export interface Services {
   readonly audit: AuditService
   readonly reconciler: Reconciler
   readonly foreignWatch: ForeignWatch
+  readonly drift: DriftService
 }
 
 export interface Submission {
@@ -387,6 +389,24 @@ export interface ForeignWatch {
    * repository's own feed is asked, if there is one. Only what was superseded since depends on it.
    */
   look(gun: Gun, told?: readonly FeedChange[]): Promise<readonly ForeignVersion[]>
+}
+
+export interface DriftReport extends DriftCounts {
+  readonly gun: Gun
+  /** The drifted ones, newest first. */
+  readonly tags: readonly SignedTag[]
+  readonly hasMore: boolean
+}
+
+export interface DriftService {
+  /** What was found last. Grant `read`. @throws DomainError NOT_PERMITTED; StoreError */
+  list(principal: Principal, gun: Gun): DriftReport
+  counts(): DriftCounts
+  /**
+   * Asks a registry for the tag that is due first, if one is. Undefined: nothing has changed, or nothing is known.
+   * @throws KeyHolderError, StoreError
+   */
+  look(): Promise<DriftChange | undefined>
 }
 
 export interface Reconciler {

@@ -91,6 +91,7 @@ export class SqliteRepositoryStore implements RepositoryStore {
   remove({ gun, revision }: Pick<Repository, 'gun' | 'revision'>): void {
     this.#database.transaction(() => {
       this.#statements.deleteFiles.run(gun)
+      this.#statements.deleteTags.run(gun)
       const { changes } = this.#statements.remove.run({ gun, revision })
       if (changes !== 1) throw new DomainError('RECORD_CHANGED', 'Somebody else changed this repository.', { gun })
     })
@@ -193,5 +194,6 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
     ),
     insertFile: sqlite.prepare('INSERT INTO first_files (gun, name, bytes) VALUES (?, ?, ?)'),
     deleteFiles: sqlite.prepare('DELETE FROM first_files WHERE gun = ?'),
+    deleteTags: sqlite.prepare('DELETE FROM signed_tags WHERE gun = ?'),
   }
 }

@@ -26,6 +26,7 @@ import {
 } from '../domain/signing-request.ts'
 import { eventOfMove, requestNews } from '../domain/webhook-event.ts'
 import type { StoreDatabase } from './database.ts'
+import { SqliteSignedTags } from './signed-tags.ts'
 import { decodeImageRecord, decodeSubmitter, decodePublication, encodeRecord } from './record-json.ts'
 
 interface RequestRow {
@@ -57,12 +58,14 @@ export class SqliteRequestStore implements RequestStore {
   readonly #database: StoreDatabase
   readonly #outbox: EventOutbox | undefined
   readonly #statements
+  readonly #tags: SqliteSignedTags
 
   /** @param outbox is told of each status that a request comes into, in the same transaction */
   constructor(database: StoreDatabase, outbox?: EventOutbox) {
     this.#database = database
     this.#outbox = outbox
     this.#statements = prepareStatements(database.sqlite)
+    this.#tags = new SqliteSignedTags(database)
   }
 
   create(request: SigningRequest, idempotency?: IdempotencyKey): { request: SigningRequest; isRepeated: boolean } {
@@ -191,6 +194,7 @@ export class SqliteRequestStore implements RequestStore {
           throw new DomainError('RECORD_CHANGED', 'Somebody else moved this request.', { request, position })
         }
         touched.add(request)
+        if (record.status === 'published') this.#tags.notePublished(this.#kindOf(request), record)
       }
       for (const id of touched) {
         const statuses = this.#statements.findStatuses.all(id).map(({ status }) => ({ record: { status } }))
@@ -209,6 +213,12 @@ export class SqliteRequestStore implements RequestStore {
       .all(id)
       .map((file): SignedRole => ({ ...file, role: parseRoleName(file.role) }))
     return { id, gun: parseGun(row.gun), createdAt: new Date(row.created_at), ...decodePublication(row.record), files }
+  }
+
+  #kindOf(id: string): RequestKind {
+    const row = this.#statements.find.get(id)
+    if (row === undefined) throw new Error('A request with images is there.')
+    return row.kind
   }
 
   #tell(from: RequestStatus | undefined, to: RequestStatus, read: () => SigningRequest | undefined): void {

@@ -211,6 +211,34 @@ const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (gun, role, version)
   ) STRICT, WITHOUT ROWID;
   `,
+  // 10: the tags that were signed here, and how their registries were found to serve them. One that was signed before is due at once. Of a
+  // group, the columns beside max() are those of its last row.
+  `
+  CREATE TABLE signed_tags (
+    gun TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    sha256 TEXT,
+    state TEXT NOT NULL CHECK (state IN ('matches', 'moved', 'gone')),
+    found TEXT,
+    since TEXT NOT NULL,
+    checked_at TEXT NOT NULL,
+    suspect_since TEXT,
+    trouble TEXT,
+    queued_at TEXT NOT NULL,
+    PRIMARY KEY (gun, tag)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX signed_tags_by_queue ON signed_tags (queued_at);
+  CREATE INDEX signed_tags_drifted ON signed_tags (gun, state) WHERE state <> 'matches';
+  CREATE INDEX signed_tags_troubled ON signed_tags (gun) WHERE trouble IS NOT NULL;
+
+  INSERT INTO signed_tags (gun, tag, sha256, state, since, checked_at, queued_at)
+    SELECT gun, tag, sha256, 'matches', at, at, '' FROM (
+      SELECT i.gun, i.tag, r.kind, i.record ->> '$.subject.sha256' AS sha256, i.record ->> '$.at' AS at, max(i.request)
+      FROM images i JOIN requests r ON r.sequence = i.request
+      WHERE i.status = 'published' AND i.tag <> ''
+      GROUP BY i.gun, i.tag
+    ) WHERE kind <> 'unsign' AND sha256 IS NOT NULL AND gun IN (SELECT gun FROM repositories);
+  `,
 ]
 
 export const SCHEMA: Schema = {

@@ -84,6 +84,7 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
   },
   showRepository: { path: `/v1/repositories/${encodedGun}`, status: 200, call: 'report' },
   forecastExpiry: { path: `/v1/repositories/${encodedGun}/expiry-forecast`, status: 200, call: 'forecast' },
+  showDrift: { path: `/v1/repositories/${encodedGun}/drift`, status: 200, call: 'drift' },
   removeRepository: { method: 'DELETE', path: `/v1/repositories/${encodedGun}`, status: 204, call: 'remove' },
   addRootSignatures: {
     method: 'POST',

@@ -29,6 +29,7 @@ listRepositories       | none                | none none            | seen none 
 initializeRepository   | NP                  | NP NP                | 201 NP                 | NP NP                       | NP NP
 showRepository         | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
 forecastExpiry         | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
+showDrift              | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
 removeRepository       | NP                  | NP NP                | 204 NP                 | NP NP                       | NP NP
 addRootSignatures      | NP                  | NP NP                | 200 NP                 | NP NP                       | NP NP
 adoptRepository        | NP                  | NP NP                | 201 NP                 | NP NP                       | NP NP
@@ -109,6 +110,7 @@ const ASKS: Readonly<Record<string, (o: Place) => Ask & { readonly has?: (answer
   }),
   showRepository: (o) => ({ path: ofRepository(o, '') }),
   forecastExpiry: (o) => ({ path: ofRepository(o, '/expiry-forecast') }),
+  showDrift: (o) => ({ path: ofRepository(o, '/drift') }),
   removeRepository: (o) => ({ method: 'DELETE', path: ofRepository(o, '') }),
   addRootSignatures: (o) => ({
     method: 'POST',

@@ -183,6 +183,27 @@ const forecast = {
   ],
 }
 
+const drift = {
+  gun,
+  signed: 2,
+  moved: 1,
+  gone: 0,
+  unknown: 1,
+  tags: [
+    {
+      gun,
+      tag: parseTag('1.4'),
+      sha256: hex('image'),
+      state: 'moved' as const,
+      found: hex('other'),
+      since: at,
+      checkedAt: at,
+      trouble: 'REGISTRY_UNAVAILABLE',
+    },
+  ],
+  hasMore: false,
+}
+
 const tokenRecord = {
   id: 'tok_2',
   name: 'auditor',
@@ -319,6 +340,10 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
       report: () => Promise.resolve(note('report', report)),
       forecast: () => Promise.resolve(note('forecast', forecast)),
       ...overrides.repositories,
+    },
+    drift: {
+      list: () => note('drift', drift),
+      ...overrides.drift,
     },
     verifications: {
       verify: () =>

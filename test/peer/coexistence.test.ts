@@ -9,6 +9,7 @@ import { startDockerRegistry, type DockerRegistry } from '../support/peers/docke
 import { ImageMaker, type PushedImage } from '../support/peers/images.ts'
 import { NotaryClient, type NotaryTarget } from '../support/peers/notary-client.ts'
 import { startNotaryServer, type NotaryServer } from '../support/peers/notary-server.ts'
+import { waitFor } from '../support/polling.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { Scope } from '../support/scope.ts'
 import { createTestCa } from '../support/tls.ts'
@@ -31,7 +32,8 @@ describe('beside other signers', function () {
     docker = new DockerClient(scope, { notary, engine })
     images = new ImageMaker(registry)
     scope.add(() => images.close())
-    countersign = await Countersign.start(scope, { notary, registry })
+    const drift = { every: '1s', grace: '0s', requestsPerMinute: 600 }
+    countersign = await Countersign.start(scope, { notary, registry, config: { drift } })
   })
   after(() => scope.close())
 
@@ -104,6 +106,26 @@ describe('beside other signers', function () {
       for (const { reference } of [byAlice, image]) {
         expect((await docker.trustedPull(reference)).status, reference).to.equal(0)
       }
+    })
+
+    it('a tag that is pushed anew after it was signed is a drift, until it is signed anew', async () => {
+      const image = await images.pushManifest(name, 'moving')
+      await countersign.must(['sign', image.reference])
+      const moved = await images.pushManifest(name, 'moving', { content: 'another' })
+      const drift = async () => {
+        const { stdout } = await countersign.must(['repo', 'drift', gun, '--json'])
+        return JSON.parse(stdout) as { moved: number; tags: { tag: string; signed: string; found: string }[] }
+      }
+      const { tags } = await waitFor('the drift', async () => {
+        const found = await drift()
+        return found.moved === 1 ? found : undefined
+      })
+      expect(tags.map(({ tag, signed, found }) => [tag, signed, found])).to.deep.equal([
+        ['moving', `sha256:${image.sha256}`, `sha256:${moved.sha256}`],
+      ])
+      expect((await countersign.must(['repo', 'status', gun])).stdout).to.include('TAGS_DRIFTED')
+      await countersign.must(['sign', moved.reference])
+      await waitFor('its end', async () => ((await drift()).moved === 0 ? true : undefined))
     })
 
     it('builds on what docker signs in between', async () => {

@@ -39,6 +39,14 @@ describe('RegistryClient', () => {
     return (text = 'registry.test/team/app:v1') => client.resolve(parseImageReference(text))
   }
 
+  function probing(url: string): Promise<string | undefined> {
+    const timeouts = { connectMs: 1000, headersMs: 300, totalMs: 1000 }
+    const options = { url, host: 'registry.test', tls: {}, timeouts, tokenRealms: [], credentials: ANONYMOUS }
+    const client = new RegistryClient({ ...options, maxManifestBytes: 10_000 })
+    scope.add(() => client.close())
+    return client.probe(parseImageReference('registry.test/team/app:v1'))
+  }
+
   async function started(answer: Answer, o: Partial<RegistryOptions> = {}) {
     const server = await startScriptedServer(scope, answer)
     return { server, resolve: clientAt(server.url, o) }
@@ -60,6 +68,40 @@ describe('RegistryClient', () => {
     expect(server.heard.map(({ method, url }) => `${method} ${url}`)).to.deep.equal(['GET /v2/team/app/manifests/v1'])
     expect(server.heard[0]?.headers.accept).to.equal(ACCEPTED_TYPES)
   })
+
+  it('asks for the digest of a tag alone: it is what the registry says, and nothing is fetched', async () => {
+    const digest = { 'docker-content-digest': `sha256:${OTHER}`, 'content-length': '428' }
+    const server = await startScriptedServer(scope, (_, response) => response.writeHead(200, digest).end())
+    expect(await probing(server.url)).to.equal(OTHER)
+    expect(server.heard.map(({ method, url }) => `${method} ${url}`)).to.deep.equal(['HEAD /v2/team/app/manifests/v1'])
+    expect(server.heard[0]?.headers.accept).to.equal(ACCEPTED_TYPES)
+  })
+
+  it('knows no digest of a tag that is not there, or where the registry names none', async () => {
+    for (const [status, header] of [
+      [404, undefined],
+      [200, undefined],
+      [200, 'sha512:aa'],
+      [200, `sha256:${'A'.repeat(64)}`],
+    ] as const) {
+      const headers = header === undefined ? {} : { 'docker-content-digest': header }
+      const server = await startScriptedServer(scope, (_, response) => response.writeHead(status, headers).end())
+      expect(await probing(server.url), `${status} ${header}`).to.equal(undefined)
+    }
+  })
+
+  for (const [status, code] of [
+    [301, 'REGISTRY_REDIRECTED'],
+    [401, 'REGISTRY_UNAUTHORIZED'],
+    [403, 'REGISTRY_UNAUTHORIZED'],
+    [429, 'REGISTRY_UNAVAILABLE'],
+    [500, 'REGISTRY_UNAVAILABLE'],
+  ] as const) {
+    it(`${code}: a question for a digest that is answered with ${status}`, async () => {
+      const server = await startScriptedServer(scope, (_, response) => response.writeHead(status).end())
+      await expectCodeAsync(code, () => probing(server.url))
+    })
+  }
 
   it('lists the platforms of an index', async () => {
     for (const type of [MANIFEST_TYPES.ociIndex, MANIFEST_TYPES.dockerList]) {

@@ -15,6 +15,7 @@ describe('Registries', () => {
       ['docker.io', 'registry.test', 'registry.test:5000'].map((host) => ({
         host,
         client: {
+          probe: () => Promise.resolve(undefined),
           resolve: ({ text }) => {
             heard.push(`${host} ${text}`)
             return Promise.resolve(RESOLVED)

@@ -20,6 +20,7 @@ import { createDatabase } from '../../src/store/database.ts'
 import { StoreError } from '../../src/store/errors.ts'
 import { SqliteRepositoryStore } from '../../src/store/repositories.ts'
 import { SqliteRequestStore } from '../../src/store/requests.ts'
+import { SqliteSignedTags } from '../../src/store/signed-tags.ts'
 import { SqliteSeenVersions } from '../../src/store/seen-versions.ts'
 import { SqliteTokenStore } from '../../src/store/tokens.ts'
 import { Chance, RUN_SEED } from './chance.ts'
@@ -270,6 +271,7 @@ class Soak {
       repositories: new SqliteRepositoryStore(database),
       tokens: new SqliteTokenStore(database),
       seen: new SqliteSeenVersions(database),
+      signedTags: new SqliteSignedTags(database),
       verifier: new IdTokenVerifier([], systemClock),
       policies: { current: () => grantsPolicy },
       clock: systemClock,
@@ -284,6 +286,7 @@ class Soak {
         patienceMs: 3_600_000,
         renewal: { targetsMs: 0, delegationsMs: 0, spreadMs: 0 },
         contentionMs: 3_600_000,
+        drift: { everyMs: 0, graceMs: 0 },
         maxImages: 20,
       },
     }

@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url'
 import { describeChange, parseGun, parseTag, RELEASES, ROOT, type TargetsMetadata } from '@countersign/tuf'
 import { expect } from 'chai'
 import { RETRY_PAUSES_MS } from '../../src/domain/webhook-delivery.ts'
+import { driftNews } from '../../src/domain/drift.ts'
 import { foreignNews } from '../../src/domain/foreign-version.ts'
 import { expiryNews } from '../../src/domain/expiry-news.ts'
 import {
@@ -85,6 +86,10 @@ describe('docs/webhooks.md', () => {
           isFrozen: true,
           change: describeChange(targetsWith(12, ['1.3', 'latest'], 'a'), targetsWith(13, ['1.5', 'latest'], 'b')),
         },
+        at,
+      ),
+      'repository.drift': driftNews(
+        { gun, tag: parseTag('1.4'), state: 'moved', signed: 'a'.repeat(64), found: 'b'.repeat(64) },
         at,
       ),
       'audit.checkpoint': checkpointNews({ origin: 'o', size: 1, rootHash: 'AAAA', checkpoint: 'note' }, at),

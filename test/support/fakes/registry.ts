@@ -5,7 +5,7 @@ import type { ImageReference } from '../../../src/domain/image-reference.ts'
 import type { ImageResolver, ResolvedImage } from '../../../src/domain/ports.ts'
 import { MANIFEST_TYPES } from '../../../src/registry/manifest.ts'
 
-export class FakeRegistryError extends CodedError<'IMAGE_NOT_FOUND'> {}
+export class FakeRegistryError extends CodedError<'IMAGE_NOT_FOUND' | 'REGISTRY_UNAVAILABLE'> {}
 
 /** A manifest as it is sent. */
 export interface StoredManifest {
@@ -15,6 +15,9 @@ export interface StoredManifest {
 
 export class FakeRegistry implements ImageResolver {
   readonly asked: string[] = []
+  readonly probed: string[] = []
+  /** False: probes fail as in an outage. */
+  isReachable = true
   readonly #images = new Map<string, ResolvedImage>()
   /** By `gun:tag` and `gun@sha256:hex`. */
   readonly #manifests = new Map<string, StoredManifest>()
@@ -43,6 +46,18 @@ export class FakeRegistry implements ImageResolver {
   /** `reference` is `:tag` or `@sha256:hex`. */
   manifest(gun: string, reference: string): StoredManifest | undefined {
     return this.#manifests.get(gun + reference)
+  }
+
+  /** Nothing is asked for by what is gone. */
+  remove(gun: string, tag: string): void {
+    this.#images.delete(`${gun}:${tag}`)
+    this.#manifests.delete(`${gun}:${tag}`)
+  }
+
+  probe({ gun, tag }: ImageReference): Promise<string | undefined> {
+    this.probed.push(`${gun}:${tag ?? ''}`)
+    if (!this.isReachable) return Promise.reject(new FakeRegistryError('REGISTRY_UNAVAILABLE', 'away'))
+    return Promise.resolve(this.#images.get(`${gun}:${tag ?? ''}`)?.sha256)
   }
 
   resolve({ gun, tag, text }: ImageReference): Promise<ResolvedImage> {

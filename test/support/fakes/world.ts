@@ -17,6 +17,7 @@ import { createDatabase } from '../../../src/store/database.ts'
 import { SqliteRepositoryStore } from '../../../src/store/repositories.ts'
 import { SqliteRequestStore } from '../../../src/store/requests.ts'
 import { SqliteSeenVersions } from '../../../src/store/seen-versions.ts'
+import { SqliteSignedTags } from '../../../src/store/signed-tags.ts'
 import { SqliteTokenStore } from '../../../src/store/tokens.ts'
 import { Faults } from './faults.ts'
 import { FakeKeyHolder } from './key-holder.ts'
@@ -119,6 +120,7 @@ export class World {
       random: new CountingRandom(),
       observer: this.observer,
       seen: faults.wrap('seen', new SqliteSeenVersions(database)),
+      signedTags: new SqliteSignedTags(database),
       onStep: (step) => {
         this.onStep(step)
       },
@@ -129,6 +131,7 @@ export class World {
         patienceMs: 900_000,
         contentionMs: 60_000,
         renewal: { targetsMs: 270 * 86_400_000, delegationsMs: 270 * 86_400_000, spreadMs: 0 },
+        drift: { everyMs: 86_400_000, graceMs: 600_000 },
         maxImages: 20,
         ...settings,
       },

@@ -1,0 +1,58 @@
+// `repo drift`: the signed tags that stand in the registry for something else, or not at all.
+import type { Command } from 'commander'
+import { EXIT, type ExitStatus } from './errors.ts'
+import { repositoryArgument } from './image-list.ts'
+import { driftSchema, repositoryListSchema, type DriftResource } from './resources.ts'
+import type { Perform, Session } from './session.ts'
+
+export function addDriftCommand(group: Command, perform: Perform): void {
+  group
+    .command('drift')
+    .description('Lists signed tags that stand in the registry for something else, or not at all.')
+    .argument('[gun]', 'repository; without it all of them')
+    .addHelpText(
+      'after',
+      `
+The daemon asks registries for each tag that it signed, once a day (drift.every). What it found last is shown.
+
+Examples:
+  $ countersign repo drift registry.example.com/team/app
+  $ countersign repo drift --json
+
+Exit status: 0 shown, whatever has drifted; 1 failed; 2 usage; 3 without the grant.`,
+    )
+    .action((gun: string | undefined, _options: object, command: Command) =>
+      perform(command, (session) => showDrift(session, gun)),
+    )
+}
+
+async function showDrift(session: Session, text: string | undefined): Promise<ExitStatus> {
+  const named = text === undefined ? undefined : repositoryArgument(text)
+  const api = await session.api()
+  const guns =
+    named === undefined
+      ? (await api.call({ method: 'GET', path: 'v1/repositories', answer: repositoryListSchema })).repositories.map(
+          ({ gun }) => gun,
+        )
+      : [named]
+  const found: DriftResource[] = []
+  for (const gun of guns) {
+    const path = `v1/repositories/${encodeURIComponent(gun)}/drift`
+    found.push(await api.call({ method: 'GET', path, answer: driftSchema }))
+  }
+  session.output.document(named === undefined ? { repositories: found } : found[0])
+  for (const one of found) printDrift(session, one)
+  return EXIT.done
+}
+
+function printDrift({ output }: Session, { gun, signed, moved, gone, unknown, tags, hasMore }: DriftResource): void {
+  output.line(`${gun}: ${signed} signed tags, ${moved} moved, ${gone} gone, ${unknown} without an answer`, 'bold')
+  if (tags.length > 0) {
+    output.table(
+      ['TAG', 'STATE', 'SIGNED', 'IN THE REGISTRY', 'SINCE'],
+      tags.map(({ tag, state, signed: digest, found, since }) => [tag, state, digest ?? '-', found ?? '-', since]),
+    )
+  }
+  if (hasMore) output.line('There are more; these are the newest.')
+  output.line()
+}
