@@ -21,16 +21,24 @@ export function decisionOf({ dropForeign, acceptForeign, seen }: ForeignOptions)
   return { ...(foreign !== undefined && { foreign }), ...(seen !== undefined && { seen: [...seen] }) }
 }
 
+type ForeignAnswer = Pick<
+  OperationResponse<'unfreeze'>,
+  'accepted' | 'dropped' | 'decidedLeftOut' | 'foreign' | 'foreignLeftOut'
+>
+
 /** Versions that were not signed here: what was decided about them just now, and what is open. */
 export function versionsInWords({
   accepted = [],
   dropped = [],
+  decidedLeftOut = 0,
   foreign = [],
-}: Pick<OperationResponse<'unfreeze'>, 'accepted' | 'dropped' | 'foreign'>): readonly string[] {
+  foreignLeftOut = 0,
+}: ForeignAnswer): readonly string[] {
   const isNew = ({ role, version }: SeenVersion) => dropped.some((one) => one.role === role && one.version === version)
   return [
     ...accepted.map(({ role, version }) => `accepted: ${role} version ${version}`),
     ...dropped.map(({ role, version }) => `dropped: ${role} version ${version}`),
+    ...(decidedLeftOut > 0 ? [`and ${decidedLeftOut} older ones; the audit log names them`] : []),
     ...foreign
       .filter((one) => !isNew(one))
       .map(({ role, version, decision }) =>
@@ -38,6 +46,7 @@ export function versionsInWords({
           ? `dropped before, and nothing has followed yet: ${role} version ${version}`
           : `not signed here, and not decided about: ${role} version ${version}`,
       ),
+    ...(foreignLeftOut > 0 ? [`and ${foreignLeftOut} older ones that wait; the audit log names them`] : []),
   ]
 }
 

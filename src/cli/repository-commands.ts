@@ -4,6 +4,7 @@ import * as z from 'zod'
 import { encodeBase64, decodeBase64, type Gun } from '@countersign/tuf'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { showExpiry } from './expiry-status.ts'
+import { versionsInWords } from './foreign-versions.ts'
 import { repositoryArgument } from './image-list.ts'
 import { openOfflineRoot, signWithRoot, type OfflineRoot } from './offline-root.ts'
 import {
@@ -235,6 +236,8 @@ function printReport({ output }: Session, report: RepositoryReportResource): voi
       entries === undefined ? '-' : String(entries),
     ]),
   )
+  const { versions = [], leftOut = 0 } = report.custody?.foreign ?? {}
+  for (const line of versionsInWords({ foreign: versions, foreignLeftOut: leftOut })) output.line(line, 'yellow')
   for (const { code, detail } of report.warnings ?? []) output.line(`warning: ${code}: ${detail}`, 'yellow')
   output.line()
   if (report.trouble !== undefined) {

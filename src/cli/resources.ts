@@ -173,6 +173,16 @@ export const repositoryReportSchema = repositorySchema.extend({
     .array(z.looseObject({ role: text, version: z.number(), expiresAt: text, entries: z.number().optional() }))
     .optional(),
   warnings: z.array(z.looseObject({ code: text, detail: text })).optional(),
+  custody: z
+    .looseObject({
+      foreign: z
+        .looseObject({
+          versions: z.array(z.looseObject({ role: text, version: z.number(), decision: z.enum(['none', 'dropped']) })),
+          leftOut: z.number(),
+        })
+        .optional(),
+    })
+    .optional(),
   trouble: failure.optional(),
 })
 export type RepositoryReportResource = z.infer<typeof repositoryReportSchema>

@@ -110,6 +110,19 @@ export interface RepositoryCustody {
   }[]
   /** Roles whose version an operator disowned; the next one has the content of our last. */
   readonly disowned?: readonly RoleName[]
+  /**
+   * Versions that a key of here signed elsewhere, and that wait for an operator's decision (`none`), or were dropped and nothing of ours has
+   * followed yet. Of many the newest.
+   */
+  readonly foreign?: {
+    readonly versions: readonly {
+      readonly role: RoleName
+      readonly version: number
+      readonly decision: 'none' | 'dropped'
+    }[]
+    /** How many there are besides. */
+    readonly leftOut: number
+  }
   /** How long what is signed here lives. Absent where the limits file allows nothing. */
   readonly lifetimes?: Lifetimes
 }

@@ -177,7 +177,7 @@ function toPublicKey(key: WireKey): PublicKey {
 }
 
 function toCustody(gun: Gun, response: OperationResponse<'repository-status'>): RepositoryCustody {
-  const { state, frozenBecause, rootCustody, pinnedRoot, lifetimeDays } = response
+  const { state, frozenBecause, rootCustody, pinnedRoot, foreign, foreignLeftOut = 0, lifetimeDays } = response
   return {
     gun,
     state,
@@ -201,6 +201,12 @@ function toCustody(gun: Gun, response: OperationResponse<'repository-status'>): 
       ...(highestSigned !== undefined && { highestSigned }),
     })),
     ...(response.disowned !== undefined && { disowned: response.disowned.map(parseRoleName) }),
+    ...(foreign !== undefined && {
+      foreign: {
+        versions: foreign.map(({ role, version, decision }) => ({ role: parseRoleName(role), version, decision })),
+        leftOut: foreignLeftOut,
+      },
+    }),
     ...(lifetimeDays !== undefined && {
       lifetimes: {
         rootMs: lifetimeDays.root * DAY_MS,

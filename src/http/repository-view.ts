@@ -55,6 +55,23 @@ const custodyShape = z.strictObject({
       highestSigned: versionShape.optional(),
     }),
   ),
+  foreign: z
+    .strictObject({
+      versions: z.array(
+        z.strictObject({
+          role: z.string(),
+          version: z.int(),
+          decision: z.enum(['none', 'dropped']).meta({
+            description: 'dropped: and nothing of ours has followed yet. Decisions: countersign repo unfreeze.',
+          }),
+        }),
+      ),
+      leftOut: z.int().meta({ description: 'How many there are besides; the audit log has them all.' }),
+    })
+    .optional()
+    .meta({
+      description: 'Versions that a key of here signed elsewhere, the newest 256; absent where there are none.',
+    }),
 })
 
 export const repositoryReportShape = z
@@ -115,6 +132,12 @@ export function repositoryReportView(report: RepositoryReport): z.output<typeof 
         return { ...key, ...(signs !== undefined && { signs: [...signs] }) }
       }),
       roles: custody.roles.map((role) => ({ ...role })),
+      ...(custody.foreign !== undefined && {
+        foreign: {
+          versions: custody.foreign.versions.map((one) => ({ ...one })),
+          leftOut: custody.foreign.leftOut,
+        },
+      }),
     },
     roles: report.roles.map((role) => ({ ...role, expiresAt: role.expiresAt.toISOString() })),
     warnings: report.warnings.map((warning) => ({ ...warning })),

@@ -419,7 +419,7 @@ export const OPERATIONS = {
    * also where an earlier drop was not carried out yet; `drop` goes on above them without what they say (`renew-roles`, `replace-keys`), and is
    * refused where there is nothing to drop, or nothing of ours to go back to. Without it those that nothing was decided about are accepted,
    * but not beside a drop that nothing has followed yet, which stays. With `seen` it is refused where others wait than those. The answer
-   * names what was decided about.
+   * names what was decided about; of many the newest, and how many there are besides. The record has them all.
    */
   unfreeze: {
     sockets: ['operator'],
@@ -433,6 +433,7 @@ export const OPERATIONS = {
     response: repositoryState.extend({
       accepted: z.array(roleVersion).optional(),
       dropped: z.array(roleVersion).optional(),
+      decidedLeftOut: z.int().optional(),
     }),
   },
   /**

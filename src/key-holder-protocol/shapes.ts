@@ -97,8 +97,12 @@ export const repositoryState = z.strictObject({
   roles: z.array(roleState),
   /** Roles whose version an operator disowned, and whose next one goes back. Absent: none. */
   disowned: z.array(role).optional(),
-  /** Versions that a key of here signed elsewhere: that nothing was decided about, or dropped while nothing of ours has followed yet. */
+  /**
+   * Versions that a key of here signed elsewhere: that nothing was decided about, or dropped while nothing of ours has followed yet. Of many
+   * the newest, and how many there are besides: an answer has an end, whatever a thief publishes.
+   */
   foreign: z.array(roleVersion.extend({ decision: z.enum(['none', 'dropped']) })).optional(),
+  foreignLeftOut: z.int().optional(),
   /** How long what is signed here lives, in days. Absent where the limits file allows nothing for this repository. */
   lifetimeDays: z.strictObject({ root: z.int(), targets: z.int(), delegations: z.int(), snapshot: z.int() }).optional(),
 })

@@ -4,7 +4,7 @@ import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { openVersions, requireRestorable, type OpenVersions } from './disowned.ts'
 import { commit, type Answer, type Call, type Holder } from './holder.ts'
 import { chunkRecord } from './record-chunks.ts'
-import { describeRepository } from './repository-status.ts'
+import { describeRepository, newest } from './repository-status.ts'
 import type { ForeignVersion } from './versions.ts'
 
 interface NamedVersion {
@@ -50,12 +50,15 @@ export function unfreeze(holder: Holder, { request, socket }: Call<'unfreeze'>):
     holder.versions.decide(gun, dropped, 'dropped')
     if (dropped.length > 0) requireRestorable(holder, gun)
   })
-  const named = (versions: readonly ForeignVersion[]) => versions.map(({ role, version }) => ({ role, version }))
+  // One of the two is empty: a decision is about all that wait.
+  const { shown, leftOut } = newest([...accepted, ...dropped])
+  const named = shown.map(({ role, version }) => ({ role, version }))
   return Promise.resolve({
     response: {
       ...describeRepository(holder, gun),
-      ...(accepted.length > 0 && { accepted: named(accepted) }),
-      ...(dropped.length > 0 && { dropped: named(dropped) }),
+      ...(accepted.length > 0 && { accepted: named }),
+      ...(dropped.length > 0 && { dropped: named }),
+      ...(leftOut > 0 && { decidedLeftOut: leftOut }),
     },
   })
 }

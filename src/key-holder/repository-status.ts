@@ -39,6 +39,7 @@ export function describeRepository(holder: Holder, gun: Gun): OperationResponse<
     ...undecided.map(({ role, version }) => ({ role, version, decision: 'none' as const })),
     ...inForce.map(({ role, version }) => ({ role, version, decision: 'dropped' as const })),
   ]
+  const { shown, leftOut } = newest(foreign)
   return {
     gun,
     state: frozenBecause === undefined ? state : 'frozen',
@@ -67,7 +68,8 @@ export function describeRepository(holder: Holder, gun: Gun): OperationResponse<
       })),
     roles: holder.versions.ofGun(gun),
     ...(disowned.length > 0 && { disowned: [...disowned] }),
-    ...(foreign.length > 0 && { foreign }),
+    ...(shown.length > 0 && { foreign: [...shown] }),
+    ...(leftOut > 0 && { foreignLeftOut: leftOut }),
     ...(limits !== undefined && { lifetimeDays: describeLifetimes(limits) }),
   }
 }
@@ -77,4 +79,16 @@ function describeLifetimes({
   lifetimeDays: { root, targets, delegations, snapshot },
 }: RepositoryLimits): NonNullable<OperationResponse<'repository-status'>['lifetimeDays']> {
   return { root, targets, delegations, snapshot }
+}
+
+/** Versions in one answer. */
+const MAX_SHOWN = 256
+
+/** The versions with the highest numbers, in the order given, and how many are left out. */
+export function newest<V extends { readonly version: number }>(
+  versions: readonly V[],
+): { readonly shown: readonly V[]; readonly leftOut: number } {
+  if (versions.length <= MAX_SHOWN) return { shown: versions, leftOut: 0 }
+  const kept = new Set([...versions].sort((one, other) => other.version - one.version).slice(0, MAX_SHOWN))
+  return { shown: versions.filter((one) => kept.has(one)), leftOut: versions.length - MAX_SHOWN }
 }

@@ -148,6 +148,10 @@ const report = {
       },
     ],
     roles: [{ role: parseRoleName('targets'), highestSeen: { version: 2, sha256: hex('t') } }],
+    foreign: {
+      versions: [{ role: parseRoleName('targets'), version: 2, decision: 'none' as const }],
+      leftOut: 3,
+    },
   },
   keyRoles: new Map([[hex('k'), [parseRoleName('targets')]]]),
   roles: [{ role: parseRoleName('targets'), version: 2, expiresAt: at, sha256: hex('t'), entries: 3 }],

@@ -217,6 +217,20 @@ describe('versions that an operator decides about', () => {
     ])
   })
 
+  it('of very many versions the answers name the newest and the number of the others, and the record names all', async () => {
+    await signOurs('ours')
+    for (let count = 0; count < 260; count++) await publishForeign(`tag-${count}`)
+    const { foreign = [], foreignLeftOut } = await status()
+    const versions = (listed: readonly { version: number }[]) => listed.map(({ version }) => version)
+    const shown = Array.from({ length: 256 }, (_, index) => 7 + index)
+    expect([versions(foreign), foreignLeftOut]).to.deep.equal([shown, 4])
+    const answer = await unfreeze('drop')
+    expect([versions(answer.dropped ?? []), answer.decidedLeftOut]).to.deep.equal([shown, 4])
+    const recorded = decisions().flatMap((one) => one['versions'] as unknown[])
+    expect(recorded).to.have.length(260)
+    expect(JSON.stringify(answer).length).to.be.below(100_000)
+  })
+
   it('NO_VERSION_TO_DROP: after an accept there is nothing to drop, and the repository stays frozen', async () => {
     await signOurs('ours')
     await publishForeign('foreign')

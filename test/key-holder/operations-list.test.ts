@@ -55,7 +55,7 @@ describe('the operations of the key holder', () => {
       [
         'repository-status',
         'gun',
-        'disowned foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
+        'disowned foreign foreignLeftOut frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
       ],
       ['export-public-key', 'canonicalKeyId gun role', 'canonicalKeyId key pem tufKeyId'],
       ['create-delegation-key', 'evidence gun keyType role', 'canonicalKeyId key pem tufKeyId'],
@@ -80,7 +80,7 @@ describe('the operations of the key holder', () => {
       [
         'retire-key',
         'canonicalKeyId evidence gun reason',
-        'disowned foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
+        'disowned foreign foreignLeftOut frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
       ],
       ['rewrap-keys', 'evidence reason', 'from keys to'],
       ['seal', 'evidence reason', 'already since'],
@@ -95,17 +95,17 @@ describe('the operations of the key holder', () => {
       [
         'remove-root-key',
         'canonicalKeyId evidence gun proof reason',
-        'disowned foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
+        'disowned foreign foreignLeftOut frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
       ],
       [
         'freeze',
         'evidence gun reason',
-        'disowned foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
+        'disowned foreign foreignLeftOut frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
       ],
       [
         'unfreeze',
         'evidence foreign gun reason seen',
-        'accepted disowned dropped foreign frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
+        'accepted decidedLeftOut disowned dropped foreign foreignLeftOut frozenBecause gun keys lifetimeDays pinnedRoot roles rootCustody state',
       ],
       ['server-key', 'evidence gun role rotate', 'key keyId listed'],
       ['serve-update', 'evidence files gun', 'repeated snapshot snapshotHeldBy timestamp unverified'],
