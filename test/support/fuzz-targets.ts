@@ -50,6 +50,7 @@ import { parseHelperAnswer } from '../../src/net/credential-helper.ts'
 import { credentialsFrom, parseDockerConfig } from '../../src/net/docker-config.ts'
 import type { HttpClient } from '../../src/net/http-client.ts'
 import { TokenCache } from '../../src/net/token-auth.ts'
+import { parseFeed } from '../../src/notary/change-feed.ts'
 import { parseServerError } from '../../src/notary/server-error.ts'
 import { MANIFEST_TYPES, readManifest } from '../../src/registry/manifest.ts'
 import { initialization } from './key-holder.ts'
@@ -316,6 +317,14 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
       '{"errors":[{"code":"UNKNOWN","message":"m","detail":{"Role":"targets/releases"}}]}\n',
     ),
     parse: parseServerError,
+  },
+  {
+    name: 'change feeds',
+    samples: texts(
+      `{"count":1,"records":[{"ID":"88","CreatedAt":"2026-11-23T15:34:03Z","GUN":"${GUN}","Version":14,"SHA256":"${'a'.repeat(64)}","Category":"update"}]}`,
+      '{"count":0,"records":null}',
+    ),
+    parse: (bytes) => parseFeed(bytes, { scope: 'server', after: 7, records: 500 }),
   },
   {
     name: 'lists of images',
