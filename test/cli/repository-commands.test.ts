@@ -357,6 +357,35 @@ describe('cli repo init', () => {
     expect(calm.stdout).to.include('Until 2029-11-23 nothing has to be done.')
   })
 
+  it('shows what has drifted, of one repository and of all, and versions that wait for a decision', async () => {
+    const tag = {
+      tag: '1.4',
+      state: 'moved',
+      signed: 'sha256:aa',
+      found: 'sha256:bb',
+      since: '2026-11-24T00:00:00.000Z',
+    }
+    const drift = { gun: GUN, signed: 9, moved: 1, gone: 0, unknown: 2, tags: [tag], hasMore: true }
+    const foreign = { versions: [{ role: 'targets/releases', version: 12, decision: 'none' }], leftOut: 3 }
+    api = await new FakeApi(({ path }) =>
+      path === '/v1/repositories'
+        ? { body: { repositories: [{ gun: GUN, state: 'ready' }] } }
+        : { body: path.endsWith('/drift') ? drift : { gun: GUN, state: 'ready', custody: { foreign } } },
+    ).start()
+    const env = { COUNTERSIGN_TOKEN: 'cs_x', COUNTERSIGN_SERVER: api.url }
+    const one = await place.run(['repo', 'drift', GUN], { env })
+    expect(one.exit).to.equal(0)
+    expect(one.stdout).to.include(`${GUN}: 9 signed tags, 1 moved, 0 gone, 2 without an answer`)
+    expect(one.stdout).to.match(/^1\.4 +moved +sha256:aa +sha256:bb +2026-11-24T00:00:00\.000Z$/m)
+    expect(one.stdout).to.include('There are more')
+    expect(api.requests.at(-1)?.path).to.equal(`/v1/repositories/${encodeURIComponent(GUN)}/drift`)
+    expect((await place.run(['repo', 'drift', GUN, '--json'], { env })).json()).to.deep.equal(drift)
+    expect((await place.run(['repo', 'drift', '--json'], { env })).json()).to.deep.equal({ repositories: [drift] })
+    const status = await place.run(['repo', 'status', GUN], { env })
+    expect(status.stdout).to.include('not signed here, and not decided about: targets/releases version 12')
+    expect(status.stdout).to.include('and 3 older ones that wait; the audit log names them')
+  })
+
   it('removes a repository, and says what stays', async () => {
     api = await new FakeApi(() => ({ status: 204 })).start()
     const env = { COUNTERSIGN_TOKEN: 'cs_x', COUNTERSIGN_SERVER: api.url }

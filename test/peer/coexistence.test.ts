@@ -124,6 +124,8 @@ describe('beside other signers', function () {
         ['moving', `sha256:${image.sha256}`, `sha256:${moved.sha256}`],
       ])
       expect((await countersign.must(['repo', 'status', gun])).stdout).to.include('TAGS_DRIFTED')
+      const metrics = await (await fetch(`${countersign.url}/metrics`)).text()
+      expect(metrics).to.include('countersign_drifted_tags{state="moved"} 1')
       await countersign.must(['sign', moved.reference])
       await waitFor('its end', async () => ((await drift()).moved === 0 ? true : undefined))
     })
