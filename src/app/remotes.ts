@@ -34,6 +34,7 @@ export function connectTrustServers(
   return new TrustServers(
     servers.map((server) => ({
       name: server.name ?? server.url,
+      url: server.url,
       guns: server.guns.map(parsePattern),
       client: new NotaryClient(remoteOptions(server, server.url, [])),
     })),

@@ -77,8 +77,14 @@ export function checkComplete(
       { gun, role, reason: code },
     )
   }
-  for (const role of rolesToMove(archive, now).keys()) {
-    const file = role === TARGETS ? archive.targets : archive.delegations.get(role)
+  const files = [
+    [TIMESTAMP, archive.timestamp],
+    [SNAPSHOT, archive.snapshot],
+    ...[...rolesToMove(archive, now).keys()].map(
+      (role) => [role, role === TARGETS ? archive.targets : archive.delegations.get(role)] as const,
+    ),
+  ] as const
+  for (const [role, file] of files) {
     const seen = known.get(role)
     if (file === undefined || seen === undefined || file.metadata.version > seen.version) continue
     if (file.metadata.version === seen.version && file.sha256 === seen.sha256) continue

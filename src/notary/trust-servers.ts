@@ -8,6 +8,7 @@ import { NotaryError } from './errors.ts'
 export interface TrustServer {
   /** As the configuration calls it; by default its URL. */
   readonly name: string
+  readonly url: string
   readonly guns: readonly Pattern[]
   readonly client: TrustDestination & FeedSource & { close(): Promise<void> }
 }
@@ -51,7 +52,7 @@ export class TrustServers implements TrustSource, TrustPublisher, TrustServerDir
   }
 
   at(gun: Gun, name: string): TrustDestination | undefined {
-    return this.#matching(gun).find((server) => server.name === name)?.client
+    return this.#matching(gun).find(isCalled(name))?.client
   }
 
   async close(): Promise<void> {
@@ -69,7 +70,7 @@ export class TrustServers implements TrustSource, TrustPublisher, TrustServerDir
   #serverOf(gun: Gun): TrustServer {
     const matching = this.#matching(gun)
     const place = this.#placeOf(gun)
-    const server = place === undefined ? matching[0] : matching.find(({ name }) => name === place)
+    const server = place === undefined ? matching[0] : matching.find(isCalled(place))
     if (server !== undefined) return server
     const message =
       place === undefined
@@ -77,4 +78,9 @@ export class TrustServers implements TrustSource, TrustPublisher, TrustServerDir
         : 'The trust server to which this repository has moved is not in the configuration.'
     throw new NotaryError('NOTARY_NOT_CONFIGURED', message, { gun, ...(place !== undefined && { trustServer: place }) })
   }
+}
+
+/** By its name or its address: a server that got a name later is still the one that a repository has moved to. */
+function isCalled(name: string): (server: TrustServer) => boolean {
+  return (server) => server.name === name || server.url === name
 }

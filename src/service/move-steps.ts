@@ -34,13 +34,17 @@ export class MoveSteps {
     const now = this.#dependencies.clock.now()
     checkComplete(archive, highestKnown(this.#dependencies, gun, await custodyOf(this.#dependencies, gun)), now)
     const targets = rolesToMove(archive, now)
-    if ((await destination.rootVersions(gun)) !== undefined) {
+    const takesOlderRoots = (await destination.rootVersions(gun)) !== undefined
+    const bring = async (): Promise<void> => {
       await destination.bringOlderRoots(
         gun,
         archive.roots.map(({ bytes }) => bytes),
       )
     }
+    if (takesOlderRoots) await bring()
     await destination.publish(gun, new Map([...roots, ...targets]))
+    // Somebody else with access may have put a shorter chain in their place before the publication: what is missing is added.
+    if (takesOlderRoots) await bring()
   }
 
   /**

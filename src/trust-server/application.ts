@@ -231,7 +231,7 @@ class Handler {
     await this.#require(repository(gun, ['push', 'pull']))
     const lease = this.#o.budget.lease()
     try {
-      const roots = await readOlderRoots(this.#ctx.req, this.#o.limits.bodyBytes, lease)
+      const roots = await readOlderRoots(this.#ctx.req, this.#o.limits, lease)
       await this.#o.publications.bringOlderRoots(gun, verifyOlderRoots(gun, roots))
     } finally {
       lease.release()

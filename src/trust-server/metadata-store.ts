@@ -128,6 +128,31 @@ export class MetadataStore {
     })
   }
 
+  /** Of a repository that is published: roots from before the oldest one that is here. */
+  addOlderRoots(gun: Gun, roots: readonly NewFile[]): void {
+    if (roots.length === 0) return
+    const now = this.#now().toISOString()
+    this.#database.transaction(() => {
+      const repository = this.#idOf(gun)
+      for (const root of roots) this.#put(repository, root, now)
+    })
+  }
+
+  /** How many other repositories have older roots, and were never published. */
+  waitingWithRoots(gun: Gun): number {
+    const sql = `SELECT count(*) AS count FROM repositories r WHERE r.is_deleted = 1 AND r.gun <> ?
+      AND EXISTS (SELECT 1 FROM files f WHERE f.repository = r.id AND f.role = ? AND f.version IS NOT NULL)
+      AND NOT EXISTS (SELECT 1 FROM changes c WHERE c.gun = r.gun)`
+    return this.#all<{ count: number }>(sql, gun, ROOT)[0]?.count ?? 0
+  }
+
+  /** Of those that are served. */
+  oldestRoot(gun: Gun): StoredFile | undefined {
+    const sql = `${FILE} JOIN files f ON f.repository = r.id AND f.role = ? AND f.version IS NOT NULL
+      WHERE r.gun = ? AND r.is_deleted = 0 ORDER BY f.version LIMIT 1`
+    return toFile(this.#all<FileRow>(sql, ROOT, gun))
+  }
+
   newestOlderRoot(gun: Gun): Uint8Array | undefined {
     const sql = `SELECT f.bytes FROM repositories r JOIN files f ON f.repository = r.id AND f.role = ? AND f.version IS NOT NULL
       WHERE r.gun = ? ORDER BY f.version DESC LIMIT 1`

@@ -13,31 +13,39 @@ import {
 } from '@countersign/tuf'
 import * as z from 'zod'
 import { invalidUpdate, ProtocolError } from './answers.ts'
+import { chunksOf } from './body.ts'
 import type { Lease } from './memory-budget.ts'
 import type { NewFile } from './metadata-store.ts'
+import { tooLarge, type UploadLimits } from './upload.ts'
 
 /** As many as clients walk in one go (tuf/root-chain.ts). */
 const MAX_ROOTS = 1024
 
 const bodyShape = z.strictObject({ roots: z.array(z.base64()).min(1).max(MAX_ROOTS) })
 
-/** The files of `{ "roots": [base64, ...] }`, oldest first. @throws ProtocolError MALFORMED_JSON, INVALID_UPDATE */
+/**
+ * The files of `{ "roots": [base64, ...] }`, oldest first.
+ * @throws ProtocolError MALFORMED_UPLOAD, MALFORMED_JSON, INVALID_UPDATE (too large), UNAVAILABLE
+ */
 export async function readOlderRoots(
   request: IncomingMessage,
-  maxBytes: number,
+  { bodyBytes, fileBytes }: Pick<UploadLimits, 'bodyBytes' | 'fileBytes'>,
   lease: Lease,
 ): Promise<readonly Uint8Array[]> {
   const chunks: Buffer[] = []
-  let length = 0
-  for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    length += chunk.byteLength
-    if (length > maxBytes) throw invalidUpdate('ErrValidation', `these are more than ${maxBytes} bytes`)
+  for await (const chunk of chunksOf(request, bodyBytes, tooLarge)) {
     lease.grow(chunk.byteLength)
     chunks.push(chunk)
   }
+  const roots = decoded(Buffer.concat(chunks).toString('utf8'))
+  if (roots.some(({ byteLength }) => byteLength > fileBytes)) throw tooLarge(fileBytes)
+  return roots
+}
+
+/** @throws ProtocolError MALFORMED_JSON */
+function decoded(text: string): readonly Uint8Array[] {
   try {
-    const { roots } = bodyShape.parse(JSON.parse(Buffer.concat(chunks).toString('utf8')))
-    return roots.map((root) => Buffer.from(root, 'base64'))
+    return bodyShape.parse(JSON.parse(text)).roots.map((root) => Buffer.from(root, 'base64'))
   } catch (cause) {
     throw new ProtocolError('MALFORMED_JSON', { detail: {}, cause })
   }

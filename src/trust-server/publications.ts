@@ -37,6 +37,9 @@ const REFUSED =
 const REFUSED_FOR_GOOD = /^(UPDATE_|SERVED_)/
 
 /** A snapshot that ends within this time of now, in milliseconds, is signed again. */
+/** Repositories with older roots and no publication yet. */
+const MAX_WAITING_WITH_ROOTS = 1000
+
 interface SnapshotWindow {
   readonly now: Date
   readonly windowMs: number
@@ -70,8 +73,10 @@ export class Publications {
   }
 
   /**
-   * Keeps the roots that a repository had before it came here, for its first publication to follow. Brought once more, they are the same.
-   * @throws ProtocolError INVALID_GUN, UNAVAILABLE, VERSION where it was published here with other ones
+   * Keeps the roots that a repository had before it came here, for its first publication to follow. Of one that is published, those that are
+   * missing are added where they lead to the oldest one that is served. Brought once more, they are the same.
+   * @param roots each follows the one before
+   * @throws ProtocolError INVALID_GUN, UNAVAILABLE, TOOMANYREQUESTS, VERSION where it was published here with other ones
    */
   async bringOlderRoots(gun: Gun, roots: readonly NewFile[]): Promise<void> {
     await this.#queue.run(gun, async () => {
@@ -85,16 +90,28 @@ export class Publications {
         throw refusalOfUpdate(error)
       }
       if (known.state === 'unknown' && !store.wasPublished(gun)) {
+        this.#requireRoomForRoots(gun)
         store.keepOlderRoots(gun, roots)
         return
       }
-      if (
-        known.state === 'published' &&
-        store.isPublished(gun) &&
-        roots.every(({ sha256 }) => store.has(gun, ROOT, sha256))
-      )
-        return
-      throw new ProtocolError('VERSION', { detail: {}, facts: { gun, reason: 'PUBLISHED_BEFORE' } })
+      const oldest = known.state === 'published' && store.isPublished(gun) ? store.oldestRoot(gun) : undefined
+      const missing = roots.filter(({ version }) => oldest !== undefined && version < oldest.version)
+      const newest = missing.at(-1)
+      const isChain =
+        oldest !== undefined &&
+        roots.slice(missing.length).every(({ sha256 }) => store.has(gun, ROOT, sha256)) &&
+        (newest === undefined || isNextOf(gun, newest.bytes, oldest.bytes))
+      if (!isChain) throw new ProtocolError('VERSION', { detail: {}, facts: { gun, reason: 'PUBLISHED_BEFORE' } })
+      store.addOlderRoots(gun, missing)
+    })
+  }
+
+  /** Whoever may push to names that a pattern registers could leave roots under all of them. @throws ProtocolError TOOMANYREQUESTS */
+  #requireRoomForRoots(gun: Gun): void {
+    const waiting = this.#options.store.waitingWithRoots(gun)
+    if (waiting < MAX_WAITING_WITH_ROOTS) return
+    throw new ProtocolError('TOOMANYREQUESTS', {
+      facts: { gun, waiting, reason: 'too many repositories have older roots and no publication' },
     })
   }
 

@@ -6,6 +6,7 @@ import { Dicer } from '@fastify/busboy'
 import contentDisposition from 'content-disposition'
 import { parseRoleName, sha256Hex, TIMESTAMP, TufError, type RoleName } from '@countersign/tuf'
 import { invalidUpdate, ProtocolError } from './answers.ts'
+import { chunksOf, malformed } from './body.ts'
 import type { Lease } from './memory-budget.ts'
 import type { NewFile } from './metadata-store.ts'
 import { versionOf } from './uploaded-file.ts'
@@ -33,22 +34,11 @@ export async function readUpload(
   limits: UploadLimits,
   lease: Lease,
 ): Promise<ReadonlyMap<RoleName, NewFile>> {
-  if (Number(request.headers['content-length'] ?? 0) > limits.bodyBytes) throw tooLarge(limits.bodyBytes)
   const reader = new UploadReader(request.headers['content-type'], limits)
-  let length = 0
-  try {
-    // The stream is not destroyed when reading stops, or the client would see a broken connection in place of the answer.
-    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      length += chunk.byteLength
-      if (length > limits.bodyBytes) throw tooLarge(limits.bodyBytes)
-      lease.grow(chunk.byteLength)
-      await reader.write(chunk)
-    }
-  } catch (error) {
-    if (error instanceof ProtocolError) throw error
-    throw malformed('ended early', error)
+  for await (const chunk of chunksOf(request, limits.bodyBytes, tooLarge)) {
+    lease.grow(chunk.byteLength)
+    await reader.write(chunk)
   }
-  if (!request.complete) throw malformed('ended early')
   return reader.end()
 }
 
@@ -58,16 +48,7 @@ const MAX_FORM_BYTES = 16 * 1024
 /** The fields of a form. @throws ProtocolError MALFORMED_UPLOAD */
 export async function readForm(request: IncomingMessage): Promise<URLSearchParams> {
   const chunks: Buffer[] = []
-  let length = 0
-  try {
-    for await (const chunk of request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      length += chunk.byteLength
-      if (length > MAX_FORM_BYTES) throw malformed('too long')
-      chunks.push(chunk)
-    }
-  } catch (error) {
-    throw error instanceof ProtocolError ? error : malformed('ended early', error)
-  }
+  for await (const chunk of chunksOf(request, MAX_FORM_BYTES, () => malformed('too long'))) chunks.push(chunk)
   return new URLSearchParams(Buffer.concat(chunks).toString('utf8'))
 }
 
@@ -231,16 +212,12 @@ function fileNameOf(disposition = ''): string {
   }
 }
 
-function tooLarge(maxBytes: number): ProtocolError {
+export function tooLarge(maxBytes: number): ProtocolError {
   return invalidUpdate('ErrValidation', `the update is larger than this server takes: ${maxBytes} bytes`)
 }
 
 function tooManyParts(max: number): ProtocolError {
   return invalidUpdate('ErrValidation', `the update has more than ${max} parts`)
-}
-
-function malformed(reason: string, cause?: unknown): ProtocolError {
-  return new ProtocolError('MALFORMED_UPLOAD', { facts: { reason }, ...(cause !== undefined && { cause }) })
 }
 
 function printable(name: string): string {

@@ -1,5 +1,5 @@
 // What a move may not leave behind: checked against archives as they are read from the old server.
-import { RELEASES, verifyArchive, type RoleName } from '@countersign/tuf'
+import { RELEASES, SNAPSHOT, TIMESTAMP, verifyArchive, type RoleName } from '@countersign/tuf'
 import { expect } from 'chai'
 import { checkComplete } from '../../src/domain/move.ts'
 import { expectCode } from '../support/expect-code.ts'
@@ -53,6 +53,16 @@ describe('what goes along in a move', () => {
     for (const seen of [version, version + 1]) {
       expectCode('MOVE_NOT_POSSIBLE', () => {
         checkComplete(found, new Map([[RELEASES, { version: seen, sha256: '00' }]]), NOW)
+      })
+    }
+  })
+  it('MOVE_NOT_POSSIBLE: a snapshot or timestamp of the old server that is older than it was seen', async () => {
+    const found = await archive()
+    for (const role of [SNAPSHOT, TIMESTAMP] as const) {
+      const { metadata, sha256 } = role === SNAPSHOT ? found.snapshot : found.timestamp
+      checkComplete(found, new Map([[role, { version: metadata.version, sha256 }]]), NOW)
+      expectCode('MOVE_NOT_POSSIBLE', () => {
+        checkComplete(found, new Map([[role, { version: metadata.version + 1, sha256 }]]), NOW)
       })
     }
   })

@@ -28,6 +28,7 @@ describe('TrustServers', () => {
     }
     return {
       name,
+      url: `https://${name}.test`,
       guns: patterns.map(parsePattern),
       client: {
         read: async (gun) => {
@@ -67,6 +68,16 @@ describe('TrustServers', () => {
       expect(heard).to.deep.equal(['read', 'publish', 'key', 'key'].map((what) => `${name} ${what} ${gun}`))
     })
   }
+
+  it('finds the server of a repository that has moved by its name, and by its address where it got a name later', async () => {
+    const gun = parseGun('registry.test/team/app')
+    for (const place of ['rest', 'https://rest.test']) {
+      const moved = new TrustServers([recording('team', ['*']), recording('rest', ['*'])], () => place)
+      await moved.read(gun, 'root.json', 1)
+      expect(moved.at(gun, place)).to.not.equal(undefined)
+    }
+    expect(heard).to.deep.equal([`rest read ${gun}`, `rest read ${gun}`])
+  })
 
   it('asks nobody for a repository that no pattern matches', async () => {
     const gun = parseGun('registry.test.evil.test/team/app')

@@ -8,6 +8,7 @@ import { parseTrustServerConfig } from '../../src/trust-server/config.ts'
 import { basicPassword, CredentialList } from '../../src/trust-server/credential-list.ts'
 import { RegistryTokens } from '../../src/trust-server/registry-tokens.ts'
 import { routeOf } from '../../src/trust-server/route.ts'
+import { readOlderRoots } from '../../src/trust-server/older-roots.ts'
 import { readUpload } from '../../src/trust-server/upload.ts'
 import type { FuzzTarget } from './fuzz-targets.ts'
 import { testCa } from './test-ca.ts'
@@ -63,6 +64,11 @@ export const TRUST_SERVER_TARGETS: readonly FuzzTarget[] = [
     name: 'uploads',
     samples: [encodeMultipart(files, BOUNDARY)],
     parse: (bytes) => readUpload(upload(BOUNDARY, bytes), UPLOAD_LIMITS, LEASE),
+  },
+  {
+    name: 'bodies with older roots',
+    samples: [Buffer.from(JSON.stringify({ roots: ['e30=', 'AA=='] }))],
+    parse: (bytes) => readOlderRoots(upload('', bytes), UPLOAD_LIMITS, LEASE),
   },
   {
     name: 'types of uploads',

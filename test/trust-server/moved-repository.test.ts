@@ -148,6 +148,14 @@ describe('a repository from another server, at the trust server', () => {
     await client.bringOlderRoots(builder.gun, [stranger.firstRoot(), stranger.files().get('2.root.json')!])
     await publish(...ALL)
     expect(await client.rootVersions(builder.gun)).to.deep.equal([3])
+    // The right ones can still be added, all at once or one before the other; others cannot.
+    await expectCodeAsync('NOTARY_CONFLICT', () => client.bringOlderRoots(builder.gun, [stranger.firstRoot()]))
+    await expectCodeAsync('NOTARY_CONFLICT', () => client.bringOlderRoots(builder.gun, older.slice(0, 1)))
+    await client.bringOlderRoots(builder.gun, older.slice(1))
+    expect(await client.rootVersions(builder.gun)).to.deep.equal([2, 3])
+    await client.bringOlderRoots(builder.gun, older)
+    expect(await client.rootVersions(builder.gun)).to.deep.equal([1, 2, 3])
+    for (const root of older) await walk(root)
   })
 
   it('older roots stay while updates of others are refused', async () => {

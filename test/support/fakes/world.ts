@@ -95,8 +95,8 @@ export class World {
     const anywhere = [parsePattern('*')]
     const trustServers = new TrustServers(
       [
-        { name: 'old', guns: anywhere, client: this.server },
-        { name: 'new', guns: anywhere, client: this.otherServer },
+        { name: 'old', url: 'https://old.test', guns: anywhere, client: this.server },
+        { name: 'new', url: 'https://new.test', guns: anywhere, client: this.otherServer },
       ],
       (gun) => new SqliteRepositoryStore(database).find(gun)?.trustServer,
     )
