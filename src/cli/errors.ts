@@ -16,6 +16,7 @@ export const CLI_ERROR_CODES = [
   'TOKEN_NOT_CONFIGURED',
   'ID_TOKEN_NOT_CONFIGURED',
   'CLIENT_CONFIG_INVALID',
+  'PIN_MISSING',
   'AUDIT_KEY_UNUSABLE',
   'AUDIT_CHECKPOINT_UNUSABLE',
   // files: exit status 1
@@ -43,9 +44,12 @@ export const CLI_ERROR_CODES = [
   'REQUEST_NOT_PUBLISHED',
   'IMAGE_NOT_SIGNED',
   'IMAGE_PUSHED_UNSIGNED',
+  // what a client remembers of a repository: exit status 1
+  'TRUST_MEMORY_DAMAGED',
   // docker: exit status 1
   'DOCKER_NOT_FOUND',
   'DOCKER_PUSH_FAILED',
+  'DOCKER_PULL_FAILED',
   'PUSHED_DIGEST_UNKNOWN',
   'INTERRUPTED',
   'CLI_INTERNAL',
@@ -102,6 +106,7 @@ const USAGE_CODES: ReadonlySet<string> = new Set<CliErrorCode>([
   'TOKEN_NOT_CONFIGURED',
   'ID_TOKEN_NOT_CONFIGURED',
   'CLIENT_CONFIG_INVALID',
+  'PIN_MISSING',
   'AUDIT_KEY_UNUSABLE',
   'AUDIT_CHECKPOINT_UNUSABLE',
 ])

@@ -11,6 +11,7 @@ export interface Family {
 
 export const FAMILIES: readonly Family[] = [
   { words: ['push'], load: async () => (await import('./docker-plugin/push-command.ts')).addPushCommand },
+  { words: ['pull'], load: async () => (await import('./docker-plugin/pull-command.ts')).addPullCommand },
   { words: ['sign', 'unsign'], load: async () => (await import('./sign-commands.ts')).addSignCommands },
   { words: ['verify'], load: async () => (await import('./verify-command.ts')).addVerifyCommand },
   { words: ['inspect'], load: async () => (await import('./inspect-command.ts')).addInspectCommand },

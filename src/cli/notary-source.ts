@@ -1,5 +1,6 @@
 // Any Notary v1 server as a source of published metadata, with the authentication that it asks for: none, a password or a token, from
 // Docker's own configuration. What comes back is received, not trusted.
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CodedError, type Gun } from '@countersign/tuf'
 import { dockerConfigSource } from '../net/docker-config.ts'
@@ -7,9 +8,12 @@ import { NetError } from '../net/errors.ts'
 import { NotaryClient } from '../notary/client.ts'
 import { readAuthorities } from './client-config.ts'
 import { CliError } from './errors.ts'
+import { readPublicFile } from './files.ts'
 import { parseTrustServer, type ReadMetadata } from './published-metadata.ts'
 import type { Session } from './session.ts'
 
+/** The largest file of authorities, in bytes. */
+const MAX_CA_BYTES = 1024 * 1024
 const TIMEOUTS = { connectMs: 10_000, headersMs: 30_000, totalMs: 300_000 }
 /** Where Docker Hub's Notary server sends its clients for tokens. */
 const HUB = { host: 'notary.docker.io', realm: 'https://auth.docker.io/token' }
@@ -33,16 +37,18 @@ export async function openNotary(
   tokenRealms: readonly string[],
 ): Promise<NotarySource> {
   const { options, terminal } = session
-  const { href, hostname } = parseTrustServer(server)
+  const { href, host, hostname } = parseTrustServer(server)
   const realms = tokenRealms.map((realm) => parseTrustServer(realm).href)
-  const caPem = await readAuthorities(options, terminal)
-  const folder = terminal.env['DOCKER_CONFIG'] ?? ''
+  const configured = terminal.env['DOCKER_CONFIG'] ?? ''
+  const folder = configured === '' ? join(terminal.homeFolder, '.docker') : configured
+  const named = await readAuthorities(options, terminal)
+  const caPem = [...(named === undefined ? [] : [named]), ...(await dockerAuthorities(join(folder, 'tls', host)))]
   const client = new NotaryClient({
     url: href,
-    tls: { ...(caPem !== undefined && { caPem }) },
+    tls: { ...(caPem.length > 0 && { caPem: caPem.join('\n') }) },
     timeouts: TIMEOUTS,
     tokenRealms: hostname === HUB.host ? [HUB.realm, ...realms] : realms,
-    credentials: dockerConfigSource(join(folder === '' ? join(terminal.homeFolder, '.docker') : folder, 'config.json')),
+    credentials: dockerConfigSource(join(folder, 'config.json')),
   })
   return {
     address: href.replace(/\/$/, ''),
@@ -55,6 +61,19 @@ export async function openNotary(
     },
     close: () => client.close(),
   }
+}
+
+/**
+ * The authorities that docker's configuration names for a trust server: `tls/HOST/*.crt`. Stricter than docker, these take the place of the system's.
+ * docker/cli v28.2.2 cli/trust/trust.go certificateDirectory; docker v28.2.2 registry/registry.go ReadCertsDirectory.
+ * @throws CliError FILE_UNREADABLE
+ */
+async function dockerAuthorities(folder: string): Promise<readonly string[]> {
+  const names = await readdir(folder).catch(() => [])
+  const files = names.filter((name) => name.endsWith('.crt')).sort()
+  return Promise.all(
+    files.map(async (name) => (await readPublicFile(join(folder, name), MAX_CA_BYTES)).toString('utf8')),
+  )
 }
 
 /** A server that does not answer must not make Ctrl-C wait. @throws CliError INTERRUPTED; what `work` throws */

@@ -146,6 +146,10 @@ const NEXT_STEPS: ReadonlyMap<string, string> = new Map([
     'Change nothing there: it is evidence. docs/operations.md, "Reading and checking the log", says what each fault means.',
   ],
   ['AUDIT_LOG_UNREADABLE', 'This says nothing about the log. Run as a user who may read it, and look at the disk.'],
+  ['ROOT_NOT_PINNED', 'Compare the pin with the owner of the repository. If it is right, somebody else answers.'],
+  ['VERSION_ROLLED_BACK', 'An old state is shown to you: by a server restored from a backup, or by an attacker.'],
+  ['VERSION_FORKED', 'Another state than before is shown to you under the same version.'],
+  ['ROLE_EXPIRED', 'Check the clock of this machine. If it is right, what the server has is old.'],
   ['IMAGE_REFERENCE_INVALID', 'Write it as registry/repository:tag@sha256:digest.'],
 ])
 

@@ -101,6 +101,8 @@ export const verificationsSchema = z.looseObject({
   ),
 })
 
+export type VerificationResource = z.infer<typeof verificationsSchema>['images'][number]
+
 /** Metadata files as they are published; the content is base64. */
 export const publishedMetadataSchema = z.looseObject({
   gun: text,

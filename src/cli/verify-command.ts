@@ -1,19 +1,22 @@
 // `verify`: whether stock clients would find tags signed.
 import type { Command } from 'commander'
+import type * as z from 'zod'
+import type { ImageReference } from '../domain/image-reference.ts'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { listImages } from './image-list.ts'
+import { trustOptions, type TrustOptions } from './client-trust/options.ts'
 import { verifyReceipt } from './receipt-commands.ts'
 import { verificationsSchema } from './resources.ts'
 import type { Perform, Session } from './session.ts'
 
-interface VerifyOptions {
+interface VerifyOptions extends TrustOptions {
   readonly from?: string
   readonly receipt?: string
   readonly logKey?: string
 }
 
 export function addVerifyCommand(program: Command, perform: Perform): void {
-  program
+  const command = program
     .command('verify')
     .summary('check that tags are signed')
     .description(
@@ -23,14 +26,17 @@ export function addVerifyCommand(program: Command, perform: Perform): void {
     .option('--from <file>', 'read images from a list, one per line; - reads standard input')
     .option('--receipt <file>', 'verify a receipt instead, of this image if one is named; no server is asked')
     .option('--log-key <key>', "with --receipt: the audit log's public key, or a file that holds it")
+  trustOptions(command, 'without a Countersign server: ')
     .addHelpText(
       'after',
       `
+With --trust-server, --pin or --tofu no Countersign server is asked: this machine verifies, and remembers what it saw, as pull does.
 A receipt proves that a change of a tag was recorded before it was signed: what, when, for whom, by which decision.
 
 Examples:
   $ countersign verify registry.example.com/team/app:1.4
   $ countersign verify --from images.txt --json
+  $ countersign verify registry.example.com/team/app:1.4 --trust-server https://notary.example.com --pin KEYID
   $ countersign verify registry.example.com/team/app:1.4 --receipt app-1.4.receipt.json --log-key audit.key
 
 Exit status: 0 every image is signed, or the receipt is proven; 1 at least one is not, or it could not be found out;
@@ -39,17 +45,28 @@ Exit status: 0 every image is signed, or the receipt is proven; 1 at least one i
     .action((images: string[], options: VerifyOptions, command: Command) =>
       perform(command, (session) => {
         const { from, receipt, logKey } = options
-        if (receipt === undefined && logKey === undefined) return verify(session, images, from)
-        if (receipt === undefined || from !== undefined) {
-          throw new CliError('USAGE_INVALID', '--log-key goes with --receipt, and --from does not.')
+        if (receipt === undefined && logKey === undefined) return verify(session, images, options)
+        if (receipt === undefined || from !== undefined || isHere(options)) {
+          throw new CliError('USAGE_INVALID', '--log-key goes with --receipt, and nothing else does.')
         }
         return verifyReceipt(session, images, { receipt, logKey })
       }),
     )
 }
 
-async function verify(session: Session, images: readonly string[], from: string | undefined): Promise<ExitStatus> {
-  const references = await listImages(session.terminal, images, from)
+async function verify(session: Session, images: readonly string[], options: VerifyOptions): Promise<ExitStatus> {
+  const references = await listImages(session.terminal, images, options.from)
+  if (!isHere(options)) return report(session, await askServer(session, references))
+  const { verifyHere } = await import('./client-trust/verify-here.ts')
+  return report(session, { images: await verifyHere(session, references, options) })
+}
+
+/** Whether this machine verifies by itself. */
+function isHere({ trustServer, pin, tofu, realm }: TrustOptions): boolean {
+  return [trustServer, pin, tofu, realm].some((option) => option !== undefined)
+}
+
+async function askServer(session: Session, references: readonly ImageReference[]): Promise<Verdicts> {
   const api = await session.api()
   const answer = await api.call({
     method: 'POST',
@@ -57,10 +74,13 @@ async function verify(session: Session, images: readonly string[], from: string 
     body: { images: references.map(({ text }) => text) },
     answer: verificationsSchema,
   })
-  if (answer.images.length !== references.length) {
-    throw new CliError('SERVER_ANSWER_MALFORMED', 'The server did not answer for every image.')
-  }
-  const { output } = session
+  if (answer.images.length === references.length) return answer
+  throw new CliError('SERVER_ANSWER_MALFORMED', 'The server did not answer for every image.')
+}
+
+type Verdicts = z.infer<typeof verificationsSchema>
+
+function report({ output }: Session, answer: Verdicts): ExitStatus {
   output.document(answer)
   output.table(
     ['VERDICT', 'IMAGE', 'DIGEST', 'SIGNERS'],

@@ -1,4 +1,4 @@
-// `docker countersign push`, as docker itself starts it: with a real engine, registry and Notary server, and judged by what the stock client pulls
+// `docker countersign push` and `pull`, as docker itself starts them: with a real engine, registry and Notary server, and judged by what the stock client pulls
 // with DOCKER_CONTENT_TRUST=1.
 import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -41,7 +41,8 @@ describe('docker countersign', function () {
       config: { policies: { folder: writePolicies() } },
     })
     await countersign.must(['repo', 'init', gun])
-    docker = new DockerClient(scope, { notary, engine, environment: countersign.clientEnvironment })
+    const environment = { ...countersign.clientEnvironment, XDG_STATE_HOME: scope.folder('state') }
+    docker = new DockerClient(scope, { notary, engine, environment })
     docker.addPlugin('countersign', countersign.program)
   })
   after(() => scope.close())
@@ -67,6 +68,24 @@ policies:
     const input = tarOf([{ name: 'hello.txt', content: Buffer.from(`${tag}\n`) }])
     await docker.must(['import', '-', reference], { input })
     return reference
+  }
+
+  /** The image that the engine has under a tag; undefined: none. */
+  async function imageId(reference: string): Promise<string | undefined> {
+    const { status, stdout } = await docker.run(['image', 'inspect', '--format', '{{.Id}}', reference])
+    return status === 0 ? stdout.trim() : undefined
+  }
+
+  /** That `docker countersign pull` and a trusted pull of the stock client bring the same image. */
+  async function expectSamePull(reference: string, ...options: readonly string[]): Promise<void> {
+    const trusted = await docker.trustedPull(reference)
+    expect(trusted.status, trusted.text).to.equal(0)
+    const theirs = await imageId(reference)
+    await docker.must(['image', 'rm', '--force', theirs ?? ''])
+    const pulled = await docker.trusted(['countersign', 'pull', reference, ...options])
+    expect(pulled.status, pulled.text).to.equal(0)
+    expect(await imageId(reference)).to.equal(theirs)
+    expect(trusted.stdout).to.include(/sha256:[0-9a-f]{64}/.exec(pulled.stdout)?.[0])
   }
 
   it('is found by docker, with its description', async () => {
@@ -96,6 +115,25 @@ policies:
     const pulled = await docker.trustedPull(reference)
     expect(pulled.status, pulled.text).to.equal(0)
     expect(pushed.stdout).to.include(/sha256:[0-9a-f]{64}/.exec(pulled.stdout)?.[0])
+  })
+
+  describe('pull', () => {
+    it('brings what a trusted pull brings: one platform, several, and the signed image of a tag that has moved', async () => {
+      const [root] = (await docker.inspectTrust(gun)).AdministrativeKeys.filter(({ Name }) => Name === 'Root')
+      const [pin = ''] = root?.Keys.map(({ ID }) => ID) ?? []
+      await images.pushManifest(NAME, 'v1')
+      await expectSamePull(`${gun}:v1`, '--pin', pin)
+      await expectSamePull(`${gun}:v1-multi`)
+    })
+
+    it('leaves everything as it is where the pin is wrong, or the tag is not signed', async () => {
+      await docker.run(['image', 'rm', '--force', `${gun}:v1`])
+      const wrong = await docker.run(['countersign', 'pull', `${gun}:v1`, '--pin', 'ab'.repeat(32)])
+      expect([wrong.status, /ROOT_NOT_PINNED/.test(wrong.stderr)], wrong.text).to.deep.equal([1, true])
+      const unsigned = await docker.run(['countersign', 'pull', `${gun}:arm64`])
+      expect([unsigned.status, /IMAGE_NOT_SIGNED/.test(unsigned.stderr)], unsigned.text).to.deep.equal([1, true])
+      expect([await imageId(`${gun}:v1`), await imageId(`${gun}:arm64`)]).to.deep.equal([undefined, undefined])
+    })
   })
 
   describe('where the image is pushed and not signed', () => {

@@ -109,7 +109,7 @@ function interrupted(args: readonly string[]): CliError {
 function notFound(program: string, cause: unknown): CliError {
   return new CliError('DOCKER_NOT_FOUND', `${program} cannot be started.`, {
     facts: { program },
-    next: 'Install the Docker client, or push with another tool and sign what it pushed: countersign sign IMAGE@sha256:DIGEST.',
+    next: 'Install the Docker client, and have its folder in PATH.',
     cause,
   })
 }

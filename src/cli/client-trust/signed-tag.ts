@@ -1,0 +1,123 @@
+// A tag to its signed digest, by this machine's own verification: from a pin or from what is remembered, down to the entry that docker takes.
+// No daemon is asked. Whatever is wrong ends here, before anything else is done.
+import {
+  CodedError,
+  findTarget,
+  hexOfBase64Digest,
+  signersOf,
+  TufError,
+  type RootPin,
+  type TrustedRepository,
+  type VerifierOptions,
+} from '@countersign/tuf'
+import type { TaggedReference } from '../../domain/image-reference.ts'
+import { CliError } from '../errors.ts'
+import { verifyPublished } from '../published-metadata.ts'
+import type { Session } from '../session.ts'
+import { memoryOf, recall, remember, type TrustMemory } from './memory.ts'
+import { requireOnePin, trustServerOf, type TrustOptions } from './options.ts'
+
+/** Where trust began: certificates that were named, what was remembered, or the first root that came. */
+type Anchor = 'pin' | 'memory' | 'first-use'
+
+export interface SignedTag {
+  readonly reference: TaggedReference
+  /** 64 hex digits. */
+  readonly sha256: string
+  readonly role: string
+  readonly signers: readonly string[]
+  readonly trustServer: string
+  readonly anchor: Anchor
+}
+
+/**
+ * @throws CliError PIN_MISSING, IMAGE_NOT_SIGNED, TRUST_MEMORY_DAMAGED, FILE_UNWRITABLE, USAGE_INVALID, SERVER_ADDRESS_INVALID; CodedError with
+ * the code of a TufError; NotaryError, NetError
+ */
+export async function resolveSignedTag(
+  session: Session,
+  reference: TaggedReference,
+  options: TrustOptions,
+): Promise<SignedTag> {
+  requireOnePin(options)
+  const { terminal } = session
+  const { gun } = reference
+  const memory = await recall(terminal, gun)
+  const start = startOf(reference, memory, options)
+  const { openNotary } = await import('../notary-source.ts')
+  const source = await openNotary(session, gun, trustServerOf(reference, options, terminal), options.realm ?? [])
+  try {
+    const trusted = await verify({ gun, now: terminal.now(), ...start }, source)
+    await remember(terminal, gun, memoryOf(trusted, start.pins, memory))
+    return { ...signedIn(trusted, reference), trustServer: source.address, anchor: start.anchor }
+  } finally {
+    await source.close()
+  }
+}
+
+type Start = Pick<VerifierOptions, 'pin' | 'highest'> & Pick<TrustMemory, 'pins'> & { readonly anchor: Anchor }
+
+/**
+ * A remembered root goes on where no pin is named, or one by which it was believed: roots that followed it since are taken by its keys. Another
+ * pin begins anew, and keeps the versions, unless what is remembered was believed without any pin.
+ */
+function startOf(
+  { gun }: TaggedReference,
+  memory: TrustMemory | undefined,
+  { pin: named = [], tofu = false }: TrustOptions,
+): Start {
+  const goesOn = named.length === 0 || named.some((pin) => memory?.pins.includes(pin) === true)
+  if (memory !== undefined && goesOn) {
+    const pin: RootPin = { kind: 'root', bytes: memory.root }
+    return { pin, highest: memory.roles, pins: memory.pins, anchor: named.length > 0 ? 'pin' : 'memory' }
+  }
+  if (named.length > 0) {
+    const highest = memory === undefined || memory.pins.length === 0 ? new Map<never, never>() : memory.roles
+    return { pin: { kind: 'certificates', tufKeyIds: named }, highest, pins: named, anchor: 'pin' }
+  }
+  if (tofu) return { pin: { kind: 'tofu' }, highest: new Map(), pins: [], anchor: 'first-use' }
+  throw new CliError('PIN_MISSING', `Nothing says which root of ${gun} is the right one.`, {
+    facts: { gun },
+    next: 'Give --pin KEYID, from its owner (repo init prints it; docker trust inspect shows it as Root). Or --tofu: believe the server this once.',
+  })
+}
+
+async function verify(
+  options: VerifierOptions,
+  source: { readonly address: string; readonly read: Parameters<typeof verifyPublished>[1] },
+): Promise<TrustedRepository> {
+  try {
+    return await verifyPublished(options, source.read)
+  } catch (cause) {
+    if (!(cause instanceof TufError)) throw cause
+    const { code, facts } = cause
+    const isAbsent = code === 'FILE_MISSING' && facts['fileName'] === 'root.json'
+    const sentence = isAbsent ? 'It has no metadata of this repository' : cause.message
+    throw new CodedError(
+      code,
+      `What ${source.address} has of ${options.gun} is not believed: ${sentence}.`,
+      { ...facts, gun: options.gun, server: source.address },
+      { cause },
+    )
+  }
+}
+
+/** @throws CliError IMAGE_NOT_SIGNED */
+function signedIn(
+  trusted: TrustedRepository,
+  reference: TaggedReference,
+): Pick<SignedTag, 'reference' | 'sha256' | 'role' | 'signers'> {
+  const found = findTarget(trusted, reference.tag)
+  const hash = found?.meta.hashes.get('sha256')
+  if (found === undefined || hash === undefined) {
+    throw new CliError('IMAGE_NOT_SIGNED', `${reference.gun}:${reference.tag} is not signed.`)
+  }
+  const sha256 = hexOfBase64Digest(hash)
+  if (reference.digest !== undefined && reference.digest !== sha256) {
+    throw new CliError('IMAGE_NOT_SIGNED', `${reference.text} is not signed: signed is sha256:${sha256}.`, {
+      facts: { signed: `sha256:${sha256}` },
+    })
+  }
+  const signers = signersOf(trusted, reference.tag, sha256).map((role) => role.replace(/^targets\//, ''))
+  return { reference, sha256, role: found.role, signers }
+}
