@@ -35,6 +35,15 @@ export const PORT_FAULTS = {
     'NOTARY_UNAVAILABLE',
     'REGISTRY_UNAVAILABLE',
   ],
+  /** Of KeyHolder, where it signs: it cannot use the keys now, and has signed nothing. Each of them is an outage, too. */
+  keysAway: [
+    'KEY_HOLDER_SEALED',
+    'CUSTODY_UNAVAILABLE',
+    'CUSTODY_PIN_INCORRECT',
+    'CUSTODY_PIN_LOCKED',
+    'CUSTODY_PIN_UNREADABLE',
+    'CUSTODY_NOT_INSTALLED',
+  ],
   /** Of KeyHolder.changeTargets: refused because of one of the changes, so the others should be tried without it. */
   changeRefusal: [
     'LIMIT_TAG',

@@ -101,6 +101,8 @@ interface Decided extends Common {
   readonly conflicts: number
   /** When the first of them was. */
   readonly contendedSince?: Date
+  /** Since when its keys cannot be used, so that it waits although it was approved. */
+  readonly heldUpSince?: Date
 }
 interface InPublication extends Decided {
   /** Names the publication, whose roles, changes and bytes are stored beside the requests. */
@@ -173,6 +175,8 @@ export type RequestEvent =
   | { readonly type: 'found-unchanged'; readonly roles: readonly RoleVersion[] }
   /** The base moved, or an intent is given up: form a new one. A version signed meanwhile is burnt by publishing above it. */
   | { readonly type: 'conflict' }
+  /** The key holder has said that it cannot use the keys now: nothing was signed, and nobody else was first. */
+  | { readonly type: 'held-up' }
   | { readonly type: 'failed'; readonly error: Failure }
   | { readonly type: 'withdrawn'; readonly by?: string }
   | { readonly type: 'expired' }
@@ -268,6 +272,7 @@ function move(record: ImageRecord, event: RequestEvent, at: Date): ImageRecord |
     }
     case 'intended':
       if (event.type === 'signed') return { ...record, status: 'signed', at }
+      if (event.type === 'held-up') return heldUp(record, at)
       return event.type === 'conflict' ? reapproved(record, at) : undefined
     case 'signed':
       if (event.type === 'sending') return { ...record, status: 'publishing', at }
@@ -304,7 +309,7 @@ export function isComplete({ decision, approvals = [] }: Pick<Decided, 'decision
 
 /** Approvals hold on the ground on which they were given. Where it is another one now, they are asked for again. */
 function reconsidered(record: ImageRecord & Decided, decision: Decision, at: Date): ImageRecord {
-  const { subject, conflicts, contendedSince } = record
+  const { subject, conflicts, contendedSince, heldUpSince } = record
   if (decision.outcome === 'deny') return { status: 'denied', subject, at, decision }
   const approvals = isSameGround(record.decision, decision) ? record.approvals : undefined
   // When it expires was settled when it was asked for: looking at it again gives no more time.
@@ -320,6 +325,7 @@ function reconsidered(record: ImageRecord & Decided, decision: Decision, at: Dat
     ...(approvals !== undefined && { approvals }),
     conflicts,
     ...(contendedSince !== undefined && { contendedSince }),
+    ...(heldUpSince !== undefined && { heldUpSince }),
   }
 }
 
@@ -339,6 +345,21 @@ function stopped(record: ImageRecord, event: RequestEvent, at: Date): ImageRecor
 
 function fail(record: ImageRecord, error: Failure, at: Date): ImageRecord {
   return { status: 'failed', subject: record.subject, at, error }
+}
+
+/** As before the intent; it counts for no conflict. */
+function heldUp(record: ImageRecord & InPublication, at: Date): ImageRecord {
+  const { subject, decision, approvals, conflicts, contendedSince, heldUpSince = record.at } = record
+  return {
+    status: 'approved',
+    subject,
+    at,
+    decision,
+    ...(approvals !== undefined && { approvals }),
+    conflicts,
+    ...(contendedSince !== undefined && { contendedSince }),
+    heldUpSince,
+  }
 }
 
 function reapproved(record: ImageRecord & InPublication, at: Date): ImageRecord {

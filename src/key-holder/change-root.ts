@@ -33,7 +33,7 @@ import {
   signedAnswer,
   type SignedAnswer,
 } from './recorded-publication.ts'
-import { signPayloads } from './signing.ts'
+import { requireTokens, signPayloads } from './signing.ts'
 
 type ChangeRequest = OperationRequest<'change-root'>
 
@@ -66,6 +66,7 @@ export async function changeRoot(
   const planned = planTargets(holder, base, changes)
   checkRates(holder, limits, gun, planned.length, 0)
   const payloads = planned.map((role) => payloadOf(gun, name.id, role))
+  await requireTokens(holder, payloads)
   holder.step('planned')
 
   // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns

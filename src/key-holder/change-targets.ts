@@ -18,7 +18,7 @@ import {
   requestDigest,
   signedAnswer,
 } from './recorded-publication.ts'
-import { signPayloads } from './signing.ts'
+import { requireTokens, signPayloads } from './signing.ts'
 
 type ChangeRequest = OperationRequest<'change-targets'>
 
@@ -51,6 +51,7 @@ export async function changeTargets(
   checkRates(holder, limits, gun, planned.length, changes.length)
   checkRepeats(holder, gun, request.changes)
   const payloads = planned.map((role) => payloadOf(gun, name.id, role))
+  await requireTokens(holder, payloads)
   holder.step('planned')
 
   // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns

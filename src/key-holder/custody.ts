@@ -101,6 +101,12 @@ export class Custody {
     return this.#tokens.sign(key, message)
   }
 
+  /** Throws where the token of the key is known to be away, and still is. @throws KeyHolderError KEY_NOT_FOUND, CUSTODY_* */
+  async requireThere(keyRef: KeyRef): Promise<void> {
+    const { custody } = this.#keys.byRef(keyRef)
+    if (custody !== 'sealed') await this.#tokens.requireThere(custody)
+  }
+
   /** From now on the key in its token is to be destroyed; call inside the transaction that retires it. @param since RFC 3339 */
   discard({ custody }: Pick<StoredKey, 'custody'>, since: string): void {
     if (custody !== 'sealed') this.#sweep.discard(custody, since)

@@ -25,7 +25,7 @@ import {
   requestDigest,
   restoringAnswer,
 } from './recorded-publication.ts'
-import { signPayloads } from './signing.ts'
+import { requireTokens, signPayloads } from './signing.ts'
 
 type AgainCall = Call<'renew-roles' | 'repair-roles'>
 
@@ -106,6 +106,7 @@ async function signAgain(
   const planned = roles.map((role) => planAgain(holder, base.repository, role, purpose))
   checkRates(holder, limits, gun, planned.length, 0)
   const payloads = planned.map((role) => payloadOf(gun, name.id, role))
+  await requireTokens(holder, payloads)
   holder.step('planned')
 
   // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns

@@ -32,7 +32,7 @@ import {
   requestDigest,
   restoringAnswer,
 } from './recorded-publication.ts'
-import { signPayloads } from './signing.ts'
+import { requireTokens, signPayloads } from './signing.ts'
 import { stagedKeys } from './staged-keys.ts'
 
 type ReplaceRequest = OperationRequest<'replace-keys'>
@@ -68,6 +68,7 @@ export async function replaceKeys(
   const planned = planReplacement(holder, base.repository, replacements)
   checkRates(holder, limits, gun, planned.length, 0)
   const payloads = planned.map((role) => payloadOf(gun, name.id, role))
+  await requireTokens(holder, payloads)
   holder.step('planned')
 
   // 4. Exact bytes, reason and record in one transaction; 5. the log's files and checkpoint. A crash after the transaction burns

@@ -55,6 +55,19 @@ export async function signPayloads(
   return files
 }
 
+/**
+ * Before the record: where a token with a key is known to be away, nothing is recorded that could not be signed, and no version is burnt
+ * however long it is asked for. One that goes away from now on is found out by the signature.
+ * @throws KeyHolderError CUSTODY_*, KEY_NOT_FOUND
+ */
+export async function requireTokens(holder: Holder, payloads: readonly Payload[]): Promise<void> {
+  for (const { gun, signingKeys } of payloads) {
+    for (const [canonicalKeyId] of signingKeys) {
+      await holder.custody.requireThere(`key:${gun}#${canonicalKeyId}` as KeyRef)
+    }
+  }
+}
+
 async function fileOf(holder: Holder, payload: Payload): Promise<SignedFile> {
   const { role, version, gun, message } = payload
   if (payload.file !== undefined) return { role, version, sha256: sha256Hex(payload.file), bytes: payload.file }

@@ -112,6 +112,12 @@ export class TokenCustodian {
     return signIn(this.#tokenOf(key), key.id, message, publicKey)
   }
 
+  /** Throws where the token of a key was away, and still is. @throws KeyHolderError CUSTODY_* */
+  async requireThere(custody: Exclude<KeyCustody, 'sealed'>): Promise<void> {
+    const token = this.#tokenOf(parseKeyUri(custody))
+    if (token.state !== 'ready') await token.serial()
+  }
+
   /** Destroys it in its token. @returns whether it was there. @throws KeyHolderError CUSTODY_* */
   async destroy(custody: Exclude<KeyCustody, 'sealed'>): Promise<boolean> {
     const key = parseKeyUri(custody)

@@ -239,10 +239,7 @@ export class IntentFormer {
 
   /** Images wait for an outage to pass, but not for ever: then they fail with its code. */
   #refuse(images: readonly PendingImage[], error: unknown): 'ended' | 'later' {
-    const { patienceMs } = this.#dependencies.settings
-    const now = this.#dependencies.clock.now().getTime()
-    const isPatient = ({ record }: PendingImage): boolean => now - record.at.getTime() < patienceMs
-    const failing = isOutage(error) ? images.filter((image) => !isPatient(image)) : images
+    const failing = isOutage(error) ? images.filter((image) => !isPatient(this.#dependencies, image)) : images
     if (failing.length > 0) this.#progress.move(failing, [{ type: 'failed', error: failureOf(error) }])
     this.#progress.wait(
       images.filter((image) => !failing.includes(image)),
@@ -411,4 +408,13 @@ function requireSignedDigest(base: TrustedRepository, image: PendingImage): void
     requested: sha256,
     signed,
   })
+}
+
+/** Whether it may go on waiting for somebody who is out of reach. */
+export function isPatient(
+  { settings, clock }: Pick<ServiceDependencies, 'settings' | 'clock'>,
+  { record }: PendingImage,
+): boolean {
+  const since = ('heldUpSince' in record ? record.heldUpSince : undefined) ?? record.at
+  return clock.now().getTime() - since.getTime() < settings.patienceMs
 }

@@ -12,7 +12,7 @@ import type { Publication } from '../domain/publication.ts'
 import type { Failure, RoleVersion } from '../domain/signing-request.ts'
 import { backOff, retrying } from './backoff.ts'
 import type { ServiceDependencies } from './dependencies.ts'
-import { type Intent, roleVersions } from './form-intent.ts'
+import { type Intent, isPatient, roleVersions } from './form-intent.ts'
 import type { ImageProgress } from './image-progress.ts'
 import { expiryFor, loadRepository } from './load-repository.ts'
 import { MoveSteps } from './move-steps.ts'
@@ -133,6 +133,7 @@ export class PublicationSteps {
     if (codeOf(error) === 'PUBLICATION_REPLAYED') {
       return this.#giveUp(publication.id, publication, images, 'PUBLICATION_REPLAYED')
     }
+    if (isFault('keysAway', error)) return this.#heldUp(publication, images, error)
     // The intent stands until the key holder can be asked again; then a new one is formed.
     if (isOutage(error)) return this.#wait(images, error)
     if (images.length > 1 && isFault('changeRefusal', error)) {
@@ -140,6 +141,23 @@ export class PublicationSteps {
       return 'split'
     }
     return this.#fail(publication, images, failureOf(error))
+  }
+
+  /**
+   * Its keys are out of reach, and nothing was signed: the images wait as before their intent, for as long as for a key holder that is away. A
+   * crash before leaves the intent, as at 5.
+   */
+  #heldUp(publication: Publication, images: readonly PendingImage[], error: unknown): Outcome {
+    const waiting = images.filter((image) => isPatient(this.#dependencies, image))
+    const failing = images.filter((image) => !waiting.includes(image))
+    const forgetFilesOf = publication.id
+    if (failing.length > 0) this.#images.move(failing, [{ type: 'failed', error: failureOf(error) }], { forgetFilesOf })
+    if (waiting.length === 0) {
+      this.#finished(publication, 'failed', codeOf(error))
+      return 'ended'
+    }
+    const moved = this.#images.move(waiting, [{ type: 'held-up' }], { forgetFilesOf })
+    return this.#wait(moved, error)
   }
 
   async #deliver(publication: Publication, images: readonly PendingImage[], o: { isSent: boolean }): Promise<Outcome> {

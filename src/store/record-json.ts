@@ -94,6 +94,7 @@ const decided = {
   approvals: z.array(approval).exactOptional(),
   conflicts: z.number().int(),
   contendedSince: time.exactOptional(),
+  heldUpSince: time.exactOptional(),
 }
 const inPublication = { ...decided, publication: z.string() }
 

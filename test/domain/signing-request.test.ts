@@ -56,6 +56,7 @@ const events: Record<RequestEventType, RequestEvent> = {
   proven: { type: 'proven', roles },
   'found-unchanged': { type: 'found-unchanged', roles },
   conflict: { type: 'conflict' },
+  'held-up': { type: 'held-up' },
   failed: { type: 'failed', error },
   withdrawn: { type: 'withdrawn' },
   expired: { type: 'expired' },
@@ -81,7 +82,7 @@ const TABLE: Partial<Record<ImageStatus, Partial<Record<RequestEventType, ImageS
     withdrawn: 'withdrawn',
     expired: 'expired',
   },
-  intended: { signed: 'signed', conflict: 'approved', failed: 'failed' },
+  intended: { signed: 'signed', conflict: 'approved', 'held-up': 'approved', failed: 'failed' },
   signed: { sending: 'publishing', conflict: 'approved', failed: 'failed' },
   publishing: { proven: 'published', conflict: 'approved', failed: 'failed' },
 }
@@ -183,6 +184,16 @@ describe('the state machine of an image', () => {
     const again = advance(records.publishing, { type: 'conflict' }, at)
     const intended = advance(again, { type: 'intent-saved', publication: 'publication-2' }, later)
     expect(advance(intended, { type: 'conflict' }, later)).to.deep.include({ contendedSince: at })
+  })
+
+  it('waits for its keys without counting a conflict, and remembers since when until it is given up', () => {
+    const held = advance(records.intended, { type: 'held-up' }, later)
+    expect(held).to.deep.include({ status: 'approved', conflicts: 1, heldUpSince: at })
+    expect(held).to.not.have.property('publication')
+    const again = advance(held, { type: 'intent-saved', publication: 'publication-2' }, later)
+    expect(advance(again, { type: 'held-up' }, later)).to.deep.include({ heldUpSince: at })
+    const given = advance(advance(again, { type: 'signed' }, later), { type: 'conflict' }, later)
+    expect(given).to.not.have.property('heldUpSince')
   })
 
   it('keeps its promises on every walk', () => {

@@ -229,6 +229,8 @@ describe('keys in a PKCS#11 token', function () {
     const sign = () => holder.service.call('change-targets', request, files)
     hsm.remove()
     for (let n = 0; n < 3; n++) await expectCodeAsync('CUSTODY_UNAVAILABLE', sign)
+    // Once that is known, nothing else is recorded, and no version burnt.
+    for (const tag of ['2.0', '3.0']) await expectCodeAsync('CUSTODY_UNAVAILABLE', () => repository.change([put(tag)]))
     expect(await custodies(repository.gun)).to.include(`${ROLE}: ${IN_TOKEN}, not there`)
     // Other repositories are signed meanwhile.
     const { response: sealed } = await holder.operator.call('status', {})

@@ -179,6 +179,7 @@ describe('signing', () => {
       ['source.read', () => new NotaryError('NOTARY_UNAVAILABLE', 'x')],
       ['keyHolder.repositoryStatus', () => new KeyHolderError('KEY_HOLDER_SEALED', 'x')],
       ['keyHolder.changeTargets', () => new KeyHolderError('KEY_HOLDER_UNREACHABLE', 'x')],
+      ['keyHolder.changeTargets', () => new KeyHolderError('CUSTODY_UNAVAILABLE', 'x')],
       ['publisher.serverKey', () => new NotaryError('NOTARY_UNAVAILABLE', 'x')],
       ['publisher.publish', () => new NotaryError('NOTARY_UNAVAILABLE', 'x')],
     ]
@@ -193,6 +194,23 @@ describe('signing', () => {
         expect(world.server.published).to.have.length(2)
       })
     }
+
+    it('waits for keys in a token that is away for longer than for rivals, and fails with its code in the end', async () => {
+      for (const tag of ['1.0', '2.0']) world.registry.push(app, tag, 'a')
+      const error = () => new KeyHolderError('CUSTODY_UNAVAILABLE', 'x')
+      world.faults.plan({ method: 'keyHolder.changeTargets', call: 'every', moment: 'before', error })
+      const request = await world.sign(`${app}:1.0`)
+      // More often than `attempts`, for longer than `contention`.
+      for (let n = 0; n < 12; n++) {
+        world.time.advance(60_000)
+        const now = await ended(world, request)
+        expect([record(now).status, now.images[0]?.waiting?.code]).to.deep.equal(['approved', 'CUSTODY_UNAVAILABLE'])
+      }
+      world.time.advance(4 * 60_000)
+      expect(outcome(await ended(world, request))).to.equal('failed CUSTODY_UNAVAILABLE')
+      world.faults.plan(undefined)
+      expect(outcome(await world.sign(`${app}:2.0`))).to.equal('published')
+    })
 
     it('fails with its code in the end, where nothing was sent', async () => {
       world.registry.push(app, '1.0', 'a')
