@@ -81,6 +81,7 @@ export const CLI_ERROR_CODES = [
   'BACKUP_PASSPHRASE_DIFFERS',
   'FOLDER_NOT_EMPTY',
   'DRILL_FAILED',
+  'KEYS_NOT_PROVEN',
   // imported keys: exit status 1
   'KEY_IMPORT_NOTHING',
   'KEY_IMPORT_NOT_PROVEN',

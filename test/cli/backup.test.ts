@@ -12,11 +12,13 @@ import { createDatabase } from '../../src/sqlite/database.ts'
 import { SCHEMA } from '../../src/store/schema.ts'
 import { SCHEMA as TRUST_SERVER_SCHEMA } from '../../src/trust-server/schema.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
-import { BACKUP_PASSPHRASE, EVIDENCE, HeldRepository, put, TestKeyHolder } from '../support/key-holder.ts'
+import { BACKUP_PASSPHRASE, EVIDENCE, HeldRepository, LIMITS, put, TestKeyHolder } from '../support/key-holder.ts'
 import { commandsOf } from '../support/page-commands.ts'
+import { requirePeers } from '../support/peers/require-peers.ts'
 import { runCommand } from '../support/processes.ts'
 import { sha256Of } from '../support/repository-builder.ts'
 import { Scope } from '../support/scope.ts'
+import { SoftHsm } from '../support/softhsm.ts'
 import { secretForms } from '../support/secret-forms.ts'
 import { Workplace, type Ran } from './support/run-cli.ts'
 
@@ -272,6 +274,67 @@ describe('cli backup', () => {
       expect([command, ran.exit], ran.stderr).to.deep.equal([command, 0])
     }
   }).timeout(90_000)
+
+  describe('with keys in a PKCS#11 token', () => {
+    let hsm: SoftHsm
+    let held: TestKeyHolder
+    let gun: string
+    let config: string
+    let copy: string
+    before(async function () {
+      requirePeers(this, 'softhsm')
+      this.timeout(60_000)
+      hsm = SoftHsm.make(scope)
+      held = await TestKeyHolder.start(scope, LIMITS, {}, hsm)
+      ;({ gun } = await HeldRepository.initialize(held))
+      config = place.file('key-holder.yaml', JSON.stringify({ unlock: { operator: true }, tokens: [hsm.setting] }))
+      copy = place.path('token.age')
+      await held.stop()
+      // As if the copy were made while a key is being made.
+      held.database((database) => {
+        database.exec(
+          `INSERT INTO unwanted_token_keys (custody, reason, since) SELECT custody, 'unrecorded', '2026-01-01' FROM keys WHERE role = 'targets'`,
+        )
+      })
+      await held.start({}, { ...held.config, tokens: [{ ...hsm.setting, pinFile: '/nowhere' }] })
+      const env = { COUNTERSIGN_OPERATOR_SOCKET: held.config.operatorSocket }
+      const made = await place.run(['backup', 'create', copy], { env })
+      expect([made.exit, made.stdout], made.stderr).to.satisfy(
+        ([exit, text]: [number, string]) => exit === 0 && /2 keys in the PKCS#11 token countersign test/.test(text),
+      )
+      await held.stop()
+    })
+    const run = (command: 'drill' | 'restore', ...more: string[]): Promise<Ran> =>
+      backup(command, copy, ...more, '--passphrase-file', held.backupPassphraseFile, '--json')
+    const proofs = (of: unknown): string[] =>
+      (of as { inTokens: { gun: string; proof: string }[] }).inTokens.map((key) => `${key.gun} ${key.proof}`)
+
+    it('drill: is done where each has signed in its token', async () => {
+      const ran = await run('drill', '--key-holder-config', config)
+      expect([ran.exit, ran.codes()], ran.stderr).to.deep.equal([0, []])
+      expect(proofs((ran.json() as { proven: unknown }).proven)).to.deep.equal([`${gun} proven`, `${gun} proven`])
+    }).timeout(60_000)
+
+    it('drill, restore: KEYS_NOT_PROVEN, exit 4, where nobody asked or the token is away; what is restored destroys no key of the original', async () => {
+      const asked = await run('drill')
+      expect([asked.exit, asked.codes()], asked.stderr).to.deep.equal([4, ['KEYS_NOT_PROVEN']])
+      expect(proofs((asked.json() as { proven: unknown }).proven)).to.deep.equal([
+        `${gun} not asked`,
+        `${gun} not asked`,
+      ])
+      hsm.remove()
+      const folder = scope.folder('restored')
+      const ran = await run('restore', folder, '--key-holder-config', config)
+      hsm.bringBack()
+      expect([ran.exit, ran.codes()], ran.stderr).to.deep.equal([4, ['KEYS_NOT_PROVEN']])
+      expect(proofs((ran.json() as { restored: unknown }).restored)).to.deep.equal(
+        Array(2).fill(`${gun} CUSTODY_UNAVAILABLE`),
+      )
+      const database = new Connection(join(folder, 'key-holder/state/key-holder.db'))
+      expect(database.prepare('SELECT * FROM unwanted_token_keys').all()).to.deep.equal([])
+      database.close()
+    }).timeout(60_000)
+  })
 
   it('create: FILE_EXISTS, BACKUP_PASSPHRASE_DIFFERS, BACKUP_NOT_CONFIGURED and FILE_UNREADABLE, and no file is written', async () => {
     expect((await backup('create', file)).codes()).to.deep.equal(['FILE_EXISTS'])

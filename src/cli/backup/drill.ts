@@ -3,7 +3,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { EXIT, type ExitStatus } from '../errors.ts'
+import type { ExitStatus } from '../errors.ts'
 import type { Session } from '../session.ts'
 import type { OpeningOptions } from '../shares/options.ts'
 import { makeWorkFolder } from '../work-folder.ts'
@@ -11,7 +11,7 @@ import { withFileCodes } from './errors.ts'
 import { LAYOUT } from './layout.ts'
 import { passphraseOf } from './passphrase.ts'
 import { rehearse, REHEARSAL_LIMITS } from './rehearsal.ts'
-import { describeBackup, describeTokenKeys, tokensOf } from './report.ts'
+import { describeBackup, describeTokenKeys, tokensOf, unproven } from './report.ts'
 import { unpackBackup } from './unpack.ts'
 
 export interface DrillOptions extends OpeningOptions {
@@ -75,18 +75,20 @@ async function drill(session: Session, { file, folder, passphrase, tokens, begun
     proven: { keys: state.keys, inTokens, repositories: state.repositories },
     steps: milliseconds,
   })
+  const isProven = unproven(inTokens) === 0
   session.output.line(
-    'The drill has succeeded: every key in the backup has signed, and nothing is left of the copy.',
-    'green',
+    isProven
+      ? 'The drill has succeeded: every key in the backup has signed, and nothing is left of the copy.'
+      : 'Not every key is proven: those in the backup have signed, others are in tokens and have not. Nothing is left of the copy.',
+    isProven ? 'green' : 'yellow',
   )
   describeBackup(session, manifest)
-  describeTokenKeys(session, inTokens)
   session.output.line()
   session.output.table(
     ['STEP', 'SECONDS'],
     steps.map(([step, ms]) => [step, (ms / 1000).toFixed(2)]),
   )
-  return EXIT.done
+  return describeTokenKeys(session, inTokens)
 }
 
 interface Restored {

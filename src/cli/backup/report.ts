@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs'
 import { parseKeyHolderConfig, type TokenConfig } from '../../key-holder/config.ts'
 import type { TokenKeyProof } from '../../key-holder/token-proof.ts'
-import { CliError } from '../errors.ts'
+import { CliError, EXIT, type ExitStatus } from '../errors.ts'
 import type { Session } from '../session.ts'
 import type { BackupManifest } from './content.ts'
 
@@ -27,16 +27,27 @@ export function describeBackup({ output }: Session, { madeAt, version, keyHolder
   )
 }
 
-/** Keys that no backup holds, each with its proof, or why there is none. */
-export function describeTokenKeys({ output }: Session, inTokens: readonly TokenKeyProof[]): void {
-  if (inTokens.length === 0) return
+/** Keys that no backup holds, each with its proof, or why there is none. @returns `unfinished` where one is not proven */
+export function describeTokenKeys({ output }: Session, inTokens: readonly TokenKeyProof[]): ExitStatus {
+  if (inTokens.length === 0) return EXIT.done
   output.line()
   output.table(
     ['IN TOKEN', 'REPOSITORY', 'MADE FOR', 'PROOF', 'KEY'],
     inTokens.map(({ token, gun, role, proof, canonicalKeyId }) => [token, gun, role, proof, canonicalKeyId]),
   )
-  if (inTokens.every(({ proof }) => proof === 'proven')) return
-  output.warn('Keys in tokens are not in a backup: without their token they sign nothing.')
+  const missing = unproven(inTokens)
+  if (missing === 0) return EXIT.done
+  output.complain(
+    'KEYS_NOT_PROVEN',
+    `${missing} of ${inTokens.length} keys in tokens have not signed. They are in no backup: without their token they sign nothing.`,
+    'Ask the tokens with --key-holder-config, on a machine that reaches them.',
+  )
+  return EXIT.unfinished
+}
+
+/** How many keys in tokens have not signed. */
+export function unproven(inTokens: readonly TokenKeyProof[]): number {
+  return inTokens.filter(({ proof }) => proof !== 'proven').length
 }
 
 /** The tokens of a configuration of the key holder. @throws CliError FILE_UNREADABLE; KeyHolderError KEY_HOLDER_CONFIG_INVALID */

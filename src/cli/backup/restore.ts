@@ -1,13 +1,13 @@
 // `backup restore`: everything into a folder of its own, verified, then in its place.
 import { mkdir, mkdtemp, readdir, rename, rm, rmdir, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
-import { CliError, EXIT, type ExitStatus } from '../errors.ts'
+import { CliError, type ExitStatus } from '../errors.ts'
 import { syncFolder } from '../files.ts'
 import type { Session } from '../session.ts'
 import type { OpeningOptions } from '../shares/options.ts'
 import { LAYOUT } from './layout.ts'
 import { passphraseOf } from './passphrase.ts'
-import { describeBackup, describeTokenKeys, tokensOf } from './report.ts'
+import { describeBackup, describeTokenKeys, tokensOf, unproven } from './report.ts'
 import { unpackBackup, type Unpacked } from './unpack.ts'
 
 export interface RestoreCommandOptions extends OpeningOptions {
@@ -69,10 +69,10 @@ async function restore(session: Session, { file, folder, passphrase, tokens }: R
   })
   session.output.line(
     `Restored into ${target}. Every key in it has signed a challenge, and the audit log is whole.`,
-    'green',
+    unproven(inTokens) === 0 ? 'green' : 'yellow',
   )
   describeBackup(session, manifest)
-  describeTokenKeys(session, inTokens)
+  const status = describeTokenKeys(session, inTokens)
   session.output.line()
   session.output.line('Settings of the key holder, where `serve` does not make them:')
   session.output.line(`  folder: ${settings.folder}`)
@@ -80,7 +80,7 @@ async function restore(session: Session, { file, folder, passphrase, tokens }: R
   session.output.line(`  limitsFile: ${settings.limitsFile}`)
   session.output.line(`  logOrigin: ${settings.logOrigin}`)
   session.output.progress('Do not start it while the original runs: what either signs stops the other.')
-  return EXIT.done
+  return status
 }
 
 /** All of it gets its name, or nothing. @throws CliError FILE_UNWRITABLE */
