@@ -11,6 +11,7 @@ import { ImageMaker } from '../support/peers/images.ts'
 import { startNotaryServer } from '../support/peers/notary-server.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { tarOf } from '../support/peers/tar.ts'
+import { waitFor } from '../support/polling.ts'
 import { Scope } from '../support/scope.ts'
 import { createTestCa } from '../support/tls.ts'
 
@@ -143,17 +144,13 @@ policies:
       expect(denied.stderr)
         .to.match(/REQUEST_DENIED/)
         .and.to.match(/IMAGE_PUSHED_UNSIGNED: \S+@sha256:\S+ IS PUSHED/)
-      const waiting = await docker.trusted([
-        'countersign',
-        'push',
-        await build('v2'),
-        '--policy',
-        'careful',
-        '--no-wait',
-      ])
-      expect(waiting.status, waiting.text).to.equal(4)
-      expect(waiting.stdout).to.match(/^req\S+\n$/)
-      expect(waiting.stderr)
+      // Docker is ended, which leaves the request; without a terminal it tells its plugin by a socket.
+      const waiting = docker.begin(scope, ['countersign', 'push', await build('v2'), '--policy', 'careful'])
+      await waitFor('the request waits', () => (waiting.output().includes('awaiting-approval') ? true : undefined))
+      process.kill(waiting.pid, 'SIGTERM')
+      await waitFor('docker ends', () => waiting.ended())
+      expect(waiting.ended(), waiting.output()).to.equal('status 4')
+      expect(waiting.output())
         .to.match(/IMAGE_PUSHED_UNSIGNED/)
         .and.to.match(/countersign request show req\S+ --wait/)
       for (const tag of ['nightly', 'v2']) expect((await docker.trustedPull(`${gun}:${tag}`)).status).not.to.equal(0)

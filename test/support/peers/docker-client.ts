@@ -1,7 +1,7 @@
 // The stock Docker client, as a user of its own: own configuration folder, own trust cache, own passphrases.
 import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runCommand, runToSuccess, type CommandResult } from '../processes.ts'
+import { runCommand, runToSuccess, startProcess, type CommandResult, type RunningProcess } from '../processes.ts'
 import type { Scope } from '../scope.ts'
 import type { TestCertificate } from '../tls.ts'
 import type { DockerEngine } from './docker-engine.ts'
@@ -88,6 +88,11 @@ export class DockerClient {
     const plugins = join(this.folder, 'cli-plugins')
     mkdirSync(plugins, { recursive: true })
     symlinkSync(program, join(plugins, `docker-${name}`))
+  }
+
+  /** Begins `docker ARGS`, for tests that do not wait for its end. */
+  begin(scope: Scope, args: readonly string[]): RunningProcess {
+    return startProcess(scope, this.program, args, { env: { ...this.#env, DOCKER_CONTENT_TRUST: '1' } })
   }
 
   /** Runs `docker ARGS` with DOCKER_CONTENT_TRUST=1. */
