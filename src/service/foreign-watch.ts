@@ -64,10 +64,20 @@ export class PublishedWatch implements ForeignWatch {
     const own = told === undefined ? await this.#ownFeed(gun) : undefined
     const changes = told ?? own?.changes ?? []
     const found: ForeignVersion[] = []
-    for (const one of supersededBy(sha256, changes)) found.push(...(await this.#compareSuperseded(gun, one)))
+    let fault: CodedError<string> | undefined
+    for (const one of supersededBy(sha256, changes)) {
+      try {
+        found.push(...(await this.#compareSuperseded(gun, one)))
+      } catch (error) {
+        if (!(error instanceof CodedError)) throw error
+        fault ??= error
+      }
+    }
+    // Whatever a server does not show of the past, or says of it: the present is looked at.
     found.push(...(await this.#compare(gun)))
     own?.done()
     if (sha256 !== undefined) this.#timestamps.set(gun, sha256)
+    if (fault !== undefined) throw fault
     return found
   }
 
@@ -188,7 +198,7 @@ export class PublishedWatch implements ForeignWatch {
     const { role, sha256 } = version
     if (this.#dependencies.requests.hasSigned(gun, version)) return true
     const isSigned = signed.some((one) => one.role === role && one.highestSigned?.sha256 === sha256)
-    return isSigned || this.#dependencies.requests.proven(gun).some((one) => one.role === role && one.sha256 === sha256)
+    return isSigned
   }
 
   /** Trust servers keep earlier versions under their number; what has another content than it had then is no ground to compare with. */

@@ -18,7 +18,7 @@ import { expiryFor, loadRepository } from './load-repository.ts'
 import { MoveSteps } from './move-steps.ts'
 import type { Progress } from './progress.ts'
 import type { PublicationStep } from './steps.ts'
-import { verifySigned } from './verify-signed.ts'
+import { ownProven, verifySigned } from './verify-signed.ts'
 
 /**
  * `ended`: its images are final. `again`: they are approved again. `split`: likewise, and should be tried one by one.
@@ -70,7 +70,7 @@ export class PublicationSteps {
         intent,
         signed,
         this.#dependencies.cache,
-        this.#dependencies.requests.proven(publication.gun),
+        ownProven(this.#dependencies.requests, publication.gun),
       )
       this.#passed('bytes-checked')
     } catch (error) {
@@ -260,7 +260,8 @@ export class PublicationSteps {
       // Somebody published after us: ours is below it in the history if the change still stands.
       return (present?.version ?? 0) > file.version && holdsChanges(trusted, file, publication)
     })
-    if (isOurs) return { seen: 'ours', roles: roleVersions(trusted, roles) }
+    // What is proven is ours, and never the version of whoever published after us.
+    if (isOurs) return { seen: 'ours', roles: files.map(({ role, version, sha256 }) => ({ role, version, sha256 })) }
     return isSameBase(base, roleVersions(trusted, roles)) ? { seen: 'base' } : { seen: 'moved' }
   }
 

@@ -22,12 +22,19 @@ import type { SignedRole } from '../domain/ports.ts'
 import type { Publication } from '../domain/publication.ts'
 import { verifyRootChange } from '../domain/root-change.ts'
 import type { RoleVersion } from '../domain/signing-request.ts'
+import type { RequestStore } from '../domain/store-ports.ts'
 import type { Intent } from './form-intent.ts'
 
 type Verified = Received<RootMetadata | TargetsMetadata>
 
+/** Of what was proven, the versions that were signed for us: a request that found its tag published already names those of others, too. */
+export function ownProven(requests: Pick<RequestStore, 'proven' | 'hasSigned'>, gun: Gun): readonly RoleVersion[] {
+  return requests.proven(gun).filter((version) => requests.hasSigned(gun, version))
+}
+
 /**
  * That the bytes are the declared change of the base, all of it and nothing else.
+ * @param proven the versions that we published
  * @throws DomainError SIGNED_ROLES_UNEXPECTED; TufError where the bytes are not the declared change
  */
 export function verifySigned(

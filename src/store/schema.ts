@@ -239,6 +239,14 @@ const MIGRATIONS: readonly string[] = [
       GROUP BY i.gun, i.tag
     ) WHERE kind <> 'unsign' AND sha256 IS NOT NULL AND gun IN (SELECT gun FROM repositories);
   `,
+  // 11: of what was published before 9, those that a request of ours made. A request that found its tag published already names the versions
+  // of whoever made them.
+  `
+  INSERT OR IGNORE INTO signed_versions (gun, role, version, sha256)
+    SELECT i.gun, r.value ->> '$.role', r.value ->> '$.version', r.value ->> '$.sha256'
+    FROM images i, json_each(i.record, '$.roles') r
+    WHERE i.status = 'published' AND i.record ->> '$.unchanged' = 0;
+  `,
 ]
 
 export const SCHEMA: Schema = {

@@ -138,12 +138,12 @@ export class MetadataStore {
     })
   }
 
-  /** How many other repositories have older roots, and were never published. */
-  waitingWithRoots(gun: Gun): number {
-    const sql = `SELECT count(*) AS count FROM repositories r WHERE r.is_deleted = 1 AND r.gun <> ?
-      AND EXISTS (SELECT 1 FROM files f WHERE f.repository = r.id AND f.role = ? AND f.version IS NOT NULL)
-      AND NOT EXISTS (SELECT 1 FROM changes c WHERE c.gun = r.gun)`
-    return this.#all<{ count: number }>(sql, gun, ROOT)[0]?.count ?? 0
+  /** Bytes of the older roots of other repositories that were never published. */
+  waitingRootBytes(gun: Gun): number {
+    const sql = `SELECT coalesce(sum(length(f.bytes)), 0) AS bytes FROM repositories r
+      JOIN files f ON f.repository = r.id AND f.role = ? AND f.version IS NOT NULL
+      WHERE r.is_deleted = 1 AND r.gun <> ? AND NOT EXISTS (SELECT 1 FROM changes c WHERE c.gun = r.gun)`
+    return this.#all<{ bytes: number }>(sql, ROOT, gun)[0]?.bytes ?? 0
   }
 
   /** Of those that are served. */

@@ -20,6 +20,8 @@ import { tooLarge, type UploadLimits } from './upload.ts'
 
 /** As many as clients walk in one go (tuf/root-chain.ts). */
 const MAX_ROOTS = 1024
+/** Of a body: roots are a few kilobytes. */
+const MAX_BODY_BYTES = 8 * 1024 * 1024
 
 const bodyShape = z.strictObject({ roots: z.array(z.base64()).min(1).max(MAX_ROOTS) })
 
@@ -33,7 +35,7 @@ export async function readOlderRoots(
   lease: Lease,
 ): Promise<readonly Uint8Array[]> {
   const chunks: Buffer[] = []
-  for await (const chunk of chunksOf(request, bodyBytes, tooLarge)) {
+  for await (const chunk of chunksOf(request, Math.min(bodyBytes, MAX_BODY_BYTES), tooLarge)) {
     lease.grow(chunk.byteLength)
     chunks.push(chunk)
   }

@@ -36,10 +36,10 @@ const REFUSED =
 /** Of a staged update it may have been taken before: only a verdict on the files themselves ends it. */
 const REFUSED_FOR_GOOD = /^(UPDATE_|SERVED_)/
 
-/** A snapshot that ends within this time of now, in milliseconds, is signed again. */
-/** Repositories with older roots and no publication yet. */
-const MAX_WAITING_WITH_ROOTS = 1000
+/** Of older roots without a publication, in all repositories: a root is a few kilobytes. */
+const MAX_WAITING_ROOT_BYTES = 64 * 1024 * 1024
 
+/** A snapshot that ends within this time of now, in milliseconds, is signed again. */
 interface SnapshotWindow {
   readonly now: Date
   readonly windowMs: number
@@ -108,10 +108,10 @@ export class Publications {
 
   /** Whoever may push to names that a pattern registers could leave roots under all of them. @throws ProtocolError TOOMANYREQUESTS */
   #requireRoomForRoots(gun: Gun): void {
-    const waiting = this.#options.store.waitingWithRoots(gun)
-    if (waiting < MAX_WAITING_WITH_ROOTS) return
+    const waiting = this.#options.store.waitingRootBytes(gun)
+    if (waiting < MAX_WAITING_ROOT_BYTES) return
     throw new ProtocolError('TOOMANYREQUESTS', {
-      facts: { gun, waiting, reason: 'too many repositories have older roots and no publication' },
+      facts: { gun, waiting, reason: 'too many older roots wait for a publication' },
     })
   }
 

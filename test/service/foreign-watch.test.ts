@@ -3,14 +3,18 @@ import { editTargets, parseRoleName, parseTag, RELEASES, type RoleName, type Tar
 import { expect } from 'chai'
 import type { ForeignVersion } from '../../src/domain/foreign-version.ts'
 import type { WebhookNews } from '../../src/domain/webhook-event.ts'
+import { NotaryError } from '../../src/notary/errors.ts'
 import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { createServices } from '../../src/service/create-services.ts'
+import { SCHEMA } from '../../src/store/schema.ts'
 import { SqliteSeenVersions } from '../../src/store/seen-versions.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
+import { outcome } from '../support/fakes/held-world.ts'
 import { addAlice, load, publishAs } from '../support/fakes/rival.ts'
 import { signFile, type SigningKey } from '../support/fakes/signing-key.ts'
-import { app, World } from '../support/fakes/world.ts'
+import { app, ended, everybody, World } from '../support/fakes/world.ts'
 import { HostileWorld } from '../support/hostile-world.ts'
+import { EVIDENCE } from '../support/key-holder.ts'
 
 const SIGNER = parseRoleName('targets/countersign')
 const ALICE = parseRoleName('targets/alice')
@@ -83,6 +87,38 @@ describe('the watch over what others publish', () => {
       ])
       expect(await look()).to.deep.equal([])
       expect(records()).to.have.length(1)
+    })
+
+    it('who publishes upon ours before it was read back is told, and no proof of ours names her version', async () => {
+      const { server } = world
+      const publish = server.publish.bind(server)
+      server.publish = async (gun, files) => {
+        server.publish = publish
+        await publish(gun, files)
+        await publishAs(world, app, RELEASES, [put('hers', 'c')], [alice])
+      }
+      world.registry.push(app, '3.0', 'c')
+      await world.sign(`${app}:3.0`)
+      const proven = world.dependencies.requests.proven(app).filter(({ role }) => role === RELEASES)
+      expect(proven.map(({ version }) => version))
+        .to.include(3)
+        .and.not.include(4)
+      expect((await look()).map(brief)).to.deep.include.members([
+        { role: RELEASES, version: 4, from: 3, isFrozen: false, put: ['hers'], moved: [], dropped: [] },
+      ])
+    })
+
+    it('an earlier database knows afterwards which versions were signed for us, and takes none of hers for ours', async () => {
+      await publishAs(world, app, RELEASES, [put('hers', 'c')], [alice])
+      // Stands there already: the request names her version.
+      await world.sign(`${app}:1.0`)
+      const { sqlite } = world.database
+      const signed = () => sqlite.prepare('SELECT role, version FROM signed_versions ORDER BY role, version').all()
+      const ours = signed()
+      sqlite.exec('DELETE FROM signed_versions')
+      sqlite.exec(SCHEMA.migrations[10] ?? '')
+      expect(signed()).to.deep.equal(ours)
+      expect(ours).to.deep.include({ role: RELEASES, version: 2 }).and.not.include({ role: RELEASES, version: 3 })
     })
 
     it('in a role of her own is told too, with every entry of its first version', async () => {
@@ -290,6 +326,37 @@ describe('the watch over what others publish', () => {
       const kinds = hostile.holder.log().map(({ kind, record }) => (kind === 'daemon-record' ? record : kind))
       expect(kinds.indexOf('repository-frozen')).to.be.greaterThan(0)
       expect(kinds.indexOf('foreign-version')).to.be.greaterThan(kinds.indexOf('repository-frozen'))
+    })
+
+    for (const when of ['before anybody looked', 'while it is frozen'] as const) {
+      it(`a tag that is signed again ${when} hides no theft, and is no ground to keep it`, async () => {
+        const { world, holder } = hostile
+        await hostile.sign('2.0')
+        await world.services.foreignWatch.look(app)
+        await publishStolen(RELEASES, 'evil')
+        if (when === 'before anybody looked') expect(await hostile.sign('2.0')).to.equal('published')
+        expect((await world.services.foreignWatch.look(app)).map(brief)).to.have.length(1)
+        if (when === 'while it is frozen') expect(await hostile.sign('2.0')).to.equal('published')
+        const decision = { gun: app, reason: 'theft', evidence: EVIDENCE } as const
+        await holder.operator.call('unfreeze', { ...decision, foreign: 'drop' })
+        const renewed = await ended(world, (await world.services.requests.renew(everybody, app)).request)
+        expect(outcome(renewed)).to.equal('published')
+        await holder.operator.call('stage-key', { ...decision, role: SIGNER })
+        const rotated = await ended(world, (await world.services.requests.rotate(everybody, app)).request)
+        expect(outcome(rotated)).to.equal('published')
+      })
+    }
+
+    it('is found in what is published now, whatever the server hides of what was published before', async () => {
+      const { world } = hostile
+      await publishStolen(RELEASES, 'evil')
+      const told = [{ id: 1, gun: app, timestamp: 'a'.repeat(64) }]
+      const hidden = (): NotaryError => new NotaryError('NOTARY_UNAVAILABLE', 'It is not shown.', {})
+      world.faults.calls.length = 0
+      world.faults.plan({ method: 'source.read', call: 2, moment: 'before', error: hidden })
+      await expectCodeAsync('NOTARY_UNAVAILABLE', () => world.services.foreignWatch.look(app, told))
+      expect((await world.dependencies.keyHolder.repositoryStatus(app)).state).to.equal('frozen')
+      expect(world.observer.foreign.map(({ isFrozen }) => isFrozen)).to.deep.equal([true])
     })
   })
 })

@@ -8,7 +8,6 @@ const UNDO: readonly (readonly [migration: string, sql: string])[] = [
   ['log_entries_by_publication', 'DROP INDEX log_entries_by_publication'],
   ['COLUMN origin', 'ALTER TABLE keys DROP COLUMN origin'],
   ['COLUMN custody', 'ALTER TABLE keys DROP COLUMN custody'],
-  ['unwanted_token_keys', 'DROP TABLE unwanted_token_keys'],
   ['COLUMN restored_version', 'ALTER TABLE signed_payloads DROP COLUMN restored_version'],
   ['TABLE unwanted_token_keys', 'DROP TABLE unwanted_token_keys'],
 ]

@@ -33,6 +33,7 @@ describe('a repository from another server, at the trust server', () => {
   let scope: Scope
   let holder: TestKeyHolder
   let client: NotaryClient
+  let database: ReturnType<typeof createDatabase>
   let builder: RepositoryBuilder
   /** The two roots of the other server, oldest first. */
   let older: Uint8Array[]
@@ -42,10 +43,11 @@ describe('a repository from another server, at the trust server', () => {
   beforeEach(async () => {
     scope = new Scope()
     holder = await TestKeyHolder.start(scope)
+    database = createDatabase(':memory:', SCHEMA)
     const socket = holder.config.trustServerSocket ?? ''
     const running = await startTrustServer(parseTrustServerConfig(testConfig('', `keyHolderSocket: '${socket}'`)), {
       now: () => NOW,
-      database: createDatabase(':memory:', SCHEMA),
+      database,
       log: silentLog,
     })
     scope.add(() => running.stop())
@@ -180,6 +182,21 @@ describe('a repository from another server, at the trust server', () => {
       await expectCodeAsync('NOTARY_UPDATE_INVALID', () => client.bringOlderRoots(builder.gun, roots()))
     })
   }
+
+  it('keeps no more once too many wait in other repositories, and those of a publication do not count', async () => {
+    const waiting = (gun: string): void => {
+      database.sqlite.exec(`INSERT INTO repositories (gun, is_deleted) VALUES ('${gun}', 1);
+        INSERT INTO files (repository, role, version, sha256, created_at, bytes)
+        SELECT id, 'root', 1, '00', '', zeroblob(64 * 1024 * 1024) FROM repositories WHERE gun = '${gun}'`)
+    }
+    waiting('registry.example.com/team/deleted')
+    database.sqlite.exec(`INSERT INTO changes (gun, version, sha256, category, created_at)
+      VALUES ('registry.example.com/team/deleted', 0, '', 'deletion', '')`)
+    await client.bringOlderRoots(builder.gun, older.slice(0, 1))
+    waiting('registry.example.com/team/waiting')
+    const { facts } = await expectCodeAsync('NOTARY_UNAVAILABLE', () => client.bringOlderRoots(builder.gun, older))
+    expect(facts).to.include({ status: 429 })
+  })
 
   it('keeps nothing of a repository that may not be served', async () => {
     const other = RepositoryBuilder.withSigner('countersign', 'registry.example.com/elsewhere')
