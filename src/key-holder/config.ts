@@ -198,15 +198,24 @@ const CREDENTIAL = /^\$CREDENTIALS_DIRECTORY\/(?=[^/]+$)/
 /** Puts the folder in its place. @returns the settings for which there is none */
 function withCredentials(document: Record<string, unknown>, folder: string): string[] {
   const missing: string[] = []
+  const placed = (value: unknown, setting: string): unknown => {
+    if (typeof value !== 'string' || !CREDENTIAL.test(value)) return value
+    if (folder === '') missing.push(setting)
+    return value.replace(CREDENTIAL, () => `${folder}/`)
+  }
   for (const group of ['unlock', 'backup']) {
     const settings = document[group]
     if (typeof settings !== 'object' || settings === null) continue
     document[group] = Object.fromEntries(
-      Object.entries(settings).map(([name, value]: [string, unknown]) => {
-        if (typeof value !== 'string' || !CREDENTIAL.test(value)) return [name, value]
-        if (folder === '') missing.push(`${group}.${name}`)
-        return [name, value.replace(CREDENTIAL, () => `${folder}/`)]
-      }),
+      Object.entries(settings).map(([name, value]: [string, unknown]) => [name, placed(value, `${group}.${name}`)]),
+    )
+  }
+  const { tokens } = document
+  if (Array.isArray(tokens)) {
+    document['tokens'] = tokens.map((token: unknown, at) =>
+      typeof token === 'object' && token !== null && 'pinFile' in token
+        ? { ...token, pinFile: placed(token.pinFile, `tokens.${at}.pinFile`) }
+        : token,
     )
   }
   return missing

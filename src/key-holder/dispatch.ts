@@ -96,6 +96,8 @@ export class Dispatcher {
   readonly #refusals: Refusals
   readonly #onDefect: (error: unknown) => void
   readonly #queue = new GunQueue()
+  /** Of what has not begun. */
+  #refusal: KeyHolderError | undefined
 
   constructor(holder: Holder, refusals: Refusals, onDefect: (error: unknown) => void) {
     this.#holder = holder
@@ -124,6 +126,11 @@ export class Dispatcher {
     return answerOfError(frame?.id ?? 0, thrown, this.#onDefect)
   }
 
+  /** From now on what has not begun is refused with this, also what waits already. */
+  refuseFurther(refusal: KeyHolderError): void {
+    this.#refusal = refusal
+  }
+
   /** Resolves when no operation is under way. */
   async idle(): Promise<void> {
     await this.#queue.idle()
@@ -133,15 +140,17 @@ export class Dispatcher {
     const call = checkedCall(socket, frame)
     const name = frame.operation as Exclude<OperationName, GateOperation>
     const handler = HANDLERS[name] as Handler<OperationName>
-    if (BESIDE.has(name)) return this.#queue.beside(() => handler(this.#holder, call))
-    // Of backups there is one at a time, for which nobody else has to wait.
-    if (name === 'begin-backup' || name === 'read-backup') {
-      return this.#queue.run('backup', () => handler(this.#holder, call))
+    const begin = (): Promise<Answer<OperationName>> => {
+      if (this.#refusal !== undefined) throw this.#refusal
+      return handler(this.#holder, call)
     }
+    if (BESIDE.has(name)) return this.#queue.beside(begin)
+    // Of backups there is one at a time, for which nobody else has to wait.
+    if (name === 'begin-backup' || name === 'read-backup') return this.#queue.run('backup', begin)
     // Two at a time would each rewrap what the other has replaced; no other operation has to wait for it.
-    if (name === 'rewrap-keys') return this.#queue.run('unlock key', () => handler(this.#holder, call))
+    if (name === 'rewrap-keys') return this.#queue.run('unlock key', begin)
     const lane = `${SERVING.has(name) ? 'served ' : ''}${gunIn(call.request) ?? ''}`
-    return this.#queue.run(lane, () => handler(this.#holder, call))
+    return this.#queue.run(lane, begin)
   }
 }
 

@@ -2,6 +2,7 @@
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { isSameToken, parseTokenUri } from '../pkcs11/uri.ts'
 import { programVersion } from '../version.ts'
+import { closeAll, type Closer } from './closing.ts'
 import type { KeyHolderConfig } from './config.ts'
 import { BufferBudget, CONNECTION_LIMITS, type ConnectionLimits } from './connection.ts'
 import { StateDatabase } from './database.ts'
@@ -72,7 +73,7 @@ export async function startKeyHolder(
     step: options.onStep ?? (() => undefined),
     ...(options.tokenScript !== undefined && { tokenScript: options.tokenScript }),
   })
-  const closers: (() => void | Promise<void>)[] = [
+  const closers: Closer[] = [
     () => {
       database.close()
     },
@@ -114,6 +115,8 @@ export async function startKeyHolder(
       name: 'service',
     })
     closers.unshift(() => service.close())
+    // Not before: what starts a process again and again that cannot listen would have a wrong PIN tried each time.
+    gate.watchTokens()
     processLog.info({ uid, pid, version, folder: config.folder, limitsDigest: limits.digest }, 'key holder started')
     if (unlockKey === undefined) processLog.warn({}, 'sealed: it waits for countersign unseal')
     return {
@@ -122,12 +125,14 @@ export async function startKeyHolder(
       ...(trustServerSocket !== undefined && { trustServerSocket }),
       logPublicKey: () => gate.logPublicKey,
       close: once(async () => {
-        for (const close of closers) await close()
+        await closeAll(closers)
         processLog.info({}, 'key holder stopped')
       }),
     }
   } catch (error) {
-    for (const close of closers) await close()
+    await closeAll(closers).catch((failure: unknown) => {
+      processLog.error({ error: failure }, 'something could not be closed')
+    })
     throw error
   }
 }

@@ -1,8 +1,10 @@
 // What is there while the key holder is unsealed: the unlock key, the audit log with its key, and everything that operations work with.
 import { join } from 'node:path'
 import { CodedError, FileCache } from '@countersign/tuf'
+import type { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { AuditLog } from './audit-log.ts'
 import { BackupCopies } from './backup-copies.ts'
+import { closeAll, type Closer } from './closing.ts'
 import type { KeyHolderConfig } from './config.ts'
 import { Custody } from './custody.ts'
 import type { StateDatabase } from './database.ts'
@@ -50,9 +52,14 @@ export interface OpenHolder {
   readonly logPublicKey: string
   /** @throws KeyHolderError STATE_UNWRITABLE, AUDIT_LOG_UNWRITABLE */
   record(record: AuditRecord): void
+  /** Looks for the tokens from now on, which tries their PINs. */
+  watchTokens(): void
+  /** From now on what has not begun is refused with this; what is under way is finished. */
+  refuseFurther(refusal: KeyHolderError): void
   /**
    * Resolves when what is under way has been answered, and no key is held any more.
    * @param last recorded before that, where the log can be written
+   * @throws what a part threw that could not be closed; no key is held then, either
    */
   close(last?: AuditRecord): Promise<void>
 }
@@ -69,7 +76,7 @@ export async function openHolder(
   const { config, database, limits, processLog, now, step } = o
   const keys = new KeyTable(database)
   const custodian = new FileCustodian(keys, unlockKey)
-  const closers: (() => void | Promise<void>)[] = [
+  const closers: Closer[] = [
     () => {
       custodian.close()
     },
@@ -147,7 +154,6 @@ export async function openHolder(
       tokens.close()
       return sweep.close()
     })
-    tokens.look()
     sweep.start()
     const refusals = new Refusals(holder)
     const dispatcher = new Dispatcher(holder, refusals, (error) => {
@@ -160,15 +166,28 @@ export async function openHolder(
       dispatcher,
       logPublicKey: log.verifierKey,
       record,
-      close: async (last) => {
-        await dispatcher.idle()
-        refusals.close()
-        if (last !== undefined) tryTo(record, last, processLog)
-        for (const close of closers) await close()
+      watchTokens: () => {
+        tokens.watch()
       },
+      refuseFurther: (refusal) => {
+        dispatcher.refuseFurther(refusal)
+      },
+      close: (last) =>
+        closeAll([
+          () => dispatcher.idle(),
+          () => {
+            refusals.close()
+          },
+          () => {
+            if (last !== undefined) tryTo(record, last, processLog)
+          },
+          ...closers,
+        ]),
     }
   } catch (error) {
-    for (const close of closers) await close()
+    await closeAll(closers).catch((failure: unknown) => {
+      processLog.error({ error: failure }, 'something could not be closed')
+    })
     throw error
   }
 }

@@ -21,6 +21,8 @@ export class SealGate implements Answering {
   #why: 'start' | 'operator' = 'start'
   #since: Date
   #isStartRecorded = false
+  /** Tokens are looked for whenever it is unsealed. */
+  #isWatching = false
   #refused = 0
   #wrong = 0
   #lastWrongAt = 0
@@ -37,7 +39,7 @@ export class SealGate implements Answering {
     return this.#open?.logPublicKey
   }
 
-  /** Takes over the unlock key. A crash before the records leaves nothing. @throws KeyHolderError as `openHolder` */
+  /** Takes over the unlock key. A crash before the records leaves nothing of it in the log. @throws KeyHolderError as `openHolder` */
   async open(unlockKey: Buffer, records: readonly AuditRecord[] = []): Promise<void> {
     const { limits, identity } = this.#parts
     const { uid, pid, version, startedAt } = identity
@@ -51,9 +53,16 @@ export class SealGate implements Answering {
     } as const
     const first = this.#isStartRecorded ? [] : [{ ...started, startedAt }]
     this.#open = await openHolder(this.#parts, unlockKey, [...first, ...records])
+    if (this.#isWatching) this.#open.watchTokens()
     this.#isStartRecorded = true
     this.#refused = 0
     this.#wrong = 0
+  }
+
+  /** Looks for tokens from now on, or as soon as it is unsealed. */
+  watchTokens(): void {
+    this.#isWatching = true
+    this.#open?.watchTokens()
   }
 
   async answer(socket: SocketName, frame: RequestFrame): Promise<AnswerFrame> {
@@ -102,10 +111,12 @@ export class SealGate implements Answering {
     // 1. The record. A crash leaves a key holder that starts as its configuration says.
     const { reason, evidence } = request
     open.record({ kind: 'key-holder-sealed', by: socket, reason, evidence })
-    // 2. Nothing more is taken; what is under way is finished; then every key goes. A crash leaves the same.
+    // 2. Nothing more is taken, nor begun of what waits; what is under way is finished, also in the log; then every key goes. A crash
+    // leaves the same.
     this.#open = undefined
     this.#why = 'operator'
     this.#since = this.#parts.now()
+    open.refuseFurther(this.#sealed())
     await open.close()
     this.#parts.processLog.warn({}, 'sealed by an operator; countersign unseal undoes it')
     return { already: false, since: this.#since.toISOString() }
@@ -166,6 +177,7 @@ export class SealGate implements Answering {
     const stretching = isFirst ? newStretching() : stretchingOf(database)
     const unlockKey = await unlockKeyOfCaller(attachments.get('secret') ?? new Uint8Array(), request.with, stretching)
     if (isFirst) {
+      // A crash after it leaves the unlock key chosen.
       chooseUnlockKey(database, unlockKey, stretching)
       return unlockKey
     }

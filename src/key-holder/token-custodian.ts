@@ -47,9 +47,9 @@ export class TokenCustodian {
     })
   }
 
-  /** Looks for every token, without waiting. */
-  look(): void {
-    for (const token of this.#tokens) void token.probe()
+  /** Looks for every token, now and every few seconds, without waiting. */
+  watch(): void {
+    for (const token of this.#tokens) token.watch()
   }
 
   /** @throws KeyHolderError CUSTODY_NOT_CONFIGURED, CUSTODY_URI_INVALID */

@@ -67,7 +67,7 @@ class Lost extends Error {
 export class Token {
   readonly uri: TokenUri
   readonly #options: TokenOptions
-  readonly #probe: NodeJS.Timeout
+  #watching: NodeJS.Timeout | undefined
   #process: TokenProcess | undefined
   #turn: Promise<unknown> = Promise.resolve()
   #waiting = 0
@@ -85,10 +85,6 @@ export class Token {
   constructor(options: TokenOptions) {
     this.uri = options.uri
     this.#options = options
-    this.#probe = setInterval(() => {
-      void this.probe()
-    }, PROBE_INTERVAL_MS)
-    this.#probe.unref()
   }
 
   /** As the last call or probe found it. */
@@ -145,9 +141,18 @@ export class Token {
     })
   }
 
+  /** Looks whether it is there, now and every few seconds. Before that only a call opens it. */
+  watch(): void {
+    if (this.#isClosed) return
+    this.#watching ??= setInterval(() => {
+      void this.probe()
+    }, PROBE_INTERVAL_MS).unref()
+    void this.probe()
+  }
+
   close(): void {
     this.#isClosed = true
-    clearInterval(this.#probe)
+    clearInterval(this.#watching)
     this.#drop()
   }
 

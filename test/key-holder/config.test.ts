@@ -75,13 +75,18 @@ describe('the configuration of the key holder', () => {
       expectCode('KEY_HOLDER_CONFIG_INVALID', () => parseKeyHolderConfig(`unlock: ${unlock}`))
     }
     const text =
-      'unlock: { keyFile: $CREDENTIALS_DIRECTORY/unlock.key }\nbackup: { passphraseFile: $CREDENTIALS_DIRECTORY/backup }'
-    expect(parseKeyHolderConfig(text, { CREDENTIALS_DIRECTORY: '/run/credentials/a.service' })).to.deep.include({
+      'unlock: { keyFile: $CREDENTIALS_DIRECTORY/unlock.key }\nbackup: { passphraseFile: $CREDENTIALS_DIRECTORY/backup }\n' +
+      'tokens: [{ uri: "pkcs11:token=a", module: /m, pinFile: $CREDENTIALS_DIRECTORY/token.pin }]'
+    const config = parseKeyHolderConfig(text, { CREDENTIALS_DIRECTORY: '/run/credentials/a.service' })
+    expect(config).to.deep.include({
       unlock: { kind: 'key-file', path: '/run/credentials/a.service/unlock.key' },
       backupPassphraseFile: '/run/credentials/a.service/backup',
     })
+    expect(config.tokens?.map(({ pinFile }) => pinFile)).to.deep.equal(['/run/credentials/a.service/token.pin'])
     const { facts } = expectCode('KEY_HOLDER_CONFIG_INVALID', () => parseKeyHolderConfig(text))
-    expect(facts['faults']).to.include('unlock.keyFile').and.include('backup.passphraseFile')
+    for (const setting of ['unlock.keyFile', 'backup.passphraseFile', 'tokens.0.pinFile']) {
+      expect(facts['faults']).to.include(setting)
+    }
   })
 
   it('may name the next unlock key, of either kind, and the environment replaces one kind by the other', () => {
