@@ -52,7 +52,7 @@ export interface OpenHolder {
   readonly logPublicKey: string
   /** @throws KeyHolderError STATE_UNWRITABLE, AUDIT_LOG_UNWRITABLE */
   record(record: AuditRecord): void
-  /** Looks for the tokens from now on, which tries their PINs. */
+  /** Looks for the tokens from now on, and destroys there what nobody wants: both try their PINs. */
   watchTokens(): void
   /** From now on what has not begun is refused with this; what is under way is finished. */
   refuseFurther(refusal: KeyHolderError): void
@@ -154,7 +154,6 @@ export async function openHolder(
       tokens.close()
       return sweep.close()
     })
-    sweep.start()
     const refusals = new Refusals(holder)
     const dispatcher = new Dispatcher(holder, refusals, (error) => {
       processLog.error({ error }, 'an operation failed')
@@ -168,6 +167,7 @@ export async function openHolder(
       record,
       watchTokens: () => {
         tokens.watch()
+        sweep.start()
       },
       refuseFurther: (refusal) => {
         dispatcher.refuseFurther(refusal)
