@@ -9,7 +9,7 @@ import { FUZZ_TARGETS } from '../support/fuzz-targets.ts'
 import { pathological } from '../support/mutator.ts'
 import { Scope } from '../support/scope.ts'
 
-const CASES = 5_000
+const CASES = 2_000
 const MIB = 1024 * 1024
 /** For a process of its own, whatever the garbage collector would take otherwise. */
 const MAX_HEAP_MIB = 512

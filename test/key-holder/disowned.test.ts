@@ -229,7 +229,7 @@ describe('versions that an operator decides about', () => {
     const recorded = decisions().flatMap((one) => one['versions'] as unknown[])
     expect(recorded).to.have.length(260)
     expect(JSON.stringify(answer).length).to.be.below(100_000)
-  })
+  }).timeout(60_000)
 
   it('NO_VERSION_TO_DROP: after an accept there is nothing to drop, and the repository stays frozen', async () => {
     await signOurs('ours')
