@@ -1,8 +1,8 @@
 // `repo drift`: the signed tags that stand in the registry for something else, or not at all.
 import type { Command } from 'commander'
 import { EXIT, type ExitStatus } from './errors.ts'
-import { repositoryArgument } from './image-list.ts'
-import { driftSchema, repositoryListSchema, type DriftResource } from './resources.ts'
+import { namedRepositories } from './named-repositories.ts'
+import { driftSchema, type DriftResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
 
 export function addDriftCommand(group: Command, perform: Perform): void {
@@ -27,20 +27,14 @@ Exit status: 0 shown, whatever has drifted; 1 failed; 2 usage; 3 without the gra
 }
 
 async function showDrift(session: Session, text: string | undefined): Promise<ExitStatus> {
-  const named = text === undefined ? undefined : repositoryArgument(text)
+  const guns = await namedRepositories(session, text)
   const api = await session.api()
-  const guns =
-    named === undefined
-      ? (await api.call({ method: 'GET', path: 'v1/repositories', answer: repositoryListSchema })).repositories.map(
-          ({ gun }) => gun,
-        )
-      : [named]
   const found: DriftResource[] = []
   for (const gun of guns) {
     const path = `v1/repositories/${encodeURIComponent(gun)}/drift`
     found.push(await api.call({ method: 'GET', path, answer: driftSchema }))
   }
-  session.output.document(named === undefined ? { repositories: found } : found[0])
+  session.output.document(text === undefined ? { repositories: found } : found[0])
   for (const one of found) printDrift(session, one)
   return EXIT.done
 }

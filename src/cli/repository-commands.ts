@@ -6,6 +6,7 @@ import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { showExpiry } from './expiry-status.ts'
 import { versionsInWords } from './foreign-versions.ts'
 import { repositoryArgument } from './image-list.ts'
+import { namedRepositories } from './named-repositories.ts'
 import { openOfflineRoot, signWithRoot, type OfflineRoot } from './offline-root.ts'
 import {
   initializationSchema,
@@ -206,21 +207,15 @@ async function list(session: Session): Promise<ExitStatus> {
 }
 
 async function showStatus(session: Session, text: string | undefined, isExpiry: boolean): Promise<ExitStatus> {
-  const named = text === undefined ? undefined : repositoryArgument(text)
+  const guns = await namedRepositories(session, text)
   const api = await session.api()
-  const guns =
-    named === undefined
-      ? (await api.call({ method: 'GET', path: 'v1/repositories', answer: repositoryListSchema })).repositories.map(
-          ({ gun }) => gun,
-        )
-      : [named]
-  if (isExpiry) return showExpiry(session, guns, named === undefined)
+  if (isExpiry) return showExpiry(session, guns, text === undefined)
   const reports: RepositoryReportResource[] = []
   for (const gun of guns) {
     const path = `v1/repositories/${encodeURIComponent(gun)}`
     reports.push(await api.call({ method: 'GET', path, answer: repositoryReportSchema }))
   }
-  session.output.document(named === undefined ? { repositories: reports } : reports[0])
+  session.output.document(text === undefined ? { repositories: reports } : reports[0])
   for (const report of reports) printReport(session, report)
   return reports.some(({ trouble }) => trouble !== undefined) ? EXIT.failed : EXIT.done
 }

@@ -14,21 +14,22 @@ import {
   TufError,
   verifyEdit,
 } from '@countersign/tuf'
-import { type Decision, isSameGround } from '../domain/decision.ts'
+import { isSameGround } from '../domain/decision.ts'
 import { DomainError } from '../domain/errors.ts'
+import { evidenceOf, signedApprovals } from '../domain/evidence.ts'
 import { parseImageReference } from '../domain/image-reference.ts'
 import { failureOf, isOutage } from '../domain/port-faults.ts'
 import { isRotated, rolesToRotate, stagedKeys } from '../domain/key-rotation.ts'
-import type { DeclaredChange, Evidence, PendingImage, RepositoryCustody } from '../domain/ports.ts'
+import type { DeclaredChange, PendingImage, RepositoryCustody } from '../domain/ports.ts'
 import type { KeyChange, Publication } from '../domain/publication.ts'
-import type { SignedApproval } from '../domain/signed-approval.ts'
 import { checkMovingRoot } from '../domain/move.ts'
 import { holdsRoot, rolesOfRootChange, verifyRootChange } from '../domain/root-change.ts'
 import { renewalEnd, rolesToRenew, windowsFor, windowsWithin } from '../domain/renewal.ts'
 import { expiredRoles, rolesToRepair } from '../domain/repair.ts'
+import { roleVersions } from '../domain/role-versions.ts'
 import { rolesToSign, rolesToUnsign } from '../domain/publication-roles.ts'
 import { signedDigest } from '../domain/signed-entry.ts'
-import { imageOf, moveToOf, nextRootOf, type ImageSubject, type RoleVersion } from '../domain/signing-request.ts'
+import { imageOf, moveToOf, nextRootOf, type ImageSubject } from '../domain/signing-request.ts'
 import { retrying } from './backoff.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { ImageProgress } from './image-progress.ts'
@@ -331,28 +332,6 @@ function declared({ image, change }: Candidate): DeclaredChange | undefined {
   return { change, evidence: evidenceOf(image), ...(approvals.length > 0 && { approvals }) }
 }
 
-function signedApprovals({ record }: PendingImage): readonly SignedApproval[] {
-  const given = 'approvals' in record ? record.approvals : []
-  return given.flatMap(({ person, signed }) => (signed === undefined ? [] : [{ approver: person, ...signed }]))
-}
-
-function evidenceOf({ request, submitter, origin, record }: PendingImage): Evidence {
-  const decision = 'decision' in record ? record.decision : undefined
-  return {
-    request,
-    principal: submitter.id,
-    ...(decision === undefined ? {} : { decision: printDecision(decision, record) }),
-    ...(origin === undefined ? {} : { origin }),
-  }
-}
-
-/** At most what the key holder takes. */
-function printDecision({ outcome, policyDigest }: Decision, record: PendingImage['record']): string {
-  const people = 'approvals' in record ? record.approvals.map(({ person }) => person) : []
-  const approved = people.length === 0 ? '' : `, approved by ${people.join(', ')}`
-  return `${outcome} by policy ${policyDigest}${approved}`.slice(0, 256)
-}
-
 function requireImage({ record }: PendingImage): ImageSubject {
   const image = imageOf(record)
   if (image === undefined) throw new Error('A request for an image names its tag.')
@@ -386,14 +365,6 @@ export function changedRoles(
   return roles.filter((role) => {
     const version = (targetsOf(base, role)?.metadata.version ?? 0) + 1
     return verifyEdit(base, role, changes, { version, expiresAt })
-  })
-}
-
-/** Version and hash of each of these roles that is published: root, or a targets role. */
-export function roleVersions(repository: TrustedRepository, roles: readonly RoleName[]): readonly RoleVersion[] {
-  return roles.flatMap((role) => {
-    const received = role === ROOT ? repository.root : targetsOf(repository, role)
-    return received === undefined ? [] : [{ role, version: received.metadata.version, sha256: received.sha256 }]
   })
 }
 
