@@ -57,9 +57,12 @@ export {
 export {
   certificateKey,
   createRootCertificate,
+  ecdsaSignatureDer,
+  prepareRootCertificate,
   parseCertificates,
   type Certificate,
   type NewRootCertificate,
+  type RootCertificateTerms,
 } from './x509.ts'
 export { verifyCertificateChain, verifyDelegationCertificate, verifyRootCertificate } from './root-certificate.ts'
 export {

@@ -51,14 +51,29 @@ export interface Certificate {
   readonly keyUsage?: number
 }
 
-export interface NewRootCertificate {
+/** What a root certificate is to say, but for its key. */
+export interface RootCertificateTerms {
   /** The GUN, or a pattern that ends in `*`. May be longer than the 64 characters that other tools allow. */
   readonly commonName: string
   readonly notBefore: Date
   readonly notAfter: Date
   /** 16 random bytes. */
   readonly serialNumber: Uint8Array
+}
+
+export interface NewRootCertificate extends RootCertificateTerms {
   readonly privateKey: KeyObject
+}
+
+/** A certificate that its own key has yet to sign. */
+export interface UnsignedRootCertificate {
+  /** What is signed: DER of TBSCertificate (RFC 5280, 4.1). */
+  readonly message: Buffer
+  /**
+   * The certificate as PEM.
+   * @param signature DER of ECDSA-Sig-Value (RFC 3279, 2.2.3), or PKCS #1 v1.5, over SHA-256: whether it is one is the caller's to know
+   */
+  readonly complete: (signature: Uint8Array) => string
 }
 
 export const OID = {
@@ -117,22 +132,28 @@ export function certificateKey(pem: string): PublicKey {
  * notary v0.7.0 cryptoservice/certificate.go GenerateCertificate, tuf/utils/x509.go NewCertificate.
  * @throws TufError KEY_TYPE_UNSUPPORTED (neither ECDSA nor RSA), KEY_TOO_WEAK
  */
-export function createRootCertificate(o: NewRootCertificate): string {
-  const { keyType } = publicKeyOf(o.privateKey)
+export function createRootCertificate({ privateKey, ...terms }: NewRootCertificate): string {
+  const { message, complete } = prepareRootCertificate(terms, createPublicKey(privateKey))
+  return complete(sign('sha256', message, { key: privateKey, dsaEncoding: 'der' }))
+}
+
+/** The same for a private key that signs somewhere else. @throws TufError KEY_TYPE_UNSUPPORTED (neither ECDSA nor RSA), KEY_TOO_WEAK */
+export function prepareRootCertificate(terms: RootCertificateTerms, publicKey: KeyObject): UnsignedRootCertificate {
+  const { keyType } = publicKeyOf(publicKey)
   if (keyType === 'ed25519') {
     throw new TufError('KEY_TYPE_UNSUPPORTED', 'Notary has no root certificates for this type of key', { keyType })
   }
   const algorithm =
     keyType === 'ecdsa' ? sequence(oid(OID.ecdsaWithSha256)) : sequence(oid(OID.rsaWithSha256), nullValue())
-  const name = sequence(set(sequence(oid(OID.commonName), text(o.commonName))))
+  const name = sequence(set(sequence(oid(OID.commonName), text(terms.commonName))))
   const body = sequence(
     contextTag(0, integer(2)),
-    unsignedInteger(o.serialNumber),
+    unsignedInteger(terms.serialNumber),
     algorithm,
     name,
-    sequence(time(o.notBefore), time(o.notAfter)),
+    sequence(time(terms.notBefore), time(terms.notAfter)),
     name,
-    readDer(createPublicKey(o.privateKey).export({ type: 'spki', format: 'der' })),
+    readDer(publicKey.export({ type: 'spki', format: 'der' })),
     contextTag(
       3,
       sequence(
@@ -142,8 +163,17 @@ export function createRootCertificate(o: NewRootCertificate): string {
       ),
     ),
   )
-  const signature = sign('sha256', encodeDer(body), { key: o.privateKey, dsaEncoding: 'der' })
-  return encodePem('CERTIFICATE', encodeDer(sequence(body, algorithm, bits(signature))))
+  const message = encodeDer(body)
+  return {
+    message,
+    complete: (signature) => encodePem('CERTIFICATE', encodeDer(sequence(body, algorithm, bits(signature)))),
+  }
+}
+
+/** DER of ECDSA-Sig-Value (RFC 3279, 2.2.3) from r and s side by side, as tokens and Notary write them. */
+export function ecdsaSignatureDer(signature: Uint8Array): Buffer {
+  const half = signature.byteLength / 2
+  return encodeDer(sequence(unsignedInteger(signature.subarray(0, half)), unsignedInteger(signature.subarray(half))))
 }
 
 function extension(id: string, value: DerNode, critical: boolean): DerNode {

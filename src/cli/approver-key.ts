@@ -5,7 +5,7 @@ import { printApproverKey, signApproval } from '../approval-statement.ts'
 import { readSecretBytes } from '../config/secret-file.ts'
 import { CliError } from './errors.ts'
 import { reserveNewFile } from './files.ts'
-import { readPassphrase } from './offline-root.ts'
+import { readPassphrase } from './root-key/key-file.ts'
 import type { SigningRequestResource } from './resources.ts'
 
 /** After the request would have expired, publication may still take its time: outages, a queue. */

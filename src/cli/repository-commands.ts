@@ -7,7 +7,9 @@ import { showExpiry } from './expiry-status.ts'
 import { versionsInWords } from './foreign-versions.ts'
 import { repositoryArgument } from './image-list.ts'
 import { namedRepositories } from './named-repositories.ts'
-import { openOfflineRoot, signWithRoot, type OfflineRoot } from './offline-root.ts'
+import { withRootKey } from './root-key/open.ts'
+import { addRootOpening, opensSomething, type RootOpening } from './root-key/options.ts'
+import type { RootKey } from './root-key/root-key.ts'
 import {
   initializationSchema,
   repositoryListSchema,
@@ -17,22 +19,20 @@ import {
 } from './resources.ts'
 import { describeRoot, reviewRoot } from './root-review.ts'
 import type { Perform, Session } from './session.ts'
-import { shareOption, type OpeningOptions } from './shares/options.ts'
 
-interface InitOptions extends OpeningOptions {
+interface InitOptions extends RootOpening {
   readonly root?: string
   readonly delegations: boolean
   readonly keyType?: string
 }
 
 export function addRepositoryCommands(group: Command, perform: Perform): void {
-  group
+  const init = group
     .command('init')
-    .description('Gives a new repository its keys and first metadata. With --root the root key stays in this process.')
+    .description('Gives a new repository its keys and first metadata. With --root the root key stays where it is.')
     .argument('<gun>', 'repository, such as registry.example.com/team/app')
     .option('--root <file>', 'root key made by `root create`; its certificate is FILE.crt')
-    .option('--passphrase-file <file>', 'file with the passphrase of the root key, mode 0600')
-    .addOption(shareOption())
+  addRootOpening(init)
     .option('--no-delegations', 'sign tags in `targets` itself, without targets/releases')
     .addOption(new Option('--key-type <type>', 'type of the signing keys').choices(['ecdsa', 'ed25519', 'rsa']))
     .addHelpText(
@@ -102,7 +102,21 @@ async function remove(session: Session, text: string): Promise<ExitStatus> {
 
 async function initialize(session: Session, text: string, options: InitOptions): Promise<ExitStatus> {
   const gun = repositoryArgument(text)
-  const root = await openRoot(session, gun, options)
+  const { root: file } = options
+  if ((file !== undefined) !== opensSomething(options)) {
+    throw new CliError('USAGE_INVALID', '--root belongs together with --passphrase-file, or --share, or --module.')
+  }
+  if (file === undefined) return initializeWith(session, gun, options, undefined)
+  const named = { file, opening: options, gun }
+  return withRootKey(session.terminal, named, (root) => initializeWith(session, gun, options, root))
+}
+
+async function initializeWith(
+  session: Session,
+  gun: Gun,
+  options: InitOptions,
+  root: RootKey | undefined,
+): Promise<ExitStatus> {
   const api = await session.api()
   const first = await api.call({
     method: 'POST',
@@ -120,18 +134,11 @@ async function initialize(session: Session, text: string, options: InitOptions):
   return reportInitialization(session, gun, root, last)
 }
 
-async function openRoot(session: Session, gun: Gun, options: InitOptions): Promise<OfflineRoot | undefined> {
-  const opens = options.passphraseFile !== undefined || options.share.length > 0
-  if (options.root === undefined && !opens) return undefined
-  if (options.root !== undefined && opens) return openOfflineRoot(options.root, options, gun, session.terminal.now())
-  throw new CliError('USAGE_INVALID', '--root and --passphrase-file, or --share, belong together.')
-}
-
 /** Reviews the bytes, shows what they say, signs them here, and sends the signature alone. */
 async function signRoot(
   session: Session,
   gun: Gun,
-  root: OfflineRoot | undefined,
+  root: RootKey | undefined,
   asked: InitializationResource,
 ): Promise<InitializationResource> {
   if (root === undefined || asked.rootSigned === undefined) {
@@ -143,7 +150,7 @@ async function signRoot(
   const reviewed = reviewRoot(message, root.key, session.terminal.now())
   session.output.progress('The root key signs:')
   for (const line of describeRoot(gun, reviewed)) session.output.progress(`  ${line}`)
-  const { method, signature } = signWithRoot(root, message)
+  const { method, signature } = await root.sign(message)
   const api = await session.api()
   return api.call({
     method: 'POST',
@@ -154,7 +161,7 @@ async function signRoot(
 }
 
 /** A server that finished with another root key than ours must not look like success. */
-function requireRootKey(done: InitializationResource, root: OfflineRoot | undefined): void {
+function requireRootKey(done: InitializationResource, root: RootKey | undefined): void {
   const isOurs = root === undefined || done.rootKeyIds.includes(root.key.tufKeyId)
   if (done.state === 'ready' && isOurs) return
   throw new CliError(
@@ -170,7 +177,7 @@ function requireRootKey(done: InitializationResource, root: OfflineRoot | undefi
 function reportInitialization(
   { output }: Session,
   gun: Gun,
-  root: OfflineRoot | undefined,
+  root: RootKey | undefined,
   done: InitializationResource,
 ): ExitStatus {
   output.document({

@@ -1,11 +1,12 @@
 // `root export`, `show`, `sign` and `apply`: a change of root, made online, signed offline, published online. Between them travels one file.
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { decodeBase64, encodeBase64, ROOT, TARGETS, type Gun } from '@countersign/tuf'
+import { decodeBase64, encodeBase64, ROOT, TARGETS, type Gun, type PublicKey } from '@countersign/tuf'
 import { timeoutOption } from './duration.ts'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { readPublicFile, refuseExisting } from './files.ts'
 import { repositoryArgument } from './image-list.ts'
-import { openOfflineRoot, signWithRoot } from './offline-root.ts'
+import { withRootKey } from './root-key/open.ts'
+import { addRootOpening, type RootOpening } from './root-key/options.ts'
 import { evidenceOf, socketOption, withOperator, type SocketOptions } from './operator-socket.ts'
 import { rootPlanSchema, signingRequestSchema } from './resources.ts'
 import {
@@ -17,7 +18,6 @@ import {
 } from './root-change-file.ts'
 import { describeRootChange, quorumsOf, type Quorum } from './root-change-review.ts'
 import type { Perform, Session } from './session.ts'
-import { shareOption, type OpeningOptions } from './shares/options.ts'
 import { reportFollowed } from './sign-commands.ts'
 import { addText } from './text-option.ts'
 
@@ -32,7 +32,7 @@ interface ExportOptions extends SocketOptions {
   readonly reason?: string
 }
 
-interface SignOptions extends OpeningOptions {
+interface SignOptions extends RootOpening {
   readonly root: string
   readonly out: string
 }
@@ -86,7 +86,7 @@ Examples:
       perform(command, async (session) => report(session, await readRootChange(file, session.terminal.now()), {})),
     )
 
-  group
+  const sign = group
     .command('sign')
     .description('Signs a change of root with an offline root key, after showing what it does. Works without a server.')
     .argument('<file>', 'a change, as `root export` or an earlier `root sign` wrote it')
@@ -94,8 +94,7 @@ Examples:
       '--root <file>',
       'root key made by `root create`, or by docker or notary; its certificate is FILE.crt, or stands in the change',
     )
-    .option('--passphrase-file <file>', 'file with the passphrase, mode 0600')
-    .addOption(shareOption())
+  addRootOpening(sign)
     .requiredOption('--out <file>', 'where the change with the signature is written')
     .addHelpText(
       'after',
@@ -104,7 +103,8 @@ Where root gets another key, the old one signs and the new one: one after the ot
 
 Examples:
   $ countersign root sign change.json --root root.key --passphrase-file passphrase --out signed.json
-  $ countersign root sign change.json --root root.key --share ann.txt --share bob.txt --out signed.json`,
+  $ countersign root sign change.json --root root.key --share ann.txt --share bob.txt --out signed.json
+  $ countersign root sign change.json --root root.key --module /usr/lib/opensc-pkcs11.so --out signed.json`,
     )
     .action((file: string, options: SignOptions, command: Command) =>
       perform(command, (session) => signChange(session, file, options)),
@@ -170,24 +170,24 @@ async function signChange(session: Session, file: string, options: SignOptions):
   const listed = [current, next].flatMap(({ metadata: { roles, keys } }) =>
     (roles.get(ROOT)?.keyIds ?? []).flatMap((keyId) => keys.get(keyId) ?? []),
   )
-  const root = await openOfflineRoot(options.root, options, gun, now, listed)
-  const { tufKeyId } = root.key
-  const isListed = [current, next].some(({ metadata }) => metadata.roles.get(ROOT)?.keyIds.includes(tufKeyId) === true)
-  if (!isListed) {
-    throw new CliError(
-      'ROOT_NOT_AS_EXPECTED',
-      `Neither the root that is published nor the next one lists ${tufKeyId}.`,
-      {
-        facts: { keyId: tufKeyId },
-        next: 'Nothing was signed. Take the root key of this repository.',
-      },
-    )
-  }
-  session.output.progress('The root key signs:')
-  for (const line of describeRootChange(change)) session.output.progress(`  ${line}`)
-  const signed = withSignature(change, { keyId: tufKeyId, ...signWithRoot(root, next.message) })
-  await writeRootChange(options.out, signed)
-  return report(session, signed, { file: options.out })
+  const named = { file: options.root, opening: options, gun, listed }
+  return withRootKey(session.terminal, named, async (root) => {
+    requireListed(change, root.key)
+    session.output.progress('The root key signs:')
+    for (const line of describeRootChange(change)) session.output.progress(`  ${line}`)
+    const signed = withSignature(change, { keyId: root.key.tufKeyId, ...(await root.sign(next.message)) })
+    await writeRootChange(options.out, signed)
+    return report(session, signed, { file: options.out })
+  })
+}
+
+/** @throws CliError ROOT_NOT_AS_EXPECTED */
+function requireListed({ current, next }: RootChangeFile, { tufKeyId }: PublicKey): void {
+  if ([current, next].some(({ metadata }) => metadata.roles.get(ROOT)?.keyIds.includes(tufKeyId))) return
+  throw new CliError('ROOT_NOT_AS_EXPECTED', `Neither the root that is published nor the next one lists ${tufKeyId}.`, {
+    facts: { keyId: tufKeyId },
+    next: 'Nothing was signed. Take the root key of this repository.',
+  })
 }
 
 async function applyChange(session: Session, file: string, timeoutMs: number): Promise<ExitStatus> {

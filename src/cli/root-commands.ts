@@ -4,13 +4,10 @@ import { randomBytes } from 'node:crypto'
 import type { Command } from 'commander'
 import { parseGun, type Gun, type PublicKey } from '@countersign/tuf'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
-import {
-  certificateFileOf,
-  createOfflineRoot,
-  openedByShares,
-  openOfflineRoot,
-  readPassphrase,
-} from './offline-root.ts'
+import { certificateFileOf } from './root-key/certificate.ts'
+import { createOfflineRoot, openedByShares, openOfflineRoot, readPassphrase } from './root-key/key-file.ts'
+import { moduleOption, pinFileOption, type TokenOpening } from './root-key/options.ts'
+import { createTokenRoot } from './root-key/token-key.ts'
 import { addRootChangeCommands } from './root-change-commands.ts'
 import type { Perform, Session } from './session.ts'
 import { sharesOption } from './shares/options.ts'
@@ -20,11 +17,12 @@ import { addTakeOfflineCommand } from './take-offline-command.ts'
 /** Of a passphrase that is split: as strong as any key. */
 const PASSPHRASE_BYTES = 32
 
-interface CreateOptions {
+interface CreateOptions extends TokenOpening {
   readonly gun: string
   readonly out: string
   readonly passphraseFile?: string
   readonly shares?: Quota
+  readonly pkcs11?: string
 }
 
 export function addRootCommands(program: Command, perform: Perform): void {
@@ -42,15 +40,20 @@ export function addRootCommands(program: Command, perform: Perform): void {
     .requiredOption('--out <file>', 'where the encrypted key is written; the certificate goes to FILE.crt')
     .option('--passphrase-file <file>', 'file with the passphrase, mode 0600')
     .addOption(sharesOption())
+    .option('--pkcs11 <uri>', 'instead: in a token (pkcs11:token=LABEL), made there, or the key with this id')
+    .addOption(moduleOption())
+    .addOption(pinFileOption())
     .addHelpText(
       'after',
       `
 Keep FILE and its passphrase apart and offline, and copies of both in two places: whoever loses them loses the repository.
 With --shares 2/3 the passphrase is random and nobody has it: FILE.share-1 to FILE.share-3 are for three people, and any two of them open FILE.
+With --pkcs11 the key stays in the token, and FILE says where it is.
 
 Examples:
   $ countersign root create --gun 'registry.example.com/team/*' --out team-root.key --passphrase-file passphrase
-  $ countersign root create --gun 'registry.example.com/team/*' --out team-root.key --shares 2/3`,
+  $ countersign root create --gun 'registry.example.com/team/*' --out team-root.key --shares 2/3
+  $ countersign root create --gun 'registry.example.com/team/*' --out team-root.key --pkcs11 pkcs11:token=root --module /usr/lib/opensc-pkcs11.so`,
     )
     .action((options: CreateOptions, command: Command) => perform(command, (session) => createRoot(session, options)))
 }
@@ -59,7 +62,7 @@ async function createRoot(session: Session, options: CreateOptions): Promise<Exi
   const { terminal, output } = session
   const { commonName, gun } = parseGunPattern(options.gun)
   const root = { commonName, gun, file: options.out, now: terminal.now() }
-  const { key, shareFiles } = await createWith(options, root)
+  const { key, shareFiles } = await createWith(session, options, root)
   const certificateFile = certificateFileOf(options.out)
   output.document({
     gun: commonName,
@@ -70,13 +73,12 @@ async function createRoot(session: Session, options: CreateOptions): Promise<Exi
     ...(shareFiles !== undefined && { shareFiles, sharesNeeded: options.shares?.threshold }),
   })
   output.line(`Root key for ${commonName}`)
-  output.line(`  encrypted key: ${options.out}`)
+  output.line(`  ${options.pkcs11 === undefined ? 'encrypted key: ' : 'place of key:  '}${options.out}`)
   output.line(`  certificate:   ${certificateFile}`)
   output.line(`  key ID to pin: ${key.tufKeyId}`)
   output.line(`  bare key ID:   ${key.canonicalKeyId}`)
   for (const file of shareFiles ?? []) output.line(`  share:         ${file}`)
-  const opening = shareFiles === undefined ? '--passphrase-file FILE' : '--share FILE --share FILE'
-  output.progress(`Next: countersign repo init GUN --root FILE ${opening}`)
+  output.progress(`Next: countersign repo init GUN --root FILE ${openingOf(options)}`)
   return EXIT.done
 }
 
@@ -93,12 +95,24 @@ interface CreatedRoot {
   readonly shareFiles?: readonly string[]
 }
 
-async function createWith({ passphraseFile, shares }: CreateOptions, root: NewRoot): Promise<CreatedRoot> {
-  if (shares !== undefined && passphraseFile === undefined) return createShared(root, shares)
-  if (passphraseFile === undefined || shares !== undefined) {
-    throw new CliError('USAGE_INVALID', 'Either --passphrase-file FILE or --shares K/N.')
+/** @throws CliError USAGE_INVALID unless exactly one is said */
+async function createWith(session: Session, options: CreateOptions, root: NewRoot): Promise<CreatedRoot> {
+  const { passphraseFile, shares, pkcs11: uri, module, pinFile } = options
+  const isOneWay = [passphraseFile, shares, uri].filter((way) => way !== undefined).length === 1
+  const isForToken = module !== undefined || pinFile !== undefined
+  if (isOneWay && uri !== undefined) {
+    return { key: await createTokenRoot(session.terminal, { ...root, uri, opening: options }) }
   }
-  return { key: await createOfflineRoot({ ...root, passphrase: readPassphrase(passphraseFile) }) }
+  if (isOneWay && !isForToken && shares !== undefined) return createShared(root, shares)
+  if (isOneWay && !isForToken && passphraseFile !== undefined) {
+    return { key: await createOfflineRoot({ ...root, passphrase: readPassphrase(passphraseFile) }) }
+  }
+  throw new CliError('USAGE_INVALID', 'Either --passphrase-file FILE, or --shares K/N, or --pkcs11 URI --module FILE.')
+}
+
+function openingOf({ shares, pkcs11 }: CreateOptions): string {
+  if (pkcs11 !== undefined) return '--module FILE'
+  return shares === undefined ? '--passphrase-file FILE' : '--share FILE --share FILE'
 }
 
 /** The passphrase is made here, split, and forgotten. Without success nothing is left; a crash leaves files that were never used. */

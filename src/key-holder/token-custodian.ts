@@ -1,8 +1,8 @@
 // The custodian whose keys were made in PKCS#11 tokens and stay there. What it stores of them is a URI; what it gets is signatures.
-import { createHash, randomBytes } from 'node:crypto'
-import { publicKeyOf, verifySignature, type Gun, type PublicKey, type RoleName } from '@countersign/tuf'
+import { randomBytes } from 'node:crypto'
+import type { Gun, RoleName } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
-import { publicKeyOfPoint } from '../pkcs11/public-point.ts'
+import { publicKeyIn, signIn } from '../pkcs11/token-key.ts'
 import { Token, type TokenState } from '../pkcs11/token.ts'
 import { formatKeyUri, formatTokenUri, isSameToken, parseKeyUri, parseTokenUri, type TokenUri } from '../pkcs11/uri.ts'
 import type { TokenConfig } from './config.ts'
@@ -14,8 +14,6 @@ export interface NewTokenKey extends Omit<StoredKey, 'sealed' | 'lastUsedAt'> {
   readonly custody: `pkcs11:${string}`
 }
 
-/** As Notary's clients call it: r and s of 32 bytes each over a SHA-256 hash. */
-const METHOD = 'ecdsa'
 const ID_BYTES = 16
 const CHALLENGE_BYTES = 32
 
@@ -144,28 +142,4 @@ export class TokenCustodian {
       { token: formatTokenUri(uri) },
     )
   }
-}
-
-/** @throws KeyHolderError CUSTODY_*; CUSTODY_KEY_MISSING where another key is in the place of this one */
-async function signIn(
-  token: Token,
-  id: Uint8Array,
-  message: Uint8Array,
-  publicKey: PublicKey,
-): Promise<{ method: string; signature: Uint8Array }> {
-  const signature = await token.sign(id, createHash('sha256').update(message).digest())
-  if (verifySignature(publicKey, METHOD, message, signature)) return { method: METHOD, signature }
-  throw new KeyHolderError('CUSTODY_KEY_MISSING', 'The signature by the token is not one of this key.', {
-    token: formatTokenUri(token.uri),
-    canonicalKeyId: publicKey.canonicalKeyId,
-  })
-}
-
-/** @throws KeyHolderError CUSTODY_KEY_TYPE */
-function publicKeyIn(point: Uint8Array, uri: TokenUri): PublicKey {
-  const key = publicKeyOfPoint(point)
-  if (key !== undefined) return publicKeyOf(key)
-  throw new KeyHolderError('CUSTODY_KEY_TYPE', 'The token gives no public key of P-256.', {
-    token: formatTokenUri(uri),
-  })
 }

@@ -13,8 +13,8 @@ export type TokenCall =
   | { readonly kind: 'generate'; readonly keyId: Uint8Array; readonly label: string; readonly serial: string }
   /** The public point of a key. */
   | { readonly kind: 'point'; readonly keyId: Uint8Array }
-  /** Raw ECDSA (r, s) over a SHA-256 hash. */
-  | { readonly kind: 'sign'; readonly keyId: Uint8Array; readonly hash: Uint8Array }
+  /** Raw ECDSA (r, s) over a SHA-256 hash. `pin` for a key that wants it at each signature; the login has shown that it is right. */
+  | { readonly kind: 'sign'; readonly keyId: Uint8Array; readonly hash: Uint8Array; readonly pin?: Uint8Array }
   /** Destroys both halves, in the token of this serial number where one is given. */
   | { readonly kind: 'destroy'; readonly keyId: Uint8Array; readonly serial: string | undefined }
 

@@ -61,7 +61,7 @@ export class TokenSession {
       case 'point':
         return this.#point(Buffer.from(call.keyId))
       case 'sign':
-        return this.#sign(Buffer.from(call.keyId), Buffer.from(call.hash))
+        return this.#sign(Buffer.from(call.keyId), Buffer.from(call.hash), call.pin)
       case 'destroy':
         this.#requireSerial(call.serial)
         return this.#destroy(Buffer.from(call.keyId))
@@ -89,10 +89,10 @@ export class TokenSession {
     return { module, slot, session, serial: unpadded(serialNumber) }
   }
 
-  #login(pin: string): Uint8Array {
+  #login(pin: string, user = this.#binding.CKU_USER): Uint8Array {
     const { module, session } = this.#opened()
     try {
-      module.C_Login(session, this.#binding.CKU_USER, pin)
+      module.C_Login(session, user, pin)
     } catch (error) {
       const detail = resultIn(error)
       // By somebody who shares the session's state: the PIN was not judged, and is not needed.
@@ -167,13 +167,27 @@ export class TokenSession {
     return point.value
   }
 
-  #sign(id: Buffer, hash: Buffer): Uint8Array {
+  #sign(id: Buffer, hash: Buffer, pin: Uint8Array | undefined): Uint8Array {
     const { module, session } = this.#opened()
     const [key] = this.#find(this.#binding.CKO_PRIVATE_KEY, id)
     if (key === undefined) throw new Trouble('key-missing', 'the token has no private key with this ID')
+    const wantsPin = pin !== undefined && this.#wantsPin(key)
     // CKM_ECDSA signs a hash that was made outside; CKM_ECDSA_SHA256 is missing in many tokens.
     module.C_SignInit(session, { mechanism: this.#binding.CKM_ECDSA }, key)
+    if (wantsPin) this.#login(Buffer.from(pin).toString('utf8'), this.#binding.CKU_CONTEXT_SPECIFIC)
     return module.C_Sign(session, hash, Buffer.alloc(RAW_SIGNATURE_BYTES))
+  }
+
+  /** CKA_ALWAYS_AUTHENTICATE (PKCS #11 2.40, 4.9), as the signature key of a PIV card has it; tokens that do not know it want no PIN. */
+  #wantsPin(key: Handle): boolean {
+    const { module, session } = this.#opened()
+    try {
+      const wanted = { type: this.#binding.CKA_ALWAYS_AUTHENTICATE }
+      return isTrue(module.C_GetAttributeValue(session, key, [wanted])[0]?.value)
+    } catch (error) {
+      if (resultIn(error) === 'CKR_ATTRIBUTE_TYPE_INVALID') return false
+      throw error
+    }
   }
 
   #destroy(id: Buffer): Uint8Array {

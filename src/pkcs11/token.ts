@@ -17,6 +17,8 @@ export interface TokenOptions {
   readonly timeLimitMs: number
   /** Read at each login; zeroed afterwards. @throws KeyHolderError CUSTODY_PIN_UNREADABLE */
   readonly readPin: () => Buffer
+  /** Whether the PIN is read and sent with each signature too, for keys that want that. */
+  readonly givesPinToKeys?: boolean
   /** Called when the token's state changes; with the reason, where it is no good one. */
   readonly onState?: (state: TokenState, why?: string) => void
   /** The process to start, for tests; by default the one beside this file. */
@@ -93,8 +95,15 @@ export class Token {
   }
 
   /** r and s over a SHA-256 hash. @throws KeyHolderError CUSTODY_* */
-  sign(keyId: Uint8Array, hash: Uint8Array): Promise<Uint8Array> {
-    return this.#call({ kind: 'sign', keyId, hash })
+  async sign(keyId: Uint8Array, hash: Uint8Array): Promise<Uint8Array> {
+    const { givesPinToKeys = false, readPin } = this.#options
+    if (!givesPinToKeys) return this.#call({ kind: 'sign', keyId, hash })
+    const pin = readPin()
+    try {
+      return await this.#call({ kind: 'sign', keyId, hash, pin })
+    } finally {
+      pin.fill(0)
+    }
   }
 
   /** The serial number of the token, once it can be used. @throws KeyHolderError CUSTODY_* */
@@ -302,7 +311,7 @@ const ABOUT_ONE_KEY: ReadonlySet<KeyHolderErrorCode> = new Set(['CUSTODY_KEY_MIS
 const SENTENCES: Readonly<Partial<Record<KeyHolderErrorCode, string>>> = {
   CUSTODY_UNAVAILABLE: 'The token cannot be used now',
   CUSTODY_NOT_INSTALLED: 'PKCS#11 tokens cannot be used with this installation',
-  CUSTODY_PIN_INCORRECT: 'The token has not accepted the PIN, which is not tried again until its file changes',
+  CUSTODY_PIN_INCORRECT: 'The token has not accepted the PIN, and this process does not try it again',
   CUSTODY_PIN_LOCKED: 'The PIN of the token is locked',
   CUSTODY_KEY_MISSING: 'The key is not in the token',
   CUSTODY_KEY_TYPE: 'The token cannot make or use such a key',

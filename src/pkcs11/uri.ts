@@ -31,6 +31,14 @@ export function parseTokenUri(uri: string): TokenUri {
   return tokenOf(uri, attributes)
 }
 
+/** A token, or a key in it by its CKA_ID: `pkcs11:token=LABEL;id=BYTES`. @throws KeyHolderError CUSTODY_URI_INVALID */
+export function parsePlaceUri(uri: string): { readonly token: TokenUri; readonly id?: Buffer } {
+  const attributes = attributesOf(uri)
+  if (!attributes.has('id')) return { token: parseTokenUri(uri) }
+  const { id, token, serial } = parseKeyUri(attributes.has('object') ? uri : `${uri};object=`)
+  return { token: { token, ...(serial !== undefined && { serial }) }, id }
+}
+
 /** `pkcs11:token=LABEL;object=NAME;id=BYTES;type=private`. @throws KeyHolderError CUSTODY_URI_INVALID */
 export function parseKeyUri(uri: string): TokenKeyUri {
   const attributes = attributesOf(uri)

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { encodeBase64, nextRoot, parseGun, ROOT, SNAPSHOT, TIMESTAMP } from '@countersign/tuf'
 import { expect } from 'chai'
-import { openOfflineRoot } from '../../src/cli/offline-root.ts'
+import { openOfflineRoot } from '../../src/cli/root-key/key-file.ts'
 import { RepositoryBuilder } from '../support/repository-builder.ts'
 import { testKey } from '../support/test-keys.ts'
 import { FakeApi, problem, type Answer } from './support/fake-api.ts'

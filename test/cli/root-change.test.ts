@@ -15,7 +15,7 @@ import {
   type JsonValue,
 } from '@countersign/tuf'
 import { expect } from 'chai'
-import { openOfflineRoot } from '../../src/cli/offline-root.ts'
+import { openOfflineRoot } from '../../src/cli/root-key/key-file.ts'
 import { RepositoryBuilder } from '../support/repository-builder.ts'
 import { signWith, testKey, type TestKey } from '../support/test-keys.ts'
 import { FakeApi, problem, type Answer, type Received } from './support/fake-api.ts'

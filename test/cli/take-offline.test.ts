@@ -2,7 +2,7 @@
 import { readFileSync, statSync, unlinkSync } from 'node:fs'
 import { certificateKey, parseGun, ROOT } from '@countersign/tuf'
 import { expect } from 'chai'
-import { openOfflineRoot } from '../../src/cli/offline-root.ts'
+import { openOfflineRoot } from '../../src/cli/root-key/key-file.ts'
 import { HeldRepository, TestKeyHolder } from '../support/key-holder.ts'
 import { NOW } from '../support/repository-builder.ts'
 import { Scope } from '../support/scope.ts'

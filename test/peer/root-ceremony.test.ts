@@ -13,6 +13,7 @@ import { requirePeers } from '../support/peers/require-peers.ts'
 import { argumentsOf, commandsOf } from '../support/page-commands.ts'
 import { runToSuccess } from '../support/processes.ts'
 import { Scope } from '../support/scope.ts'
+import { SOFTHSM_MODULE, SoftHsm, TOKEN_URI } from '../support/softhsm.ts'
 import { createTestCa } from '../support/tls.ts'
 
 const PAGE = 'docs/operations/root-ceremony.md'
@@ -28,12 +29,17 @@ describe('a root ceremony', function () {
   let image: PushedImage
   let folder: string
   let gun: string
+  let hsm: SoftHsm
 
   const path = (name: string): string => join(folder, name)
-  const rootKey = (name: string): readonly string[] => ['--root', path(name), '--passphrase-file', path('passphrase')]
+  const inToken = (): readonly string[] => ['--module', SOFTHSM_MODULE, '--pin-file', hsm.pinFile]
+  const rootKey = (name: string): readonly string[] => {
+    const opening = name === 'token.key' ? inToken() : ['--passphrase-file', path('passphrase')]
+    return ['--root', path(name), ...opening]
+  }
   /** On a machine that knows of no server. */
   const offline = (...args: readonly string[]) =>
-    runToSuccess(process.execPath, [countersign.program, ...args], { env: {} })
+    runToSuccess(process.execPath, [countersign.program, ...args], { env: hsm.environment })
   const create = (name: string) =>
     offline('root', 'create', '--gun', gun, '--out', path(name), '--passphrase-file', path('passphrase'))
   /** What the page says: the root key's machine knows of no server. Returns what was printed. */
@@ -78,7 +84,8 @@ describe('a root ceremony', function () {
   }
 
   before(async function () {
-    requirePeers(this, 'notary-server', 'registry', 'docker', 'docker-engine')
+    requirePeers(this, 'notary-server', 'registry', 'docker', 'docker-engine', 'softhsm')
+    hsm = SoftHsm.make(scope)
     const ca = createTestCa()
     const registry = await startDockerRegistry(scope)
     const notary = await startNotaryServer(scope, { ca })
@@ -116,8 +123,14 @@ describe('a root ceremony', function () {
 
   it('gives root another key, which signs beside the old one, and alone from then on', async () => {
     await follow(commandsOf(PAGE, 'Give root another key'))
-    await ceremony('renewed', [], ['next.key'])
+    // To a token, which also begins a repository.
+    const team = gun.replace(/[^/]+$/, '*')
+    const place = ['--pkcs11', TOKEN_URI, ...inToken(), '--out', path('token.key')]
+    await offline('root', 'create', '--gun', team, ...place)
+    await ceremony('renewed', ['--root-certificate', path('token.key.crt')], ['next.key', 'token.key'])
     await expectFollowed(5)
+    const begun = gun.replace(/[^/]+$/, 'begun-in-token')
+    await countersign.must(['repo', 'init', begun, ...rootKey('token.key')], { env: hsm.environment })
     const former = await countersign.run([
       'root',
       'sign',

@@ -16,20 +16,23 @@ import {
   type PublicKey,
 } from '@countersign/tuf'
 import { existsSync } from 'node:fs'
-import { readSecretBytes, readSecretFile } from '../config/secret-file.ts'
-import { CliError } from './errors.ts'
-import { readPublicFile, reserveNewFile } from './files.ts'
-import { givenPassphrase, type OpeningOptions } from './shares/options.ts'
+import { readSecretBytes, readSecretFile } from '../../config/secret-file.ts'
+import { CliError } from '../errors.ts'
+import { givenPassphrase, type OpeningOptions } from '../shares/options.ts'
+import {
+  certificateFileOf,
+  certificateTerms,
+  listedCertificate,
+  readCertificate,
+  requireSameKey,
+  withNewRootFiles,
+} from './certificate.ts'
 
-/** Ten years, as Notary gives its root certificates (notary v0.7.0 const.go NotaryRootExpiry): 10 x 365 days. */
-const CERTIFICATE_DAYS = 3650
-const DAY_MS = 86_400_000
 /** docker and notary ask for as many (notary v0.7.0 passphrase/passphrase.go). */
 const MIN_PASSPHRASE_BYTES = 8
-const MAX_CERTIFICATE_BYTES = 64 * 1024
 const ENCRYPTED_LABEL = '-----BEGIN ENCRYPTED PRIVATE KEY-----'
 
-/** An opened root key: the certificate that clients pin, and the private half. */
+/** A root key out of its file: the certificate that clients pin, and the private half. */
 export interface OfflineRoot {
   readonly certificatePem: string
   readonly key: PublicKey
@@ -37,8 +40,7 @@ export interface OfflineRoot {
 }
 
 /**
- * Makes a P-256 root key with its self-signed certificate and writes FILE (encrypted, 0600) and FILE.crt.
- * Neither is touched unless both are new, and without success neither is left. A crash on the way leaves files that were never used.
+ * Makes a P-256 root key with its self-signed certificate and writes FILE (encrypted, 0600) and FILE.crt, as `withNewRootFiles` does.
  * @throws CliError FILE_EXISTS, FILE_UNWRITABLE; what `prove` throws
  */
 export async function createOfflineRoot(o: {
@@ -49,37 +51,15 @@ export async function createOfflineRoot(o: {
   /** Looks at what was written; what it throws ends the matter. */
   readonly prove?: (key: PublicKey) => Promise<void>
 }): Promise<PublicKey> {
-  const { passphrase } = o
-  const certificateFile = await reserveNewFile(certificateFileOf(o.file), 0o644)
-  const keyFile = await reserveNewFile(o.file, 0o600).catch(async (error: unknown) => {
-    await certificateFile.discard()
-    throw error
-  })
-  try {
+  return withNewRootFiles(o.file, async (write) => {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
-    const certificatePem = createRootCertificate({
-      commonName: o.commonName,
-      notBefore: o.now,
-      notAfter: new Date(o.now.getTime() + CERTIFICATE_DAYS * DAY_MS),
-      serialNumber: positive(randomBytes(16)),
-      privateKey,
-    })
-    const keyPem = encodePrivateKeyFile({ privateKey, role: 'root' }, passphrase, randomBytes(8), randomBytes(16))
-    await keyFile.write(keyPem)
-    await certificateFile.write(certificatePem)
+    const certificatePem = createRootCertificate({ ...certificateTerms(o.commonName, o.now), privateKey })
+    const keyPem = encodePrivateKeyFile({ privateKey, role: 'root' }, o.passphrase, randomBytes(8), randomBytes(16))
+    await write(keyPem, certificatePem)
     const key = certificateKey(certificatePem)
     await o.prove?.(key)
     return key
-  } catch (error) {
-    await keyFile.discard()
-    await certificateFile.discard()
-    throw error
-  }
-}
-
-/** Where the certificate of a root key file stands. */
-export function certificateFileOf(file: string): string {
-  return `${file}.crt`
+  })
 }
 
 /** How the words begin that say what a share of this root key opens. */
@@ -103,9 +83,7 @@ export async function openOfflineRoot(
   const { passphraseFile } = opening
   if (listed.length > 0 && passphraseFile !== undefined && !existsSync(certificateFileOf(file)))
     return openListedRoot(file, passphraseFile, gun, now, listed)
-  const certificateFile = certificateFileOf(file)
-  const certificatePem = (await readPublicFile(certificateFile, MAX_CERTIFICATE_BYTES)).toString('utf8')
-  const key = certificateKey(certificatePem)
+  const key = await readCertificate(file)
   verifyRootCertificate(key, gun, now)
   const passphrase = await givenPassphrase(opening, openedByShares(key), readPassphrase)
   if (passphrase === undefined) {
@@ -115,16 +93,8 @@ export async function openOfflineRoot(
     )
   }
   const privateKey = openAndForget(file, passphrase)
-  if (publicKeyOf(privateKey).canonicalKeyId !== key.canonicalKeyId) {
-    throw new CliError(
-      'ROOT_CERTIFICATE_MISMATCH',
-      `${certificateFile} is not the certificate of the key in ${file}.`,
-      {
-        facts: { file, certificateFile },
-      },
-    )
-  }
-  return { certificatePem, key, privateKey }
+  requireSameKey(file, key, publicKeyOf(privateKey))
+  return { certificatePem: certificatePem(key), key, privateKey }
 }
 
 /** @throws CliError ROOT_CERTIFICATE_MISMATCH, and as `openOfflineRoot` */
@@ -136,17 +106,7 @@ function openListedRoot(
   listed: readonly PublicKey[],
 ): OfflineRoot {
   const privateKey = openAndForget(file, readPassphrase(passphraseFile))
-  const { canonicalKeyId } = publicKeyOf(privateKey)
-  const key = listed.find((one) => one.canonicalKeyId === canonicalKeyId)
-  if (key === undefined) {
-    throw new CliError(
-      'ROOT_CERTIFICATE_MISMATCH',
-      `No certificate of the key in ${file} is listed, and there is no ${certificateFileOf(file)}.`,
-      {
-        facts: { file, keyId: canonicalKeyId },
-      },
-    )
-  }
+  const key = listedCertificate(file, publicKeyOf(privateKey), listed)
   verifyRootCertificate(key, gun, now)
   return { certificatePem: certificatePem(key), key, privateKey }
 }
@@ -208,11 +168,4 @@ export function readPassphrase(file: string): Uint8Array {
       facts: { file },
     },
   )
-}
-
-/** A serial number is positive (RFC 5280, 4.1.2.2): the first bit is cleared, and the first byte is not zero. */
-function positive(serial: Uint8Array): Uint8Array {
-  const bytes = Uint8Array.from(serial)
-  bytes[0] = ((bytes[0] ?? 0) & 0x7f) | 0x40
-  return bytes
 }
