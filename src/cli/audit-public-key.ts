@@ -1,7 +1,7 @@
 // `audit public-key`: the key that receipts, checkpoints and copies of the log are verified with. From the key holder itself it is as
 // good as the way to its socket; from the API it is the daemon's word.
 import * as z from 'zod'
-import { isVerifierKey } from '../key-holder/checkpoint.ts'
+import { isVerifierKey } from '../key-holder/signed-note.ts'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { withOperator, type SocketOptions } from './operator-socket.ts'
 import type { Session } from './session.ts'

@@ -17,6 +17,7 @@ export const CLI_ERROR_CODES = [
   'ID_TOKEN_NOT_CONFIGURED',
   'CLIENT_CONFIG_INVALID',
   'PIN_MISSING',
+  'PIN_KEY_MISSING',
   'AUDIT_KEY_UNUSABLE',
   'AUDIT_CHECKPOINT_UNUSABLE',
   // files: exit status 1
@@ -46,6 +47,13 @@ export const CLI_ERROR_CODES = [
   'IMAGE_PUSHED_UNSIGNED',
   // what a client remembers of a repository: exit status 1
   'TRUST_MEMORY_DAMAGED',
+  // pins: exit status 1
+  'PINS_DAMAGED',
+  'PIN_BUNDLE_INVALID',
+  'PIN_BUNDLE_OTHER_KEY',
+  'PIN_BUNDLE_OLDER',
+  'PIN_BUNDLE_EXPIRED',
+  'PIN_UNKNOWN',
   // docker: exit status 1
   'DOCKER_NOT_FOUND',
   'DOCKER_PUSH_FAILED',
@@ -109,6 +117,7 @@ const USAGE_CODES: ReadonlySet<string> = new Set<CliErrorCode>([
   'ID_TOKEN_NOT_CONFIGURED',
   'CLIENT_CONFIG_INVALID',
   'PIN_MISSING',
+  'PIN_KEY_MISSING',
   'AUDIT_KEY_UNUSABLE',
   'AUDIT_CHECKPOINT_UNUSABLE',
 ])

@@ -1,10 +1,11 @@
 // `verify`: whether stock clients would find tags signed.
 import type { Command } from 'commander'
 import type * as z from 'zod'
-import type { ImageReference } from '../domain/image-reference.ts'
+import { parseImageReference, type ImageReference } from '../domain/image-reference.ts'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { listImages } from './image-list.ts'
 import { trustOptions, type TrustOptions } from './client-trust/options.ts'
+import type { OwnVerdict } from './client-trust/verify-here.ts'
 import { verifyReceipt } from './receipt-commands.ts'
 import { verificationsSchema } from './resources.ts'
 import type { Perform, Session } from './session.ts'
@@ -30,7 +31,8 @@ export function addVerifyCommand(program: Command, perform: Perform): void {
     .addHelpText(
       'after',
       `
-With --trust-server, --pin or --tofu no Countersign server is asked: this machine verifies, and remembers what it saw, as pull does.
+Where this machine has pins of every repository (countersign pin import), it verifies by itself, remembers what it saw, as pull does, and asks no
+Countersign server; likewise with --trust-server, --pin or --tofu. With --server, the option, that one is asked.
 A receipt proves that a change of a tag was recorded before it was signed: what, when, for whom, by which decision.
 
 Examples:
@@ -56,9 +58,37 @@ Exit status: 0 every image is signed, or the receipt is proven; 1 at least one i
 
 async function verify(session: Session, images: readonly string[], options: VerifyOptions): Promise<ExitStatus> {
   const references = await listImages(session.terminal, images, options.from)
-  if (!isHere(options)) return report(session, await askServer(session, references))
-  const { verifyHere } = await import('./client-trust/verify-here.ts')
-  return report(session, { images: await verifyHere(session, references, options) })
+  const unpinned = isHere(options) ? [] : await unpinnedOf(session, references)
+  if (isHere(options) || (unpinned.length === 0 && session.options.server === undefined)) {
+    const { verifyHere } = await import('./client-trust/verify-here.ts')
+    return reportOwn(session, await verifyHere(session, references, options))
+  }
+  const answer = await askServer(session, references)
+  if (unpinned.length > 0) {
+    const names = unpinned.length === 1 ? (unpinned[0] ?? '') : `${unpinned.length} of the repositories`
+    session.output.progress(
+      `No pins of ${names} on this machine: the server verified, from the root that its key holder has pinned.`,
+    )
+  }
+  return report(session, { ...answer, verifiedBy: 'server' })
+}
+
+/** The repositories that this machine has no pins of. */
+async function unpinnedOf({ terminal }: Session, references: readonly ImageReference[]): Promise<readonly string[]> {
+  const { pinsOf, readPinStore } = await import('./pins/store.ts')
+  const store = await readPinStore(terminal)
+  const guns = new Set(references.map(({ gun }) => gun))
+  return [...guns].filter((gun) => pinsOf(store, gun) === undefined)
+}
+
+async function reportOwn(session: Session, images: readonly OwnVerdict[]): Promise<ExitStatus> {
+  const { unpinnedWords } = await import('./client-trust/signed-tag.ts')
+  for (const { reference, pinned, anchor } of images) {
+    if (pinned === false && anchor !== undefined) {
+      session.output.warn(unpinnedWords(parseImageReference(reference).gun, anchor))
+    }
+  }
+  return report(session, { images: [...images], verifiedBy: 'this-machine' })
 }
 
 /** Whether this machine verifies by itself. */

@@ -385,6 +385,30 @@ export const OPERATIONS = {
     response: z.strictObject({ isLast: z.boolean(), files }),
   },
   /**
+   * The roots that are pinned here, of the named repositories or of all: a bundle (attachment) in the words of pin-bundle.ts, signed with a key of
+   * its own, which is made with the first bundle and signs nothing else. Of the caller it has names and a lifetime.
+   */
+  'export-pins': {
+    sockets: ['operator'],
+    request: z.strictObject({
+      guns: z.array(gun).min(1).max(2000).optional(),
+      /** Days after which the bundle is not imported any more; absent: it is for ever. */
+      lifetimeDays: z.int().min(1).max(3650).optional(),
+      reason: text(1024),
+      evidence,
+    }),
+    response: z.strictObject({
+      serial: z.int().positive(),
+      madeAt: text(32),
+      expiresAt: text(32).optional(),
+      /** As verifiers take it, and SHA-256 of its SubjectPublicKeyInfo. */
+      publicKey: text(512),
+      fingerprint: hex64,
+      repositories: z.int().positive(),
+      files,
+    }),
+  },
+  /**
    * The root key that was made here, encrypted under the passphrase, in the format of docker and notary (attachment `root.key`). The
    * one operation that gives out a private key by itself. It stays here until `remove-root-key`.
    */

@@ -5,11 +5,12 @@ import { join } from 'node:path'
 import type { KeyObject } from 'node:crypto'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { errorCodeOf, unreadable } from './audit-faults.ts'
-import { encodeVerifierKey, signCheckpoint, verifyCheckpoint, type Checkpoint } from './checkpoint.ts'
+import { signCheckpoint, verifyCheckpoint, type Checkpoint } from './checkpoint.ts'
 import type { StateDatabase } from './database.ts'
 import { prepareFiles, syncFolderLater, writeContentDurably, writeDurably, writeUnflushed } from './durable-file.ts'
 import { inconsistent, LogTree } from './log-tree.ts'
 import { leafHash, rootOfInclusion, TILE_WIDTH } from './merkle.ts'
+import { encodeVerifierKey } from './signed-note.ts'
 import { partialFolder, tilePath, tilesOf } from './tiles.ts'
 
 /** How long entries whose publication nothing waits for may stand in the database alone, in milliseconds. */

@@ -8,6 +8,7 @@ import { appendRecord } from './append-record.ts'
 import { beginBackup, readBackup } from './backup.ts'
 import { changeRoot } from './change-root.ts'
 import { changeTargets } from './change-targets.ts'
+import { exportPins } from './export-pins.ts'
 import { completeInitialization } from './first-files.ts'
 import { freeze, unfreeze } from './freeze.ts'
 import { GunQueue } from './gun-queue.ts'
@@ -62,6 +63,7 @@ const HANDLERS: { readonly [N in Exclude<OperationName, GateOperation>]: Handler
   'rewrap-keys': rewrapKeys,
   'begin-backup': beginBackup,
   'read-backup': readBackup,
+  'export-pins': exportPins,
   'export-root-key': exportRootKey,
   'remove-root-key': removeRootKey,
   freeze,
@@ -89,6 +91,7 @@ const BESIDE: ReadonlySet<OperationName> = new Set<OperationName>([
   'append-record',
   'prove-inclusion',
   'begin-key-import',
+  'export-pins',
 ])
 
 export class Dispatcher {

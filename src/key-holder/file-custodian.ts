@@ -111,6 +111,26 @@ export class FileCustodian implements Custodian {
     return seal(this.#unlockKey, key, sealedFor)
   }
 
+  /** Seals the key of pin bundles, which belongs to no repository. Call inside the transaction that keeps it. */
+  sealOwn(privateKey: KeyObject, sealedFor: SealedFor): Buffer {
+    const der = privateKey.export({ type: 'pkcs8', format: 'der' })
+    try {
+      return seal(der, this.#unlockKey, sealedFor)
+    } finally {
+      der.fill(0)
+    }
+  }
+
+  /** @throws KeyHolderError KEY_FILE_DAMAGED */
+  openOwn(sealed: Buffer, sealedFor: SealedFor): KeyObject {
+    const der = unseal(sealed, this.#unlockKey, sealedFor)
+    try {
+      return createPrivateKey({ key: der, format: 'der', type: 'pkcs8' })
+    } finally {
+      der.fill(0)
+    }
+  }
+
   /**
    * Signs a challenge with every key that lies sealed here, out of its sealed form, and verifies it. No metadata looks like what is signed.
    * @returns how many keys. @throws KeyHolderError KEY_FILE_DAMAGED

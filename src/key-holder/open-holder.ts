@@ -23,7 +23,7 @@ import { Refusals } from './refusals.ts'
 import { RepositoryTable } from './repositories.ts'
 import { ServedTable } from './served-repositories.ts'
 import { ServerKeyTable } from './server-key-table.ts'
-import { openLogKey } from './settings.ts'
+import { findPinKey, openLogKey } from './settings.ts'
 import { TokenCustodian } from './token-custodian.ts'
 import { TokenSweep } from './token-sweep.ts'
 import type { UnlockSources } from './unlock.ts'
@@ -83,6 +83,8 @@ export async function openHolder(
   ]
   try {
     custodian.checkAll()
+    const pinKey = findPinKey(database)
+    if (pinKey !== undefined) custodian.openOwn(pinKey.sealed, pinKey.sealedFor)
     const tokens = new TokenCustodian(config.tokens ?? [], {
       ...(o.tokenScript !== undefined && { script: o.tokenScript }),
       onState: (token, state, why) => {

@@ -80,6 +80,12 @@ export class RepositoryTable {
     return { ...repository, pinnedRoot }
   }
 
+  /** Those with a pinned root, by name. */
+  pinned(): Gun[] {
+    const sql = "SELECT gun FROM repositories WHERE state = 'ready' AND root_bytes IS NOT NULL ORDER BY gun"
+    return this.#database.all<{ gun: Gun }>(sql).map(({ gun }) => gun)
+  }
+
   count(): number {
     return this.#database.all<{ n: number }>('SELECT count(*) AS n FROM repositories')[0]?.n ?? 0
   }

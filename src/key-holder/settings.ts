@@ -6,6 +6,8 @@ import type { StateDatabase } from './database.ts'
 import { newStretching, readUnlockKey, type ConfiguredUnlock, type Stretching, type UnlockSource } from './unlock.ts'
 
 const LOG_KEY = { gun: '', role: 'audit-log' } as const
+/** The key of pin bundles; it is made with the first of them. */
+const PIN_KEY: SealedFor = { gun: '', role: 'pin-bundles', keyId: 'pin-bundles' }
 
 export interface Unlocked {
   readonly unlockKey: Buffer
@@ -83,8 +85,8 @@ export function isPresentUnlockKey(database: StateDatabase, unlockKey: Buffer): 
 }
 
 /**
- * From now on the keys are opened by another unlock key: that of the log is, and the settings recognise it. Call inside the transaction
- * that rewraps all other keys.
+ * From now on the keys are opened by another unlock key: those of log and pin bundles are, and the settings recognise it. Call inside the
+ * transaction that rewraps all other keys.
  * @throws KeyHolderError KEY_FILE_DAMAGED
  */
 export function changeUnlockKey(
@@ -95,6 +97,8 @@ export function changeUnlockKey(
 ): void {
   const keyId = read(database, 'log-origin').toString()
   replace(database, 'log-private-key', rewrapped(read(database, 'log-private-key'), { ...LOG_KEY, keyId }))
+  const pinKey = find(database, 'pins-private-key')
+  if (pinKey !== undefined) replace(database, 'pins-private-key', rewrapped(pinKey, PIN_KEY))
   replace(database, 'stretching-salt', stretching.salt)
   replace(database, 'stretching-cost', Buffer.from(String(stretching.cost)))
   replace(database, 'unlock-key-check', unlockKeyCheck(unlockKey))
@@ -160,8 +164,41 @@ function createLogKey(
   return { publicKey, privateKey }
 }
 
+/** The sealed private half of the key of pin bundles, and what it is sealed for; undefined: there is none yet. */
+export function findPinKey(
+  database: StateDatabase,
+): { readonly sealed: Buffer; readonly sealedFor: SealedFor } | undefined {
+  const sealed = find(database, 'pins-private-key')
+  return sealed === undefined ? undefined : { sealed, sealedFor: PIN_KEY }
+}
+
+/** Keeps the one that was made. Call inside the transaction that records it. @param sealFor seals it under the present unlock key */
+export function keepPinKey(database: StateDatabase, sealFor: (sealedFor: SealedFor) => Buffer): void {
+  write(database, 'pins-private-key', sealFor(PIN_KEY))
+}
+
+/** Above all that were given out, also after a return to an earlier state: by the clock, in seconds. */
+export function nextPinSerial(database: StateDatabase, now: Date): number {
+  const last = Number(find(database, 'pins-serial') ?? '0')
+  return Math.max(last + 1, Math.floor(now.getTime() / 1000))
+}
+
+/** Call inside the transaction that records the bundle. */
+export function takePinSerial(database: StateDatabase, serial: number): void {
+  const value = Buffer.from(String(serial))
+  if (find(database, 'pins-serial') === undefined) write(database, 'pins-serial', value)
+  else replace(database, 'pins-serial', value)
+}
+
 type SettingName =
-  'stretching-salt' | 'stretching-cost' | 'unlock-key-check' | 'log-origin' | 'log-public-key' | 'log-private-key'
+  | 'stretching-salt'
+  | 'stretching-cost'
+  | 'unlock-key-check'
+  | 'log-origin'
+  | 'log-public-key'
+  | 'log-private-key'
+  | 'pins-private-key'
+  | 'pins-serial'
 
 function find(database: StateDatabase, name: SettingName): Buffer | undefined {
   return database.all<{ value: Buffer }>('SELECT value FROM settings WHERE name = ?', name)[0]?.value

@@ -14,7 +14,7 @@ import {
 } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { expect } from 'chai'
-import { encodeVerifierKey } from '../../src/key-holder/checkpoint.ts'
+import { encodeVerifierKey } from '../../src/key-holder/signed-note.ts'
 import { Scope } from '../support/scope.ts'
 import { TestLog, type TestRecord } from '../support/test-log.ts'
 import { Workplace, type Ran } from './support/run-cli.ts'

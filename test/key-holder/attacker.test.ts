@@ -635,6 +635,7 @@ const OPERATION_ATTACKS: readonly Attack[] = [
       'unseal',
       'begin-backup',
       'read-backup',
+      'export-pins',
       'export-root-key',
       'freeze',
       'unfreeze',

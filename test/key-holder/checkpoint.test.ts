@@ -1,6 +1,7 @@
 import { createHash, generateKeyPairSync } from 'node:crypto'
 import { expect } from 'chai'
-import { encodeVerifierKey, isOrigin, signCheckpoint, verifyCheckpoint } from '../../src/key-holder/checkpoint.ts'
+import { isOrigin, signCheckpoint, verifyCheckpoint } from '../../src/key-holder/checkpoint.ts'
+import { encodeVerifierKey } from '../../src/key-holder/signed-note.ts'
 import { expectCode } from '../support/expect-code.ts'
 
 const keys = generateKeyPairSync('ed25519')

@@ -31,6 +31,7 @@ describe('the operations of the key holder', () => {
       unseal: 'operator',
       'begin-backup': 'operator',
       'read-backup': 'operator',
+      'export-pins': 'operator',
       'export-root-key': 'operator',
       'remove-root-key': 'operator',
       freeze: 'operator',
@@ -91,6 +92,11 @@ describe('the operations of the key holder', () => {
         'bytes files inTokens keys log madeAt passphraseFile repositories secrets session sha256 version',
       ],
       ['read-backup', 'offset session', 'files isLast'],
+      [
+        'export-pins',
+        'evidence guns lifetimeDays reason',
+        'expiresAt files fingerprint madeAt publicKey repositories serial',
+      ],
       ['export-root-key', 'evidence gun passphrase reason', 'canonicalKeyId certificatePem files tufKeyId'],
       [
         'remove-root-key',

@@ -120,10 +120,13 @@ policies:
 
   describe('pull', () => {
     it('brings what a trusted pull brings: one platform, several, and the signed image of a tag that has moved', async () => {
-      const [root] = (await docker.inspectTrust(gun)).AdministrativeKeys.filter(({ Name }) => Name === 'Root')
-      const [pin = ''] = root?.Keys.map(({ ID }) => ID) ?? []
+      const bundle = join(scope.folder('pins'), 'team.pins')
+      const env = { COUNTERSIGN_OPERATOR_SOCKET: countersign.operatorSocket }
+      const exported = await countersign.run(['pin', 'export', bundle, '--json'], { env })
+      const { fingerprint } = JSON.parse(exported.stdout) as { fingerprint: string }
+      await docker.must(['countersign', 'pin', 'import', bundle, '--key', fingerprint])
       await images.pushManifest(NAME, 'v1')
-      await expectSamePull(`${gun}:v1`, '--pin', pin)
+      await expectSamePull(`${gun}:v1`)
       await expectSamePull(`${gun}:v1-multi`)
     })
 

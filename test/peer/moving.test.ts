@@ -85,14 +85,16 @@ describe('a repository moves', function () {
 
   /** Clients that come at a server, by the URL of either. */
   const pointedAt = (client: NotaryClient, url: string, gun: string) => client.run(['-s', url, 'list', gun])
-  function pinnedClient(gun: string, rootKeyId: string): NotaryClient {
+  /** A client with the pins that `pin export --format notary` writes. */
+  async function pinnedClient(gun: string, change = (pins: string) => pins): Promise<NotaryClient> {
     const client = new NotaryClient(scope, { notary })
     const file = join(client.folder, 'config.json')
-    const config = JSON.parse(readFileSync(file, 'utf8')) as object
-    writeFileSync(
-      file,
-      JSON.stringify({ ...config, trust_pinning: { disable_tofu: true, certs: { [gun]: [rootKeyId] } } }),
-    )
+    const pins = join(scope.folder('pins'), 'pins.json')
+    const env = { COUNTERSIGN_OPERATOR_SOCKET: countersign.operatorSocket }
+    const exported = await countersign.run(['pin', 'export', gun, pins, '--format', 'notary'], { env })
+    expect(exported.status, exported.text).to.equal(0)
+    const config = [file, pins].map((path) => JSON.parse(change(readFileSync(path, 'utf8'))) as object)
+    writeFileSync(file, JSON.stringify(Object.assign({}, ...config)))
     return client
   }
 
@@ -164,10 +166,14 @@ describe('a repository moves', function () {
     ).to.deep.equal([0, 0, 0, 0, 0, 0, 0])
     expect(results[1]?.stdout).to.include('clients can follow from each of them')
 
-    const pinned = pinnedClient(gun, pin)
+    const pinned = await pinnedClient(gun)
     for (const client of [cached, first, pinned, new NotaryClient(scope, { notary })]) {
       expect(await tags(client, ours.url, gun)).to.include('1.0')
     }
+    const wrong = await pinnedClient(gun, (pins) => pins.replace(pin, 'ab'.repeat(32)))
+    const refused = await pointedAt(wrong, ours.url, gun)
+    expect([refused.status, /1\.0/.test(refused.text)], refused.text).to.deep.equal([1, false])
+    expect(refused.text).to.match(/trust pinning|certificate|not trust/i)
     // From here on signatures go to the new server, and whoever has been there refuses the old one.
     const next = await images.pushManifest('public/app', '2.0')
     await countersign.must(['sign', next.reference])

@@ -11,7 +11,7 @@ export interface SealedKey extends SealedFor {
   readonly sealed: Buffer
 }
 
-/** Those of repositories that were not retired, in the order in which they were made, and at the end the audit log's. */
+/** Those of repositories that were not retired, in the order in which they were made, and at the end the audit log's, and that of pin bundles where there is one. */
 export function sealedKeys(scope: Scope, holder: TestKeyHolder): SealedKey[] {
   const folder = scope.folder('copy')
   for (const path of databaseFiles(holder)) copyFileSync(path, join(folder, path.slice(holder.folder.length)))
@@ -24,7 +24,10 @@ export function sealedKeys(scope: Scope, holder: TestKeyHolder): SealedKey[] {
       .all()
     const setting = database.prepare<[string], { value: Buffer }>('SELECT value FROM settings WHERE name = ?')
     const keyId = setting.get('log-origin')!.value.toString()
-    return [...keys, { gun: '', role: 'audit-log', keyId, sealed: setting.get('log-private-key')!.value }]
+    const log = { gun: '', role: 'audit-log', keyId, sealed: setting.get('log-private-key')!.value }
+    const pins = setting.get('pins-private-key')?.value
+    const own = pins === undefined ? [] : [{ gun: '', role: 'pin-bundles', keyId: 'pin-bundles', sealed: pins }]
+    return [...keys, log, ...own]
   } finally {
     database.close()
   }

@@ -6,19 +6,23 @@ import {
   hexOfBase64Digest,
   signersOf,
   TufError,
+  type Gun,
+  type KnownVersion,
+  type RoleName,
   type RootPin,
   type TrustedRepository,
   type VerifierOptions,
 } from '@countersign/tuf'
 import type { TaggedReference } from '../../domain/image-reference.ts'
 import { CliError } from '../errors.ts'
+import { pinIdsOf, pinsOf, readPinStore, withPinnedRoot, type StoredPins } from '../pins/store.ts'
 import { verifyPublished } from '../published-metadata.ts'
 import type { Session } from '../session.ts'
 import { memoryOf, recall, remember, type TrustMemory } from './memory.ts'
 import { requireOnePin, trustServerOf, type TrustOptions } from './options.ts'
 
-/** Where trust began: certificates that were named, what was remembered, or the first root that came. */
-type Anchor = 'pin' | 'memory' | 'first-use'
+/** Where trust began: certificates that were named, this machine's pins, what was remembered, or the first root that came. */
+export type Anchor = 'pin' | 'bundle' | 'memory' | 'first-use'
 
 export interface SignedTag {
   readonly reference: TaggedReference
@@ -28,10 +32,12 @@ export interface SignedTag {
   readonly signers: readonly string[]
   readonly trustServer: string
   readonly anchor: Anchor
+  /** Whether somebody said which root is the right one, now or when what is remembered began. */
+  readonly pinned: boolean
 }
 
 /**
- * @throws CliError PIN_MISSING, IMAGE_NOT_SIGNED, TRUST_MEMORY_DAMAGED, FILE_UNWRITABLE, USAGE_INVALID, SERVER_ADDRESS_INVALID; CodedError with
+ * @throws CliError PIN_MISSING, IMAGE_NOT_SIGNED, TRUST_MEMORY_DAMAGED, PINS_DAMAGED, FILE_UNWRITABLE, USAGE_INVALID, SERVER_ADDRESS_INVALID; CodedError with
  * the code of a TufError; NotaryError, NetError
  */
 export async function resolveSignedTag(
@@ -43,13 +49,18 @@ export async function resolveSignedTag(
   const { terminal } = session
   const { gun } = reference
   const memory = await recall(terminal, gun)
-  const start = startOf(reference, memory, options)
+  const start = startOf(reference, memory, options, pinsOf(await readPinStore(terminal), gun))
   const { openNotary } = await import('../notary-source.ts')
   const source = await openNotary(session, gun, trustServerOf(reference, options, terminal), options.realm ?? [])
   try {
     const trusted = await verify({ gun, now: terminal.now(), ...start }, source)
     await remember(terminal, gun, memoryOf(trusted, start.pins, memory))
-    return { ...signedIn(trusted, reference), trustServer: source.address, anchor: start.anchor }
+    return {
+      ...signedIn(trusted, reference),
+      trustServer: source.address,
+      anchor: start.anchor,
+      pinned: start.pins.length > 0,
+    }
   } finally {
     await source.close()
   }
@@ -59,26 +70,33 @@ type Start = Pick<VerifierOptions, 'pin' | 'highest'> & Pick<TrustMemory, 'pins'
 
 /**
  * A remembered root goes on where no pin is named, or one by which it was believed: roots that followed it since are taken by its keys. Another
- * pin begins anew, and keeps the versions, unless what is remembered was believed without any pin.
+ * pin begins anew, and keeps the versions, unless what is remembered was believed without any pin. Pins of this machine count like named ones
+ * where none is named, and let no root below theirs pass.
  */
 function startOf(
   { gun }: TaggedReference,
   memory: TrustMemory | undefined,
-  { pin: named = [], tofu = false }: TrustOptions,
+  options: TrustOptions,
+  stored: StoredPins | undefined,
 ): Start {
+  const { pin = [], tofu = false } = options
+  const isStored = pin.length === 0 && stored !== undefined
+  const named = isStored ? pinIdsOf(stored) : pin
+  const floor = (highest: ReadonlyMap<RoleName, KnownVersion>) => (isStored ? withPinnedRoot(highest, stored) : highest)
+  const anchor = isStored ? 'bundle' : 'pin'
   const goesOn = named.length === 0 || named.some((pin) => memory?.pins.includes(pin) === true)
   if (memory !== undefined && goesOn) {
     const pin: RootPin = { kind: 'root', bytes: memory.root }
-    return { pin, highest: memory.roles, pins: memory.pins, anchor: named.length > 0 ? 'pin' : 'memory' }
+    return { pin, highest: floor(memory.roles), pins: memory.pins, anchor: named.length > 0 ? anchor : 'memory' }
   }
   if (named.length > 0) {
     const highest = memory === undefined || memory.pins.length === 0 ? new Map<never, never>() : memory.roles
-    return { pin: { kind: 'certificates', tufKeyIds: named }, highest, pins: named, anchor: 'pin' }
+    return { pin: { kind: 'certificates', tufKeyIds: named }, highest: floor(highest), pins: named, anchor }
   }
   if (tofu) return { pin: { kind: 'tofu' }, highest: new Map(), pins: [], anchor: 'first-use' }
   throw new CliError('PIN_MISSING', `Nothing says which root of ${gun} is the right one.`, {
     facts: { gun },
-    next: 'Give --pin KEYID, from its owner (repo init prints it; docker trust inspect shows it as Root). Or --tofu: believe the server this once.',
+    next: 'Import a bundle of pins (countersign pin import), or give --pin KEYID, from its owner (repo init prints it; docker trust inspect shows it as Root). Or --tofu: believe the server this once.',
   })
 }
 
@@ -120,4 +138,11 @@ function signedIn(
   }
   const signers = signersOf(trusted, reference.tag, sha256).map((role) => role.replace(/^targets\//, ''))
   return { reference, sha256, role: found.role, signers }
+}
+
+/** What is to be said where nobody named a root of the repository. */
+export function unpinnedWords(gun: Gun, anchor: Anchor): string {
+  return anchor === 'first-use'
+    ? `No root of ${gun} was pinned: who answered for the trust server decided what is believed from now on.`
+    : `No root of ${gun} is pinned: what came first is believed still. Import pins: countersign pin import.`
 }

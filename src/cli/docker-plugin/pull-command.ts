@@ -3,7 +3,7 @@
 import type { Command } from 'commander'
 import { parseImageReference, requireTag } from '../../domain/image-reference.ts'
 import { trustOptions, type TrustOptions } from '../client-trust/options.ts'
-import { resolveSignedTag, type SignedTag } from '../client-trust/signed-tag.ts'
+import { resolveSignedTag, unpinnedWords, type SignedTag } from '../client-trust/signed-tag.ts'
 import { CliError, EXIT, type ExitStatus } from '../errors.ts'
 import type { Perform, Session } from '../session.ts'
 import { DockerProgram } from './docker-program.ts'
@@ -29,7 +29,7 @@ Examples:
   $ countersign pull registry.example.com/team/app:1.4 --pin 6ea804ec05093b81ccc56ecdcd6ccb9e57cb2a4e35d7262a2636de361fc35ec7
   $ countersign pull docker.io/library/alpine:3.20 --tofu
 
-The root that was believed is remembered, and so are the highest versions: later calls need no --pin, and older metadata is refused.
+The pins of this machine count by themselves (countersign pin import). The root that was believed is remembered, and so are the highest versions: later calls need no --pin, and older metadata is refused.
 
 Exit status: 0 pulled and tagged; 1 refused or failed, with a code; 2 usage. Nothing is pulled that is not signed.`,
     )
@@ -62,11 +62,11 @@ async function succeed(docker: DockerProgram, args: readonly string[], consequen
   })
 }
 
-function report({ output }: Session, { reference, sha256, role, signers, trustServer, anchor }: SignedTag): void {
+function report({ output }: Session, signed: SignedTag): void {
+  const { reference, sha256, role, signers, trustServer, anchor, pinned } = signed
   const image = `${reference.gun}:${reference.tag}`
-  output.document({ image, digest: `sha256:${sha256}`, role, signers, trustServer, anchor })
+  output.document({ image, digest: `sha256:${sha256}`, role, signers, trustServer, anchor, pinned })
   output.line(`${image} is ${reference.gun}@sha256:${sha256}`, 'green')
   output.line(`Signed by ${signers.length === 0 ? 'the repository itself' : signers.join(', ')}, in ${role}.`)
-  if (anchor !== 'first-use') return
-  output.warn('No root was pinned: who answered for the trust server decided what is believed from now on.')
+  if (!pinned) output.warn(unpinnedWords(reference.gun, anchor))
 }

@@ -1,0 +1,142 @@
+// The pins of this machine: root certificates that came in signed bundles. One file, written whole or not at all.
+import { mkdir, rename, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { parseTufKeyId, ROOT, type Gun, type KnownVersion, type RoleName, type TufKeyId } from '@countersign/tuf'
+import * as z from 'zod'
+import { pinnedRepository, type SignedBundle } from '../../key-holder/pin-bundle.ts'
+import { CliError } from '../errors.ts'
+import { readFileIfPresent, writeNewFile } from '../files.ts'
+import type { Terminal } from '../terminal.ts'
+
+/** Bytes: some ten thousand repositories. */
+const MAX_BYTES = 64 * 1024 * 1024
+
+const storedRepository = pinnedRepository.extend({
+  /** Of the bundle: its key in verifier form, its number, SHA-256 of what was signed. */
+  from: z.strictObject({
+    publicKey: z.string(),
+    serial: z.int().positive(),
+    sha256: z.string(),
+    madeAt: z.string(),
+    expiresAt: z.string().optional(),
+    importedAt: z.string(),
+  }),
+})
+
+const storeSchema = z.strictObject({
+  format: z.literal(1),
+  /** Keys whose bundles are taken, in verifier form. */
+  keys: z.array(z.string()),
+  repositories: z.array(storedRepository),
+})
+
+export type StoredPins = z.output<typeof storedRepository>
+export type PinStore = z.output<typeof storeSchema>
+
+const EMPTY: PinStore = { format: 1, keys: [], repositories: [] }
+
+/** `COUNTERSIGN_PINS`, or beside the client configuration file. */
+export function pinStorePath({ env, homeFolder }: Pick<Terminal, 'env' | 'homeFolder'>): string {
+  const named = env['COUNTERSIGN_PINS'] ?? ''
+  if (named !== '') return named
+  const configured = env['XDG_CONFIG_HOME'] ?? ''
+  return join(configured === '' ? join(homeFolder, '.config') : configured, 'countersign', 'pins.json')
+}
+
+/** What was imported; empty where nothing was. @throws CliError PINS_DAMAGED, FILE_UNREADABLE */
+export async function readPinStore(terminal: Pick<Terminal, 'env' | 'homeFolder'>): Promise<PinStore> {
+  const path = pinStorePath(terminal)
+  const bytes = await readFileIfPresent(path, MAX_BYTES)
+  if (bytes === undefined) return EMPTY
+  try {
+    return storeSchema.parse(JSON.parse(bytes.toString('utf8')))
+  } catch (cause) {
+    throw new CliError('PINS_DAMAGED', `The pins of this machine cannot be read: ${path}.`, {
+      facts: { file: path },
+      next: 'Nothing is verified without them. Remove the file, and import the bundle again.',
+      cause,
+    })
+  }
+}
+
+/** @throws CliError FILE_UNWRITABLE */
+export async function writePinStore(terminal: Pick<Terminal, 'env' | 'homeFolder'>, store: PinStore): Promise<void> {
+  const path = pinStorePath(terminal)
+  const temporary = `${path}.${process.pid}`
+  try {
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await rm(temporary, { force: true })
+    await writeNewFile(temporary, `${JSON.stringify(store, undefined, 1)}\n`, 0o644)
+    await rename(temporary, path)
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => undefined)
+    throw new CliError('FILE_UNWRITABLE', `The pins cannot be written: ${path}.`, { facts: { file: path }, cause })
+  }
+}
+
+/**
+ * The store with a bundle in it. What it names takes the place of what was there; what it does not name stays.
+ * @param isNamed the key was named for this import: then it may take over what another key's bundle has pinned
+ * @throws CliError PIN_BUNDLE_OLDER, PIN_BUNDLE_EXPIRED, PIN_BUNDLE_OTHER_KEY
+ */
+export function withBundle(store: PinStore, bundle: SignedBundle, o: { isNamed: boolean; now: Date }): PinStore {
+  const { serial, sha256, madeAt, expiresAt, publicKey } = bundle
+  if (expiresAt !== undefined && Date.parse(expiresAt) <= o.now.getTime()) {
+    throw new CliError('PIN_BUNDLE_EXPIRED', `The bundle has expired on ${expiresAt}.`, {
+      facts: { serial, expiresAt },
+      next: 'Get a new one from the operator, and check the clock of this machine.',
+    })
+  }
+  const present = new Map(store.repositories.map((one) => [one.gun, one]))
+  for (const { gun } of bundle.repositories) {
+    const known = present.get(gun)?.from
+    if (known === undefined) continue
+    if (known.publicKey === publicKey) refuseOlder(gun, known, bundle)
+    else if (!o.isNamed) throw otherKey(gun)
+  }
+  const from = { publicKey, serial, sha256, madeAt, ...(expiresAt !== undefined && { expiresAt }) }
+  for (const one of bundle.repositories) {
+    present.set(one.gun, { ...one, from: { ...from, importedAt: o.now.toISOString() } })
+  }
+  const repositories = [...present.values()].sort((one, other) => (one.gun < other.gun ? -1 : 1))
+  return { format: 1, keys: [...new Set([...store.keys, publicKey])], repositories }
+}
+
+function refuseOlder(gun: string, known: StoredPins['from'], { serial, sha256 }: SignedBundle): void {
+  if (serial > known.serial || (serial === known.serial && sha256 === known.sha256)) return
+  throw new CliError(
+    'PIN_BUNDLE_OLDER',
+    serial === known.serial
+      ? `The bundle is another one under the number ${serial}, which the pins of ${gun} have come with.`
+      : `The bundle has the number ${serial}; the pins of ${gun} here have come with ${known.serial}.`,
+    {
+      facts: { gun, serial, known: known.serial },
+      next: 'Nothing was changed. Get the newest bundle from the operator.',
+    },
+  )
+}
+
+function otherKey(gun: string): CliError {
+  return new CliError('PIN_BUNDLE_OTHER_KEY', `The pins of ${gun} here have come with bundles of another key.`, {
+    facts: { gun },
+    next: 'If that key was replaced, name the new one with --key, which you have from the operator.',
+  })
+}
+
+export function pinsOf({ repositories }: PinStore, gun: Gun): StoredPins | undefined {
+  return repositories.find((one) => one.gun === gun)
+}
+
+export function pinIdsOf({ certificates }: StoredPins): readonly TufKeyId[] {
+  return certificates.map(({ keyId }) => parseTufKeyId(keyId))
+}
+
+/** The highest versions, and no root below the one that was pinned. */
+export function withPinnedRoot(
+  highest: ReadonlyMap<RoleName, KnownVersion>,
+  { root }: StoredPins,
+): ReadonlyMap<RoleName, KnownVersion> {
+  const known = highest.get(ROOT)
+  if (known !== undefined && known.version >= root.version) return highest
+  return new Map([...highest, [ROOT, { version: root.version }]])
+}
