@@ -1,6 +1,6 @@
 // YAML of configuration files, as people write it. What the parser would only warn of is refused; so is what could exhaust it: a text
 // that is large or nested deeply ends the process inside the parser, where nothing can be caught. Pure.
-import { parseDocument } from 'yaml'
+import { type Document, parseDocument } from 'yaml'
 
 /** Characters; some thousand repositories. The parser takes hundreds of bytes for each. */
 export const MAX_YAML_LENGTH = 256 * 1024
@@ -19,6 +19,19 @@ export type StrictYaml =
 
 /** The document, undefined members as they are; an empty text is null. `maxAliases`: how many `*name` may be followed. */
 export function readStrictYaml(text: string, maxAliases = 0): StrictYaml {
+  const parsed = parseStrictYaml(text)
+  if (!parsed.ok) return parsed
+  try {
+    return { ok: true, value: parsed.document.toJS({ maxAliasCount: maxAliases }) as unknown }
+  } catch {
+    return { ok: false, faults: [{ code: 'ALIASES' }] }
+  }
+}
+
+/** The nodes, for whoever reads a few of them: no `*name` and no `<<` has been followed. */
+export function parseStrictYaml(
+  text: string,
+): { readonly ok: true; readonly document: Document } | { readonly ok: false; readonly faults: readonly YamlFault[] } {
   if (text.length > MAX_YAML_LENGTH) return { ok: false, faults: [{ code: 'TOO_LARGE' }] }
   if (isNestedTooDeeply(text)) return { ok: false, faults: [{ code: 'TOO_DEEP' }] }
   const document = parseDocument(text, {
@@ -33,12 +46,7 @@ export function readStrictYaml(text: string, maxAliases = 0): StrictYaml {
     line: text.slice(0, pos[0]).split('\n').length,
     code,
   }))
-  if (faults.length > 0) return { ok: false, faults }
-  try {
-    return { ok: true, value: document.toJS({ maxAliasCount: maxAliases }) as unknown }
-  } catch {
-    return { ok: false, faults: [{ code: 'ALIASES' }] }
-  }
+  return faults.length > 0 ? { ok: false, faults } : { ok: true, document }
 }
 
 /** Counts what may open a collection, in quotes and comments too: it may count too much, never too little. */

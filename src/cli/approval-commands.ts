@@ -18,6 +18,7 @@ interface ApproveOptions {
 }
 
 interface ResubmitOptions {
+  readonly each?: boolean
   readonly policy?: string
   readonly description?: string
   readonly timeout: number
@@ -72,6 +73,7 @@ Exit status: 0 approved; 1 failed, or something changed meanwhile; 2 usage; 3 no
     .description('Asks for the same images at the same digests again, under another policy, and waits for the end.')
     .argument('<id>', 'ID of the request')
     .option('--policy <name>', 'the signing policy to apply; the default of the project where none is named')
+    .option('--each', 'sign what the registries have by now, and tell of the rest')
     .option('--description <text>', 'why; shown to approvers and kept in the record')
     .addOption(timeoutOption())
     .addHelpText('after', '\nExamples:\n  $ countersign request resubmit req-01j9 --policy emergency')
@@ -152,12 +154,16 @@ async function say(
 }
 
 async function resubmit(session: Session, id: string, options: ResubmitOptions): Promise<ExitStatus> {
-  const { policy, description, timeout } = options
+  const { each = false, policy, description, timeout } = options
   const api = await session.api()
   const request = await api.call({
     method: 'POST',
     path: `v1/signing-requests/${encodeURIComponent(id)}/resubmission`,
-    body: { ...(policy !== undefined && { policy }), ...(description !== undefined && { description }) },
+    body: {
+      ...(each && { mode: 'each' }),
+      ...(policy !== undefined && { policy }),
+      ...(description !== undefined && { description }),
+    },
     answer: signingRequestSchema,
   })
   return reportFollowed(session, request, timeout)

@@ -6,7 +6,7 @@ import { listLog } from './audit-list.ts'
 import { printPublicKey } from './audit-public-key.ts'
 import { audited, checkpointOption, keyOption } from './audit-options.ts'
 import { verifyLog, type VerifyOptions } from './audit-verify.ts'
-import { repositoryArgument } from './image-list.ts'
+import { repositoryArgument } from './image-list/list.ts'
 import type { SocketOptions } from './operator-socket.ts'
 import type { Perform } from './session.ts'
 

@@ -14,7 +14,7 @@ import {
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { refuseExisting, writeNewFolder } from './files.ts'
 import { exportFully, type FullExport } from './full-export.ts'
-import { repositoryArgument } from './image-list.ts'
+import { repositoryArgument } from './image-list/list.ts'
 import { addPin } from './pin-option.ts'
 import { publishedMetadataSchema, type PublishedMetadataResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'

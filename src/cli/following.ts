@@ -13,6 +13,7 @@ const MAX_SUBMISSIONS = 4
 export interface Submission {
   readonly kind: 'sign' | 'unsign'
   readonly images: readonly string[]
+  readonly mode?: 'each'
   readonly policy?: string
   readonly description?: string
 }

@@ -1,5 +1,5 @@
 // Commands about one repository, or about all that the token may see.
-import { repositoryArgument } from './image-list.ts'
+import { repositoryArgument } from './image-list/list.ts'
 import { repositoryListSchema } from './resources.ts'
 import type { Session } from './session.ts'
 

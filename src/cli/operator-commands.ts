@@ -5,7 +5,7 @@ import { TufError, type Gun, type TrustedRepository, type TufKeyId } from '@coun
 import type { OperationResponse } from '../key-holder-protocol/operations.ts'
 import { ApiProblem, CliError, EXIT, type ExitStatus } from './errors.ts'
 import { addSeen, decisionOf, versionsInWords, type ForeignOptions } from './foreign-versions.ts'
-import { repositoryArgument } from './image-list.ts'
+import { repositoryArgument } from './image-list/list.ts'
 import { keepPublicKey, ownerCommand } from './public-key-file.ts'
 import { evidenceOf, socketOption, withOperator, type SocketOptions } from './operator-socket.ts'
 import { dockerMetadataFolder, fromFolder, verifyPublished } from './published-metadata.ts'

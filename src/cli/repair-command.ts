@@ -3,7 +3,7 @@
 import type { Command } from 'commander'
 import { timeoutOption } from './duration.ts'
 import { ApiProblem, EXIT, type ExitStatus } from './errors.ts'
-import { repositoryArgument } from './image-list.ts'
+import { repositoryArgument } from './image-list/list.ts'
 import { repairPlanSchema, signingRequestSchema, type RepairPlanResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
 import { reportFollowed } from './sign-commands.ts'

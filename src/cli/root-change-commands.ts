@@ -4,7 +4,7 @@ import { decodeBase64, encodeBase64, ROOT, TARGETS, type Gun, type PublicKey } f
 import { timeoutOption } from './duration.ts'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { readPublicFile, refuseExisting } from './files.ts'
-import { repositoryArgument } from './image-list.ts'
+import { repositoryArgument } from './image-list/list.ts'
 import { withRootKey } from './root-key/open.ts'
 import { addRootOpening, type RootOpening } from './root-key/options.ts'
 import { evidenceOf, socketOption, withOperator, type SocketOptions } from './operator-socket.ts'

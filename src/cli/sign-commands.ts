@@ -6,7 +6,7 @@ import { timeoutOption } from './duration.ts'
 import { CliError, EXIT, type ExitStatus } from './errors.ts'
 import { refuseExisting } from './files.ts'
 import { followRequest, submitRequest, type Submission } from './following.ts'
-import { listImages } from './image-list.ts'
+import { listImages } from './image-list/list.ts'
 import { reportRequest, type Expected } from './outcome.ts'
 import { receiptFiles, writeReceipts } from './receipt-commands.ts'
 import type { SigningRequestResource } from './resources.ts'
@@ -24,18 +24,24 @@ export interface SubmissionOptions {
 
 interface SubmitOptions extends SubmissionOptions {
   readonly from?: string
+  readonly each?: boolean
 }
 
 export function addSignCommands(program: Command, perform: Perform): void {
   submitting(program.command('sign'), 'IMAGE[:TAG][@DIGEST] to sign; name the digest to be sure which image is meant')
     .summary('sign tags of images')
     .description('Asks Countersign to sign tags of images, and waits until stock clients see them signed.')
+    .option(
+      '--each',
+      'sign what the registries have, and tell of the rest; without it nothing is signed where one is missing',
+    )
     .addHelpText(
       'after',
       `
 Examples:
   $ countersign sign registry.example.com/team/app:1.4@sha256:DIGEST
-  $ countersign sign --from images.txt --description "release 1.4" --timeout 15m
+  $ countersign sign --from compose.yaml --description "release 1.4" --timeout 15m
+  $ countersign sign --from bake-metadata.json --each
   $ countersign sign registry.example.com/team/app:1.4 --receipt app-1.4.receipt.json
   $ ID=$(countersign sign --no-wait registry.example.com/team/app:1.4) || [ $? -eq 4 ]
 
@@ -66,7 +72,10 @@ function submitting(command: Command, images: string): Command {
   return submissionOptions(
     command
       .argument('[images...]', images)
-      .option('--from <file>', 'read images from a list, one per line; - reads standard input'),
+      .option(
+        '--from <file>',
+        'read images from a Compose file, a build metadata file or a list; - reads standard input',
+      ),
   )
 }
 
@@ -91,7 +100,7 @@ async function submitAndFollow(
   options: SubmitOptions,
 ): Promise<ExitStatus> {
   const references = (await listImages(session.terminal, images, options.from)).map(requireTag)
-  return submitImages(session, kind, references, options)
+  return submitImages(session, kind, references, options, options.each === true ? 'each' : undefined)
 }
 
 /** Submits a request for these images, follows it unless it shall not be waited for, and reports its end. */
@@ -100,6 +109,7 @@ export async function submitImages(
   kind: Submission['kind'],
   references: readonly TaggedReference[],
   options: SubmissionOptions,
+  mode?: Submission['mode'],
 ): Promise<ExitStatus> {
   const files = receiptFilesOf(options, references.length)
   const expected = references.map(({ gun, tag, digest }): Expected => ({
@@ -110,6 +120,7 @@ export async function submitImages(
   const submission: Submission = {
     kind,
     images: references.map(({ text }) => text),
+    ...(mode !== undefined && { mode }),
     ...(options.policy !== undefined && { policy: options.policy }),
     ...(options.description !== undefined && { description: options.description }),
   }

@@ -5,7 +5,7 @@ import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
 import { hex64, REGISTRY_CODES, requestIdParams, text, TRUST_SERVER_CODES } from './shapes.ts'
-import { signingRequestShape, signingRequestView } from './signing-request-view.ts'
+import { modeShape, signingRequestShape, signingRequestView } from './signing-request-view.ts'
 
 const replies = { 200: { description: 'The request as it is now.', schema: signingRequestShape } }
 const approverCodes = [
@@ -105,6 +105,7 @@ export function approvalRoutes(requests: RequestService): Route[] {
         summary: 'Ask for the same images at the same digests again, under another policy',
         params: requestIdParams,
         body: z.strictObject({
+          mode: modeShape,
           policy: text(128).optional().meta({ description: 'Default: the default of the project.' }),
           description: text(MAX_DESCRIPTION).optional(),
         }),
@@ -120,8 +121,9 @@ export function approvalRoutes(requests: RequestService): Route[] {
         ],
       },
       async ({ principal, params, body }) => {
-        const { policy, description } = body
+        const { mode, policy, description } = body
         const { request } = await requests.resubmit(principal, params.id, {
+          ...(mode === 'each' && { mode }),
           ...(policy !== undefined && { policy }),
           ...(description !== undefined && { description }),
         })

@@ -34,6 +34,12 @@ export const originShape = z
   })
   .meta({ description: 'Where the workload ran, by the word of its issuer.' })
 
+/** Of a submission. */
+export const modeShape = z.enum(['all', 'each']).default('all').meta({
+  description:
+    '`all`: an image that its registry refuses (missing, or another digest) refuses the request. `each`: it fails alone, with its code. Decisions and approvals are for all images in both.',
+})
+
 const imageStatus = z.enum(IMAGE_STATUSES)
 export const requestStatusShape = z.enum([...IMAGE_STATUSES, 'partial'])
 

@@ -14,7 +14,7 @@ import {
   TRUST_SERVER_CODES,
   waitQuery,
 } from './shapes.ts'
-import { requestStatusShape, signingRequestShape, signingRequestView } from './signing-request-view.ts'
+import { modeShape, requestStatusShape, signingRequestShape, signingRequestView } from './signing-request-view.ts'
 
 export interface SigningRequestOptions {
   readonly requests: RequestService
@@ -37,6 +37,7 @@ export function signingRequestRoutes({ requests, maxWaitMs, maxImages }: Signing
         .min(1)
         .max(maxImages)
         .meta({ description: 'References as registry/repository:tag@sha256:digest.' }),
+      mode: modeShape,
       policy: text(128).optional().meta({ description: 'The signing policy that is meant.' }),
       description: text(MAX_DESCRIPTION).optional().meta({ description: 'For the people who read the request.' }),
     })
@@ -78,6 +79,7 @@ export function signingRequestRoutes({ requests, maxWaitMs, maxImages }: Signing
       const { request, isRepeated } = await requests.submit(principal, {
         kind: body.kind,
         images: body.images,
+        ...(body.mode === 'each' && { mode: body.mode }),
         ...(body.policy !== undefined && { policy: body.policy }),
         ...(body.description !== undefined && { description: body.description }),
         ...(idempotencyKey !== undefined && { idempotencyKey }),

@@ -19,6 +19,7 @@ import type {
   MovePlan,
   MoveRequest,
   RequestService,
+  Resubmission,
   RootChangeRequest,
   RootPlan,
   RootPlanRequest,
@@ -70,11 +71,7 @@ export class Requests implements RequestService {
     return this.#approvals.withdraw(principal, id)
   }
 
-  async resubmit(
-    principal: Principal,
-    id: string,
-    input: { readonly policy?: string; readonly description?: string },
-  ): Promise<Submitted> {
+  async resubmit(principal: Principal, id: string, input: Resubmission): Promise<Submitted> {
     const { submission, submitter } = resubmission(principal, this.find(principal, id), input)
     return this.#accept(await submit(this.#dependencies, this.#intake, principal, submission, submitter))
   }
@@ -121,7 +118,8 @@ export class Requests implements RequestService {
     if (!submitted.isRepeated) {
       for (const [position, { record }] of images.entries()) {
         const { gun } = record.subject
-        this.#progress.requestChanged({ request: id, position, kind, gun, from: undefined, to: record.status })
+        const code = record.status === 'failed' ? { code: record.error.code } : {}
+        this.#progress.requestChanged({ request: id, position, kind, gun, from: undefined, to: record.status, ...code })
       }
     }
     this.#goOn(submitted.request)

@@ -2,14 +2,14 @@
 import { DomainError } from '../domain/errors.ts'
 import type { Principal } from '../domain/principal.ts'
 import { type ImageSubject, imageOf, type SigningRequest, type Submitter } from '../domain/signing-request.ts'
-import type { Submission } from './services.ts'
+import type { Resubmission, Submission } from './services.ts'
 import { submitterOf } from './submit.ts'
 
 /** @throws DomainError RESUBMISSION_NOT_POSSIBLE of a request about a repository */
 export function resubmission(
   principal: Principal,
   request: SigningRequest,
-  { policy, description = request.description }: { readonly policy?: string; readonly description?: string },
+  { mode, policy, description = request.description }: Resubmission,
 ): { readonly submission: Submission; readonly submitter: Submitter } {
   const { kind, images } = request
   if (kind !== 'sign' && kind !== 'unsign') {
@@ -22,6 +22,7 @@ export function resubmission(
     submission: {
       kind,
       images: images.flatMap(({ record }) => imageOf(record) ?? []).map(pinned),
+      ...(mode !== undefined && { mode }),
       ...(policy !== undefined && { policy }),
       ...(description !== undefined && { description }),
       resubmits: request.id,

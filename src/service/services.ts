@@ -31,6 +31,11 @@ export interface Submission {
   readonly kind: ImageKind
   /** Image references as they were written. */
   readonly images: readonly string[]
+  /**
+   * `each`: an image that its registry refuses fails alone, with its code. Absent: all or none. Decisions and approvals are for all in both
+   * cases, and so is an outage: of what does not answer nothing is known.
+   */
+  readonly mode?: 'each'
   readonly policy?: string
   readonly description?: string
   /** 1 to 255 characters. */
@@ -40,6 +45,9 @@ export interface Submission {
   /** ID of the request that this one repeats. */
   readonly resubmits?: string
 }
+
+/** What may be otherwise when a request is submitted again. */
+export type Resubmission = Pick<Submission, 'mode' | 'policy' | 'description'>
 
 export interface ApprovalInput {
   /** `approvalDigest` of the request as it was looked at. */
@@ -66,7 +74,7 @@ export interface Explanation {
 
 export interface RequestService {
   /**
-   * All images or none: parses, checks grants, resolves digests, asks the policy, stores, acknowledges.
+   * Parses, checks grants, resolves digests, asks the policy, stores, acknowledges. All images or none, unless the mode is another.
    * A denial by the policy is a stored request with status `denied`, not an error.
    * @throws DomainError, RegistryError, KeyHolderError, StoreError
    */
@@ -146,7 +154,7 @@ export interface RequestService {
   resubmit(
     principal: Principal,
     id: string,
-    input: { readonly policy?: string; readonly description?: string },
+    input: Resubmission,
   ): Promise<{ readonly request: SigningRequest; readonly isRepeated: boolean }>
   /** @throws DomainError REQUEST_NOT_FOUND, also where the principal may not see it */
   find(principal: Principal, id: string): SigningRequest

@@ -1,6 +1,6 @@
 // What the audit log keeps of a submission and of the decision on it.
 import type { Decision } from '../domain/decision.ts'
-import { imageOf, requestStatus, type SigningRequest } from '../domain/signing-request.ts'
+import { imageOf, type SigningRequest } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 
 /** Characters of reasons in a record. */
@@ -8,7 +8,8 @@ const MAX_REASONS = 2000
 
 /** One record for each image: the auditor asks by tag. @throws KeyHolderError */
 export async function recordSubmission({ keyHolder }: ServiceDependencies, request: SigningRequest): Promise<void> {
-  const isDenied = requestStatus(request.images) === 'denied'
+  // What the registry refused is told with the others, and changes nothing of what was decided on them.
+  const isDenied = request.images.some(({ record }) => record.status === 'denied')
   for (const { record } of request.images) {
     const { gun } = record.subject
     const { tag, sha256 } = imageOf(record) ?? {}
@@ -21,6 +22,7 @@ export async function recordSubmission({ keyHolder }: ServiceDependencies, reque
       ...(tag === undefined ? {} : { tag }),
       ...(sha256 === undefined ? {} : { sha256 }),
       ...(decision === undefined ? {} : decisionFacts(decision)),
+      ...(record.status === 'failed' && { code: record.error.code }),
       ...(request.description === undefined ? {} : { description: request.description }),
       ...(request.origin === undefined ? {} : { origin: request.origin }),
       ...(request.submitter.actors === undefined ? {} : { actors: request.submitter.actors.join(', ') }),

@@ -1,15 +1,19 @@
-// Takes a submission: permission first, then digests, policy, record, store, acknowledgement. All images or none.
+// Takes a submission: permission first, then digests, policy, record, store, acknowledgement. All images or none, unless each is to stand alone
+// before its registry.
 // Until permission is established for every image, no port that reaches outside is called.
 import { createHash } from 'node:crypto'
+import { CodedError } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import { describeOrigin } from '../domain/origin.ts'
 import type { TaggedReference } from '../domain/image-reference.ts'
 import type { IdempotencyKey } from '../domain/ports.ts'
 import type { Policy } from '../domain/policy.ts'
 import type { Decision } from '../domain/decision.ts'
+import { failureOf, isOutage } from '../domain/port-faults.ts'
 import type { Principal } from '../domain/principal.ts'
 import {
   advance,
+  type Failure,
   type ImageSubject,
   type RequestImage,
   type SigningRequest,
@@ -55,18 +59,19 @@ export async function submit(
 
   // One policy for all images, whatever is loaded meanwhile.
   const policy = dependencies.policies.current()
-  const subjects = await resolveSubjects(dependencies, submission, images)
+  const resolved = await resolveSubjects(dependencies, submission, images)
+  const subjects = resolved.flatMap(({ subject, refusal }) => (refusal === undefined ? [subject] : []))
   const standing = await readStanding(dependencies, policy, subjects)
   const end = underWay.begin(
     principal.id,
-    subjects.map(({ gun }) => gun),
+    images.map(({ gun }) => gun),
   )
   try {
     const decisions = judge(dependencies, underWay, policy, { ...as, grants: principal.grants }, submission, {
       subjects,
       standing,
     })
-    const request = decided(dependencies, as, submission, subjects, decisions)
+    const request = decided(dependencies, as, submission, resolved, decisions)
     // Record before act. A crash after this line leaves a record of a request that nobody was told of.
     await recordSubmission(dependencies, request)
     return await batch.create(request, idempotency)
@@ -89,7 +94,8 @@ export async function explain(
 ): Promise<readonly Explanation[]> {
   const images = checkSubmission(dependencies, principal, submission, as === principal ? 'submit' : 'operator')
   const policy = dependencies.policies.current()
-  const subjects = await resolveSubjects(dependencies, submission, images)
+  const resolved = await resolveSubjects(dependencies, submission, images)
+  const subjects = resolved.map(({ subject }) => subject)
   const standing = await readStanding(dependencies, policy, subjects)
   const end = underWay.begin(
     as.id,
@@ -122,25 +128,46 @@ function judge(
 /** The key belongs to what was meant: order and spelling of names count, white space of the HTTP body does not. */
 function idempotencyOf(
   principal: Principal,
-  { kind, policy, description, idempotencyKey }: Submission,
+  { kind, mode, policy, description, idempotencyKey }: Submission,
   images: readonly TaggedReference[],
 ): IdempotencyKey | undefined {
   if (idempotencyKey === undefined) return undefined
-  const meaning = JSON.stringify([kind, images.map(({ text }) => text), policy ?? null, description ?? null])
+  // What was not said before there was a choice is left out, so that keys of then still find their requests.
+  const meaning = JSON.stringify([
+    kind,
+    images.map(({ text }) => text),
+    policy ?? null,
+    description ?? null,
+    ...(mode === undefined ? [] : [mode]),
+  ])
   const bodySha256 = createHash('sha256').update(meaning).digest('hex')
   return { principal: principal.id, key: idempotencyKey, bodySha256 }
 }
 
+/** An image that was asked for. */
+interface Resolved {
+  readonly subject: ImageSubject
+  /** Why it cannot be signed: by the word of its registry. */
+  readonly refusal?: Failure
+}
+
 async function resolveSubjects(
   { resolver }: Pick<ServiceDependencies, 'resolver'>,
-  { kind }: Submission,
+  { kind, mode }: Submission,
   images: readonly TaggedReference[],
-): Promise<readonly ImageSubject[]> {
-  if (kind === 'unsign') return images.map(namedSubject)
-  const subjects: ImageSubject[] = []
+): Promise<readonly Resolved[]> {
+  if (kind === 'unsign') return images.map((image) => ({ subject: namedSubject(image) }))
+  const resolve = async (image: TaggedReference): Promise<Resolved> => {
+    try {
+      return { subject: await resolvedSubject(resolver, image) }
+    } catch (error) {
+      if (mode !== 'each' || isOutage(error) || !(error instanceof CodedError)) throw error
+      return { subject: namedSubject(image), refusal: failureOf(error) }
+    }
+  }
+  const subjects: Resolved[] = []
   for (let start = 0; start < images.length; start += MAX_PARALLEL_RESOLVES) {
-    const some = images.slice(start, start + MAX_PARALLEL_RESOLVES)
-    subjects.push(...(await Promise.all(some.map((image) => resolvedSubject(resolver, image)))))
+    subjects.push(...(await Promise.all(images.slice(start, start + MAX_PARALLEL_RESOLVES).map(resolve))))
   }
   return subjects
 }
@@ -165,20 +192,23 @@ async function resolvedSubject(
   return { reference: image.text, gun: image.gun, tag: image.tag, sha256, length, mediaType }
 }
 
-/** The request with the policy's decisions in it. One denied image denies all. */
+/** The request with the policy's decisions in it, one for each image that its registry did not refuse. One denied image denies all. */
 function decided(
   { clock, identifiers }: Pick<ServiceDependencies, 'clock' | 'identifiers'>,
   submitter: Submitter,
   { kind, policy, description, origin, resubmits }: Submission,
-  subjects: readonly ImageSubject[],
+  resolved: readonly Resolved[],
   decisions: readonly Decision[],
 ): SigningRequest {
   const at = clock.now()
   const denial = decisions.find(({ outcome }) => outcome === 'deny')
-  const images = subjects.map((subject, index) => ({
+  const waiting = decisions.values()
+  const images = resolved.map(({ subject, refusal }) => ({
     record: advance(
       { status: 'submitted', subject, at },
-      { type: 'decided', decision: joint(decisions[index], denial) },
+      refusal === undefined
+        ? { type: 'decided', decision: joint(waiting.next().value, denial) }
+        : { type: 'failed', error: refusal },
       at,
     ),
     revision: 1,

@@ -209,9 +209,9 @@ describe('cli request approve, deny, withdraw, resubmit', () => {
     await api.stop()
     const again = await run(
       () => ({ status: 201, body: request('published', [published()]) }),
-      ['request', 'resubmit', 'req-01j9', '--policy', 'emergency'],
+      ['request', 'resubmit', 'req-01j9', '--policy', 'emergency', '--each'],
     )
-    expect([again.exit, api.requests[0]?.body]).to.deep.equal([0, { policy: 'emergency' }])
+    expect([again.exit, api.requests[0]?.body]).to.deep.equal([0, { mode: 'each', policy: 'emergency' }])
   })
 
   it('tells who submits what it waits for, and who denied it', async () => {

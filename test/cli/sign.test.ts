@@ -80,6 +80,18 @@ describe('cli sign', () => {
     })
   })
 
+  it('--each asks for each image by itself; the file of a build names digests', async () => {
+    const body = request('partial', [
+      published(),
+      image('failed', { reference: `${GUN}:1.5`, tag: '1.5', error: { code: 'IMAGE_NOT_FOUND', detail: 'x' } }),
+    ])
+    const stdin = JSON.stringify({ app: { 'image.name': `${IMAGE},${GUN}:1.5`, 'containerimage.digest': DIGEST } })
+    const ran = await sign(finished(body), ['sign', '--from', '-', '--each'], { stdin })
+    expect([ran.exit, ran.codes()]).to.deep.equal([1, ['IMAGE_NOT_FOUND']])
+    const images = [`${IMAGE}@${DIGEST}`, `${GUN}:1.5@${DIGEST}`]
+    expect(api.requests[0]?.body).to.deep.equal({ kind: 'sign', images, mode: 'each' })
+  })
+
   describe('exit status', () => {
     it('0: published', async () => {
       const ran = await sign(
@@ -156,6 +168,7 @@ describe('cli sign', () => {
       'an image without a tag': [['sign', GUN], 'IMAGE_TAG_MISSING'],
       'a malformed image': [['sign', 'registry.example.com//app:1'], 'IMAGE_REFERENCE_INVALID'],
       'a list that is not there': [['sign', '--from', '/nonexistent/list'], 'IMAGE_LIST_UNREADABLE'],
+      'each of what is to be unsigned': [['unsign', IMAGE, '--each'], 'USAGE_INVALID'],
       'a timeout without unit': [['sign', IMAGE, '--timeout', '10'], 'DURATION_INVALID'],
       'an unknown option': [['sign', IMAGE, '--frobnicate'], 'USAGE_INVALID'],
       'an unknown command': [['sing', IMAGE], 'USAGE_INVALID'],

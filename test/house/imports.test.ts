@@ -129,7 +129,7 @@ const PACKAGE_HOMES: Readonly<Record<string, readonly string[]>> = {
   pkcs11js: ['src/pkcs11/'],
   undici: ['src/net/', 'src/cli/', 'src/demo/'],
   commander: ['src/cli/', 'src/main.ts'],
-  yaml: ['src/strict-yaml.ts', 'src/config/print.ts', 'src/cli/pins/formats.ts'],
+  yaml: ['src/strict-yaml.ts', 'src/config/print.ts', 'src/cli/pins/formats.ts', 'src/cli/image-list/compose-file.ts'],
 }
 
 /** Parts that must stay pure: no I/O, clock, randomness or environment. */

@@ -26,7 +26,7 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
   submitSigningRequest: {
     method: 'POST',
     path: '/v1/signing-requests',
-    body: { images: [`${gun}:1.4`], description: 'release' },
+    body: { images: [`${gun}:1.4`], mode: 'each', description: 'release' },
     status: 201,
     call: 'submit',
   },
@@ -59,7 +59,7 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
   resubmitSigningRequest: {
     method: 'POST',
     path: '/v1/signing-requests/req-1/resubmission',
-    body: { policy: 'emergency' },
+    body: { policy: 'emergency', mode: 'each' },
     status: 201,
     call: 'resubmit',
   },

@@ -1,4 +1,6 @@
 // The main job, judged by unmodified clients: what `countersign sign` publishes is what docker and notary accept, and nothing else is.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect } from 'chai'
 import { Countersign } from '../support/countersign.ts'
 import { DockerClient } from '../support/peers/docker-client.ts'
@@ -160,6 +162,42 @@ for (const { title, keys, loopback } of VARIANTS) {
         const signed = await countersign.request(['sign', ...several.map(({ reference }) => reference)])
         expect(signed.status, signed.text).to.equal(0)
         for (const { reference } of several) await expectPulls(reference, 'accepted')
+      })
+
+      it('signs what a Compose file and the metadata file of a build name: all of it or nothing, or each', async function () {
+        if (!loopback) return this.skip()
+        const signedTags = async () => {
+          const { SignedTags } = await clients[0]!.docker.inspectTrust(gun)
+          return SignedTags.map(({ SignedTag }) => SignedTag).filter((tag) => /^r[0-9]$/.test(tag))
+        }
+        const five = await Promise.all(['r1', 'r2', 'r3', 'r4'].map((tag) => images.pushManifest(name, tag)))
+        const references = [...five.map(({ reference }) => reference), `${gun}:r5`]
+        const services = references.map((image, index) => `  s${index}: { <<: *base, image: '${image}' }`)
+        const compose = join(scope.folder('release'), 'compose.yaml')
+        writeFileSync(compose, ['x-base: &base { restart: always }', 'services:', ...services, ''].join('\n'))
+
+        const digests = [...five.map(({ sha256 }) => sha256), '0'.repeat(64)]
+        const targets = references.map((image, index) => [
+          `t${index}`,
+          { 'image.name': image, 'containerimage.digest': `sha256:${digests[index]}` },
+        ])
+        const bake = join(scope.folder('release'), 'bake.json')
+        writeFileSync(bake, JSON.stringify(Object.fromEntries(targets)))
+        expect((await countersign.refusal(['sign', '--from', compose])).code).to.equal('IMAGE_NOT_FOUND')
+        expect(await signedTags()).to.deep.equal([])
+        const partial = await countersign.request(['sign', '--from', bake, '--each'])
+        expect(partial.status, partial.text).to.equal(1)
+        expect(partial.request.status).to.equal('partial')
+        expect(partial.request.images.map(({ status }) => status)).to.deep.equal([
+          ...five.map(() => 'published'),
+          'failed',
+        ])
+        expect(await signedTags()).to.have.members(['r1', 'r2', 'r3', 'r4'])
+
+        await images.pushManifest(name, 'r5')
+        const rest = await countersign.request(['sign', '--from', compose])
+        expect(rest.status, rest.text).to.equal(0)
+        expect(await signedTags()).to.have.members(['r1', 'r2', 'r3', 'r4', 'r5'])
       })
 
       it('verify agrees with docker, for a signed and for an unsigned tag', async () => {

@@ -28,7 +28,7 @@ import {
 } from '@countersign/tuf'
 import * as z from 'zod'
 import { parseClientConfig, parseServerAddress } from '../../src/cli/client-config.ts'
-import { listImages } from '../../src/cli/image-list.ts'
+import { listImages } from '../../src/cli/image-list/list.ts'
 import type { Terminal } from '../../src/cli/terminal.ts'
 import { ConfigError } from '../../src/config/errors.ts'
 import { parseConfig } from '../../src/config/parse.ts'
@@ -329,7 +329,12 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
   },
   {
     name: 'lists of images',
-    samples: texts(`# images\n${GUN}:1\n\n${GUN}:2@sha256:${'a'.repeat(64)}\r\nalpine:3\n`),
+    samples: texts(
+      `# images\n${GUN}:1\n\n${GUN}:2@sha256:${'a'.repeat(64)}\r\nalpine:3\n`,
+      `x-base: &base { image: ${GUN}:1 }\nservices:\n  web: { <<: [*base, {}] }\n  db: *base\n`,
+      `{"services":{"web":{"image":"${GUN}:1"}}}`,
+      `{"web":{"image.name":"${GUN}:1,${GUN}:2","containerimage.digest":"sha256:${'a'.repeat(64)}"},"buildx.build.warnings":[]}`,
+    ),
     parse: (bytes) => listImages({ stdin: Readable.from([bytes]) } as unknown as Terminal, [], '-'),
   },
   {

@@ -15,7 +15,7 @@ import {
 import type { KeyObject } from 'node:crypto'
 import type { KeyHolderConnection } from '../../holder/connection.ts'
 import { CliError, type ExitStatus } from '../errors.ts'
-import { repositoryArgument } from '../image-list.ts'
+import { repositoryArgument } from '../image-list/list.ts'
 import { socketOption, withOperator, type SocketOptions } from '../operator-socket.ts'
 import { addPin } from '../pin-option.ts'
 import type { Perform, Session } from '../session.ts'

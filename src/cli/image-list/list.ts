@@ -1,28 +1,31 @@
-// The images of a command: its arguments and the lines of --from, checked before any connection is made.
+// The images of a command: its arguments and those that --from names, checked before any connection is made.
 import type { Gun } from '@countersign/tuf'
-import { parseImageReference, type ImageReference } from '../domain/image-reference.ts'
-import { CliError } from './errors.ts'
-import { readPublicFile } from './files.ts'
-import type { Terminal } from './terminal.ts'
+import { parseImageReference, type ImageReference } from '../../domain/image-reference.ts'
+import { CliError } from '../errors.ts'
+import { readPublicFile } from '../files.ts'
+import { builtImages, isBuildResult } from './build-result.ts'
+import { composeImages, isComposeFile } from './compose-file.ts'
+import type { Terminal } from '../terminal.ts'
 
 /** The largest list, in bytes. */
 const MAX_LIST_BYTES = 1024 * 1024
 
 /**
- * Image references in the order given, `--from` last. A list has one reference per line; empty lines and lines that begin with # are
- * skipped; `-` reads standard input.
- * @throws CliError IMAGE_LIST_EMPTY, IMAGE_LIST_UNREADABLE, IMAGE_LIST_TOO_LARGE; DomainError IMAGE_REFERENCE_INVALID
+ * Image references in the order given, `--from` last: a Compose file, the metadata file of a build, or a list with one reference per line,
+ * told apart by what is in them. `-` reads standard input.
+ * @throws CliError IMAGE_LIST_EMPTY, IMAGE_LIST_UNREADABLE, IMAGE_LIST_TOO_LARGE, IMAGE_LIST_MALFORMED, IMAGE_LIST_UNRESOLVED;
+ * DomainError IMAGE_REFERENCE_INVALID
  */
 export async function listImages(
   terminal: Terminal,
   images: readonly string[],
   from: string | undefined,
 ): Promise<ImageReference[]> {
-  const listed = from === undefined ? [] : linesOf(await readList(terminal, from))
-  const references = [...images, ...listed].map(parseImageReference)
+  const further = from === undefined ? [] : listed(await readList(terminal, from))
+  const references = [...images, ...further].map(parseImageReference)
   if (references.length > 0) return references
   throw new CliError('IMAGE_LIST_EMPTY', 'No image is named.', {
-    next: 'Name images as arguments, or give --from FILE with one image per line.',
+    next: 'Name images as arguments, or give --from FILE: a Compose file, the metadata file of a build, or one image per line.',
   })
 }
 
@@ -38,7 +41,15 @@ export function repositoryArgument(text: string): Gun {
   })
 }
 
-function linesOf(text: string): string[] {
+/** No line of a list can be read as one of the other two: neither begins with an image reference. */
+function listed(text: string): readonly string[] {
+  const content = text.replace(/^\uFEFF/, '')
+  if (isComposeFile(content)) return composeImages(content)
+  return isBuildResult(content) ? builtImages(content) : linesOf(content)
+}
+
+/** Empty lines and lines that begin with # say nothing. */
+function linesOf(text: string): readonly string[] {
   return text
     .split('\n')
     .map((line) => line.trim())
