@@ -8,13 +8,16 @@ import { writeFirstToken } from './app/first-token.ts'
 import { ForeignPoll } from './app/foreign-poll.ts'
 import { Health } from './app/health.ts'
 import { connectIssuers } from './app/identity.ts'
-import { observe, queueSources } from './app/observation.ts'
+import { observe, pushSources, queueSources } from './app/observation.ts'
+import { PushPoll } from './app/push-poll.ts'
+import { connectPushSecrets } from './app/push-secrets.ts'
 import { PolicyFolderSource } from './app/policy-source.ts'
 import { connectRegistries, connectTrustServers } from './app/remotes.ts'
 import { systemClock, systemPause, systemRandom, timeSortedIdentifiers } from './app/system.ts'
 import type { TrustServerProbe } from './app/trust-server-probe.ts'
 import { connectWebhooks } from './app/webhooks.ts'
 import { certificateRules } from './config/identity-settings.ts'
+import { pushSource } from './config/push-settings.ts'
 import { readPublicFile } from './config/public-file.ts'
 import { readSecretBytes } from './config/secret-file.ts'
 import { renewalOf } from './config/renewal-settings.ts'
@@ -31,6 +34,7 @@ import type { PublicationStep } from './service/steps.ts'
 import type { StoreDatabase } from './store/database.ts'
 import { SqliteRepositoryStore } from './store/repositories.ts'
 import { SqliteRequestStore } from './store/requests.ts'
+import { SqlitePushedTags } from './store/pushed-tags.ts'
 import { SqliteSeenVersions } from './store/seen-versions.ts'
 import { SqliteSignedTags } from './store/signed-tags.ts'
 import { SqliteTokenStore } from './store/tokens.ts'
@@ -69,6 +73,8 @@ const CHECKPOINT_EVERY_MS = 300_000
 const POLICY_LOOK_EVERY_MS = 2_000
 /** How often it is looked what webhooks are to tell that no request is about, in milliseconds. */
 const LOOK_FOR_WEBHOOKS_EVERY_MS = 300_000
+/** How often it is looked for pushed tags that have been unsigned for too long, in milliseconds. */
+const TELL_UNSIGNED_EVERY_MS = 10_000
 /** How often events that are too old are forgotten, in milliseconds. */
 const PRUNE_EVERY_MS = 3_600_000
 /** How often the first token is tried, in milliseconds, while the key holder cannot record it. */
@@ -125,6 +131,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     daysToNextExpiry: () => watch.daysToNextExpiry(),
     daysToNextExpiryByClass: () => watch.daysToNextExpiryByClass(),
     driftCounts: () => services.drift.counts(),
+    ...(config.signOnPush.sources.length > 0 && pushSources(() => services.pushes.counts(), systemClock)),
     webhookCounts: () => webhooks.counts(),
   })
   const issuers = connectIssuers(config.identity.issuers, { clock: systemClock, log, metrics })
@@ -145,6 +152,8 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     freezes: webhooks.store,
     seen,
     signedTags: new SqliteSignedTags(database, webhooks.store),
+    pushedTags: new SqlitePushedTags(database, webhooks.store),
+    pushSecrets: connectPushSecrets(config.signOnPush.sources),
     random: systemRandom,
     observer: observe(log, metrics),
     settings: {
@@ -154,6 +163,11 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
       contentionMs: config.requests.contention,
       renewal,
       drift: { everyMs: config.drift.every, graceMs: config.drift.grace },
+      signOnPush: {
+        sources: config.signOnPush.sources.map(pushSource),
+        queue: config.signOnPush.queue,
+        alertAfterMs: config.signOnPush.alertAfter,
+      },
       backoffMs: BACKOFF_MS,
       maxImages: config.limits.imagesPerRequest,
       ...(process.getuid !== undefined && { uid: process.getuid() }),
@@ -171,6 +185,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     fullEveryMs: config.watch.fullEvery,
   })
   const drift = new DriftPoll(services.drift, log)
+  const pushes = new PushPoll(services.pushes, log, config.signOnPush.looksPerMinute)
   const checkpoints = new CheckpointLog(keyHolder, log)
   const { tls } = config.http
   const server = new HttpServer({
@@ -212,6 +227,12 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     ...(config.drift.every === 0
       ? []
       : [repeat(60_000 / config.drift.requestsPerMinute, stopping.signal, log, () => drift.look())]),
+    ...(config.signOnPush.sources.length === 0
+      ? []
+      : [
+          untilStopped(stopping.signal, async () => rest(await pushes.look(), stopping.signal)),
+          repeat(TELL_UNSIGNED_EVERY_MS, stopping.signal, log, () => pushes.tellOverdue()),
+        ]),
     repeat(CHECKPOINT_EVERY_MS, stopping.signal, log, () => checkpoints.look()),
     repeat(LOOK_FOR_WEBHOOKS_EVERY_MS, stopping.signal, log, () => webhooks.watch.look(stopping.signal)),
     repeat(PRUNE_EVERY_MS, stopping.signal, log, () => webhooks.dispatcher.prune(stopping.signal)),
@@ -275,6 +296,10 @@ async function repeat(everyMs: number, stopping: AbortSignal, log: Log, work: ()
     }
     await rest(everyMs, stopping)
   }
+}
+
+async function untilStopped(stopping: AbortSignal, work: () => Promise<void>): Promise<void> {
+  while (!stopping.aborted) await work()
 }
 
 async function rest(milliseconds: number, stopping: AbortSignal): Promise<void> {

@@ -1,5 +1,6 @@
 // What the services tell as they go, as lines of the log and as metrics. It decides nothing and changes nothing.
 import type { Clock, Observer, RequestStore } from '../domain/ports.ts'
+import type { PushCounts } from '../domain/push-event.ts'
 import { isFinal } from '../domain/signing-request.ts'
 import type { Metrics, MetricSources } from '../http/metrics.ts'
 import type { Log } from '../log.ts'
@@ -38,6 +39,16 @@ export function observe(log: Log, metrics: Metrics): Observer {
       metrics.tokenExchanged(event.issuer)
       log.info({ exchanged: event.token, identity: event.identity, issuer: event.issuer }, 'a token was exchanged')
     },
+    pushesHeard: ({ source, accepted, ignored, malformed }) => {
+      metrics.pushesHeard(source, { accepted, ignored, malformed })
+      // Registries tell of much that is no push; only what could not be read is worth a line.
+      if (malformed > 0 && lines.take()) log.warn({ source, malformed }, 'events of a registry could not be read')
+    },
+    pushSettled: (event) => {
+      metrics.pushSettled(event.source, event.outcome)
+      if (event.outcome === 'troubled') log.warn(event, 'a pushed tag could not be looked at; it is tried again')
+      else log.info(event, 'a pushed tag was looked at')
+    },
     exchangeRefused: ({ code, facts }) => {
       metrics.exchangeRefused(code)
       if (lines.take()) log.warn({ code, facts }, 'a token of an issuer was refused')
@@ -63,6 +74,17 @@ class LineLimit {
     }
     this.#count++
     return this.#count <= this.#perMinute
+  }
+}
+
+/** What metrics tell of pushed tags that are not signed. */
+export function pushSources(counts: () => PushCounts, clock: Clock): Pick<MetricSources, 'pushCounts'> {
+  return {
+    pushCounts: () => {
+      const { unsigned, waiting, oldest } = counts()
+      const age = oldest === undefined ? 0 : Math.max(0, (clock.now().getTime() - oldest.getTime()) / 1_000)
+      return { unsigned, waiting, oldestSeconds: age }
+    },
   }
 }
 

@@ -7,6 +7,7 @@ import { addRenewCommand } from './renew-command.ts'
 import { addDriftCommand } from './drift-command.ts'
 import { addRepairCommand } from './repair-command.ts'
 import { addRepositoryCommands } from './repository-commands.ts'
+import { addUnsignedCommand } from './unsigned-command.ts'
 import type { Perform } from './session.ts'
 
 export function addRepositoryFamily(program: Command, perform: Perform): void {
@@ -18,6 +19,7 @@ export function addRepositoryFamily(program: Command, perform: Perform): void {
   addExportCommand(repositories, perform)
   addRenewCommand(repositories, perform)
   addDriftCommand(repositories, perform)
+  addUnsignedCommand(repositories, perform)
   addRepairCommand(repositories, perform)
   addMoveCommand(repositories, perform)
   addOperatorCommands(repositories, perform)

@@ -210,6 +210,24 @@ export const driftSchema = z.looseObject({
 })
 export type DriftResource = z.infer<typeof driftSchema>
 
+export const unsignedSchema = z.looseObject({
+  gun: text,
+  unsigned: z.number(),
+  waiting: z.number(),
+  tags: z.array(
+    z.looseObject({
+      tag: text,
+      since: text,
+      digest: text.optional(),
+      request: text.optional(),
+      status: text.optional(),
+      trouble: text.optional(),
+    }),
+  ),
+  hasMore: z.boolean(),
+})
+export type UnsignedResource = z.infer<typeof unsignedSchema>
+
 /** What a repair would do. */
 export const repairPlanSchema = z.looseObject({
   gun: text,

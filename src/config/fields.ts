@@ -7,6 +7,15 @@ export const pattern = z
   .regex(/^[a-z0-9.*:/_-]{1,255}$/, 'must be a pattern over GUNs, as registry.example.com/team/*')
   .meta({ description: '`*` matches any run of characters; nothing else is special.' })
 
+/** The host of a registry as it stands in image references. */
+export const registryHost = z
+  .string()
+  .max(260)
+  .regex(
+    /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?)(:[1-9][0-9]{0,4})?$/,
+    'must be a host, with a port where it is not the usual one',
+  )
+
 /** True for a host name or address that never leaves this machine. */
 export function isLoopback(hostname: string): boolean {
   const bare = hostname.replace(/^\[|\]$/g, '').toLowerCase()

@@ -5,7 +5,7 @@ import type { Config } from './schema.ts'
 import { printDuration, printSize } from './units.ts'
 
 const DURATIONS =
-  /^(connect|headers|total|timeout|headersTimeout|requestTimeout|shutdownTimeout|wait|patience|contention|before|every|fullEvery|grace|targetsBefore|delegationsBefore|spread|checkpointEvery|clockSkew|maxAge|tokenLifetime)$/
+  /^(connect|headers|total|timeout|headersTimeout|requestTimeout|shutdownTimeout|wait|patience|contention|before|every|fullEvery|grace|targetsBefore|delegationsBefore|spread|checkpointEvery|clockSkew|maxAge|tokenLifetime|alertAfter)$/
 const SIZES = /^(manifest|maxHeaderSize|bodyBytes)$/
 const SECRETS = /(password|secret|passphrase|token)$/i
 

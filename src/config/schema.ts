@@ -1,20 +1,13 @@
 // The shape of the daemon's configuration: every setting, its default, its bounds and its description. Pure.
 // Parsed durations are milliseconds, parsed sizes are bytes. Unknown names are refused everywhere.
 import * as z from 'zod'
-import { configPath as path, MAX_SOCKET_PATH, pattern, serverUrl, socketPath } from './fields.ts'
+import { configPath as path, MAX_SOCKET_PATH, pattern, registryHost, serverUrl, socketPath } from './fields.ts'
 import { identitySettings } from './identity-settings.ts'
 import { checkHttp, httpSettings, tlsSettings } from './http-settings.ts'
+import { pushSettings } from './push-settings.ts'
 import { renewalSettings } from './renewal-settings.ts'
 import { duration, intervalOrNever, size } from './units.ts'
 import { webhookSettings } from './webhook-settings.ts'
-
-const host = z
-  .string()
-  .max(260)
-  .regex(
-    /^(\[[0-9a-fA-F:.]+\]|[a-zA-Z0-9]([a-zA-Z0-9.-]*[a-zA-Z0-9])?)(:[1-9][0-9]{0,4})?$/,
-    'must be a host, with a port where it is not the usual one',
-  )
 
 const credentials = z
   .discriminatedUnion('kind', [
@@ -88,7 +81,7 @@ export const trustServerSchema = z
 
 export const registrySchema = z
   .strictObject({
-    host: host.meta({ description: 'The host as it stands in image references; docker.io for Docker Hub.' }),
+    host: registryHost.meta({ description: 'The host as it stands in image references; docker.io for Docker Hub.' }),
     url: serverUrl.optional().meta({ description: 'Where it is reached. Default: https://HOST.' }),
     ...remote,
     limits: z
@@ -242,6 +235,7 @@ export const configSchema = z
       })
       .prefault({})
       .meta({ description: 'Finding signed tags that stand in the registry for something else.' }),
+    signOnPush: pushSettings,
     webhooks: webhookSettings,
     metrics: z
       .strictObject({

@@ -64,6 +64,9 @@ export const DOMAIN_ERROR_CODES = [
   'WEBHOOK_REDIRECTED',
   'WEBHOOK_GONE',
   'WEBHOOK_SECRET_UNUSABLE',
+  // events of registries
+  'PUSH_QUEUE_FULL',
+  'PUSH_RATE_EXCEEDED',
   // how publication ended
   'SIGNED_ROLES_UNEXPECTED',
   'PUBLICATION_CONFLICT',

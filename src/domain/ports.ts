@@ -6,6 +6,7 @@ import type { Lifetimes } from './lifetimes.ts'
 import type { OidcErrorCode } from './oidc-errors.ts'
 import type { DeclaredChange, Evidence, SignedRole } from './publication.ts'
 import type { ProvenRecord } from './receipt.ts'
+import type { PushOutcome } from './push-event.ts'
 import type { KeyType } from './repository.ts'
 import type { RequestKind, RequestStatus } from './signing-request.ts'
 
@@ -283,6 +284,22 @@ export interface Observer {
   foreignVersion(event: ForeignVersion): void
   /** A workload got a token of ours. */
   tokenExchanged(event: { readonly token: string; readonly identity: string; readonly issuer: string }): void
+  /** A registry told of pushes. `ignored`: of nothing that is switched on; `malformed`: what could not be read. */
+  pushesHeard(event: {
+    readonly source: string
+    readonly accepted: number
+    readonly ignored: number
+    readonly malformed: number
+  }): void
+  /** A tag that was pushed was looked at. `code`: why that failed. */
+  pushSettled(event: {
+    readonly source: string
+    readonly gun: Gun
+    readonly tag: string
+    readonly outcome: PushOutcome
+    readonly request?: string
+    readonly code?: string
+  }): void
   exchangeRefused(event: { readonly code: OidcErrorCode; readonly facts: ErrorFacts }): void
 }
 

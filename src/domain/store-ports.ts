@@ -1,11 +1,12 @@
 // What the domain needs remembered. Calls are synchronous: each is one durable transaction, and nothing runs in between.
 // Every method may throw StoreError, which means that nothing was written.
-import type { Gun } from '@countersign/tuf'
+import type { Gun, TargetName } from '@countersign/tuf'
 import type { DriftCounts, SignedTag } from './drift.ts'
 import type { DomainError } from './errors.ts'
 import type { VerifiedOrigin } from './origin.ts'
 import type { Grant } from './principal.ts'
 import type { Publication } from './publication.ts'
+import type { PushCounts, PushedImage, PushedTag } from './push-event.ts'
 import type { Repository } from './repository.ts'
 import type { FeedPositions } from './trust-feed.ts'
 import type { WebhookNews } from './webhook-event.ts'
@@ -182,9 +183,43 @@ export interface SignedTags {
   forget(read: SignedTag, news?: WebhookNews): void
   /** Queues every tag of a registry behind this moment. */
   postpone(registry: string, queuedAt: Date): void
+  /** Has it asked for next. Nothing where it was not signed here. */
+  hurry(gun: Gun, tag: TargetName): void
   /** Those that stand otherwise than signed, newest first. */
   drifted(gun: Gun, limit: number): readonly SignedTag[]
   counts(gun?: Gun): DriftCounts
+}
+
+/** A tag that is to be looked at, as it was read. */
+export interface DueTag extends PushedTag {
+  /** Another one means that somebody has made it due again. */
+  readonly mark: string
+}
+
+/** The tags that were pushed and are not signed, in the order in which they are to be looked at. */
+export interface PushedTags {
+  /**
+   * Stores what an event told: all of it or nothing, and what is there already once. Due at once.
+   * @param limit claims that may wait @throws DomainError PUSH_QUEUE_FULL
+   */
+  add(images: readonly PushedImage[], source: string, at: Date, limit: number): void
+  /** Those that are due, first those that have been for longest. */
+  due(now: Date, limit: number): readonly DueTag[]
+  /** Stores what was found, and drops the claims that were read. What was told since is due at once. */
+  note(read: DueTag, found: Pick<PushedTag, 'sha256' | 'request'>, dueAt: Date): void
+  /** Keeps the claims for later. */
+  defer(read: DueTag, trouble: string, dueAt: Date): void
+  /** Drops the claims that were read and, where nothing was told since, the tag; with the event in the same transaction. */
+  forget(read: DueTag, news?: WebhookNews): void
+  /** Lets every tag of a registry wait until then, with this trouble. */
+  postpone(registry: string, trouble: string, dueAt: Date): void
+  /** Oldest first. */
+  list(gun: Gun, limit: number): readonly PushedTag[]
+  counts(gun?: Gun): PushCounts
+  /** Those that are known since before then, and of which nobody was told. */
+  overdue(before: Date, limit: number): readonly PushedTag[]
+  /** Remembers that it was told, with the event in the same transaction. */
+  noteTold(tag: PushedTag, at: Date, news: WebhookNews): void
 }
 
 /** Whether the store can take a write now, for readiness. @throws StoreError */

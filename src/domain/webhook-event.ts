@@ -22,6 +22,7 @@ export const WEBHOOK_EVENT_TYPES = [
   'repository.expiring',
   'repository.foreign',
   'repository.drift',
+  'repository.unsigned',
   'audit.checkpoint',
 ] as const
 export type WebhookEventType = (typeof WEBHOOK_EVENT_TYPES)[number]

@@ -12,6 +12,14 @@ export interface TokenLookup {
 
 /** The identity behind the header. @throws HttpError TOKEN_MISSING, TOKEN_INVALID; neither tells unknown from revoked or expired */
 export function authenticate(header: string | undefined, tokens: TokenLookup): Principal {
+  const secret = bearerOf(header)
+  const principal = TOKEN.test(secret) ? tokens.authenticate(secret) : undefined
+  if (principal === undefined) throw new HttpError('TOKEN_INVALID', 'The token is unknown, revoked or expired.')
+  return principal
+}
+
+/** What stands behind `Bearer`. @throws HttpError TOKEN_MISSING */
+export function bearerOf(header: string | undefined): string {
   if (header === undefined || header === '') {
     throw new HttpError(
       'TOKEN_MISSING',
@@ -20,7 +28,5 @@ export function authenticate(header: string | undefined, tokens: TokenLookup): P
   }
   const match = /^Bearer +([^ ]+)$/i.exec(header)
   if (match?.[1] === undefined) throw new HttpError('TOKEN_MISSING', 'The Authorization header is not: Bearer TOKEN.')
-  const principal = TOKEN.test(match[1]) ? tokens.authenticate(match[1]) : undefined
-  if (principal === undefined) throw new HttpError('TOKEN_INVALID', 'The token is unknown, revoked or expired.')
-  return principal
+  return match[1]
 }

@@ -13,12 +13,20 @@ const MAX_FORM_BYTES = 64 * 1024
 /** Faults that one answer lists. */
 const MAX_FAULTS = 20
 
+/** How a body is written. `events`: JSON under the names that registries give to what they send. */
+export type BodyKind = 'json' | 'form' | 'events'
+
 /**
  * The checked body of a request.
  * @throws HttpError CONTENT_TYPE_UNSUPPORTED, CONTENT_ENCODING_UNSUPPORTED, BODY_TOO_LARGE, BODY_INCOMPLETE, BODY_MALFORMED, BODY_INVALID
  */
-export async function readBody<T>(request: IncomingMessage, schema: z.ZodType<T>, maxBytes: number): Promise<T> {
-  checkHeaders(request, maxBytes, JSON_TYPE)
+export async function readBody<T>(
+  request: IncomingMessage,
+  schema: z.ZodType<T>,
+  maxBytes: number,
+  type: BodyType = JSON_TYPE,
+): Promise<T> {
+  checkHeaders(request, maxBytes, type)
   return checkedShape(plainValue(parseBody(await readBytes(request, maxBytes), maxBytes)), schema)
 }
 
@@ -30,6 +38,17 @@ export async function readForm<T>(request: IncomingMessage, schema: z.ZodType<T>
   const limit = Math.min(maxBytes, MAX_FORM_BYTES)
   checkHeaders(request, limit, FORM_TYPE)
   return checkedShape(formValue(await readBytes(request, limit)), schema)
+}
+
+/** A body that is written in this way. @throws HttpError as `readBody` */
+export function readBodyOf<T>(
+  kind: BodyKind,
+  request: IncomingMessage,
+  schema: z.ZodType<T>,
+  maxBytes: number,
+): Promise<T> {
+  if (kind === 'form') return readForm(request, schema, maxBytes)
+  return readBody(request, schema, maxBytes, kind === 'json' ? JSON_TYPE : EVENTS_TYPE)
 }
 
 function checkedShape<T>(value: unknown, schema: z.ZodType<T>): T {
@@ -74,6 +93,11 @@ interface BodyType {
 const JSON_TYPE: BodyType = {
   name: 'application/json',
   header: /^application\/json\s*(;\s*charset="?utf-8"?\s*)?$/i,
+}
+const EVENTS_TYPE: BodyType = {
+  name: 'application/json, or as registries call their events',
+  header:
+    /^application\/(json|cloudevents(-batch)?\+json|vnd\.docker\.distribution\.events\.v[12]\+json)\s*(;\s*charset="?utf-8"?\s*)?$/i,
 }
 const FORM_TYPE: BodyType = {
   name: 'application/x-www-form-urlencoded',

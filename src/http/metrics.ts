@@ -20,6 +20,8 @@ export interface MetricSources {
   daysToNextExpiryByClass?(): ReadonlyMap<string, number>
   /** Signed tags by how they stand in their registries, as last seen. Absent: that is not looked for. */
   driftCounts?(): Readonly<Record<'moved' | 'gone' | 'unknown', number>>
+  /** Pushed tags that are not signed. Absent: no registry tells of pushes. */
+  pushCounts?(): { readonly unsigned: number; readonly waiting: number; readonly oldestSeconds: number }
   /** Events that wait for each webhook endpoint, and that were given up. Absent: there are no endpoints. */
   webhookCounts?(): ReadonlyMap<string, { readonly pending: number; readonly dead: number }>
 }
@@ -41,6 +43,8 @@ export class Metrics {
   readonly #foreignVersions: Counter<'frozen'>
   readonly #refusedExchanges: Counter<'code'>
   readonly #keyFetches: Counter<'issuer' | 'result'>
+  readonly #pushEvents: Counter<'source' | 'result'>
+  readonly #pushLooks: Counter<'source' | 'result'>
 
   constructor(version: string, sources: MetricSources) {
     const registers = [this.#registry]
@@ -112,6 +116,18 @@ export class Metrics {
       labelNames: ['issuer', 'result'],
       registers,
     })
+    this.#pushEvents = new Counter({
+      name: 'countersign_push_events_total',
+      help: 'Events of registries: accepted (a tag that will be looked at), ignored (anything else), malformed.',
+      labelNames: ['source', 'result'],
+      registers,
+    })
+    this.#pushLooks = new Counter({
+      name: 'countersign_push_looks_total',
+      help: 'Looks at pushed tags, by how they ended: requested, known, signed, moved, outdated, gone, ignored, troubled.',
+      labelNames: ['source', 'result'],
+      registers,
+    })
     this.#registerSources(version, sources)
   }
 
@@ -140,6 +156,14 @@ export class Metrics {
 
   foreignVersionSeen(isFrozen: boolean): void {
     this.#foreignVersions.inc({ frozen: String(isFrozen) })
+  }
+
+  pushesHeard(source: string, counts: Readonly<Record<'accepted' | 'ignored' | 'malformed', number>>): void {
+    for (const [result, count] of Object.entries(counts)) this.#pushEvents.inc({ source, result }, count)
+  }
+
+  pushSettled(source: string, result: string): void {
+    this.#pushLooks.inc({ source, result })
   }
 
   /** `issuer` is its name in the configuration. */
@@ -272,6 +296,25 @@ export class Metrics {
         for (const state of ['moved', 'gone', 'unknown'] as const) if (counts) this.set({ state }, counts[state])
       },
     })
+    for (const [name, help, member] of [
+      ['countersign_pushed_unsigned_tags', 'Tags that were pushed and are not signed, as far as is known.', 'unsigned'],
+      ['countersign_pushed_waiting_tags', 'Those of them that have not been looked at.', 'waiting'],
+      [
+        'countersign_pushed_unsigned_oldest_age_seconds',
+        'Time since a registry told of the one that is unsigned for longest; 0 where there is none.',
+        'oldestSeconds',
+      ],
+    ] as const) {
+      if (sources.pushCounts === undefined) continue
+      new Gauge({
+        name,
+        help,
+        registers,
+        collect() {
+          this.set(sources.pushCounts?.()[member] ?? 0)
+        },
+      })
+    }
     for (const state of ['pending', 'dead'] as const) {
       new Gauge({
         name: `countersign_webhook_${state}`,

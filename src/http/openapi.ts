@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { HTTP_ERROR_CODES } from './errors.ts'
 import { PROBLEMS, problemRow, type PublicCode } from './problem.ts'
+import type { BodyKind } from './body.ts'
 import type { ReplyDescription, Route } from './route.ts'
 
 /** Refusals that every operation may answer with, whatever it does. */
@@ -57,7 +58,7 @@ export interface Operation {
 export function codesOf(route: Route): readonly PublicCode[] {
   const codes = [
     ...route.codes,
-    ...(route.access === 'token' ? TOKEN_CODES : []),
+    ...(route.access === 'open' ? [] : TOKEN_CODES),
     ...(route.body === undefined ? [] : BODY_CODES),
     ...EVERYWHERE,
   ]
@@ -89,7 +90,10 @@ export function openApiDocument(
     paths,
     components: {
       schemas: Object.fromEntries(components),
-      securitySchemes: { token: { type: 'http', scheme: 'bearer', description: 'cs_ and 43 characters.' } },
+      securitySchemes: {
+        token: { type: 'http', scheme: 'bearer', description: 'cs_ and 43 characters.' },
+        sender: { type: 'http', scheme: 'bearer', description: 'The secret of a source of events.' },
+      },
     },
   }
 }
@@ -98,7 +102,7 @@ function operation(route: Route, components: Map<string, unknown>): Operation {
   return {
     operationId: route.operationId,
     summary: route.summary,
-    security: route.access === 'token' ? [{ token: [] }] : [],
+    security: SECURITY[route.access],
     parameters: [
       ...parameters(route.params, 'path', components),
       ...parameters(route.query, 'query', components),
@@ -108,7 +112,7 @@ function operation(route: Route, components: Map<string, unknown>): Operation {
       requestBody: {
         required: !route.body.safeParse(undefined).success,
         content: {
-          [route.bodyType === 'form' ? 'application/x-www-form-urlencoded' : 'application/json']: {
+          [CONTENT_TYPES[route.bodyType ?? 'json']]: {
             schema: schemaOf(route.body, 'input', components),
           },
         },
@@ -117,6 +121,18 @@ function operation(route: Route, components: Map<string, unknown>): Operation {
     responses: { ...successes(route.replies, components), ...refusals(codesOf(route)) },
     'x-problem-codes': codesOf(route),
   }
+}
+
+const CONTENT_TYPES: Readonly<Record<BodyKind, string>> = {
+  json: 'application/json',
+  form: 'application/x-www-form-urlencoded',
+  events: 'application/json',
+}
+
+const SECURITY: Readonly<Record<Route['access'], readonly object[]>> = {
+  token: [{ token: [] }],
+  sender: [{ sender: [] }],
+  open: [],
 }
 
 const IDEMPOTENCY_KEY = {

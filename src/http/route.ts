@@ -3,7 +3,7 @@
 import type { IncomingMessage } from 'node:http'
 import * as z from 'zod'
 import type { Principal } from '../domain/principal.ts'
-import { faultsOf, hasBody, readBody, readForm, refuseBody } from './body.ts'
+import { type BodyKind, faultsOf, hasBody, readBodyOf, refuseBody } from './body.ts'
 import { HttpError } from './errors.ts'
 import type { PublicCode } from './problem.ts'
 
@@ -61,11 +61,11 @@ interface RouteFacts {
   readonly codes: readonly PublicCode[]
   readonly takesIdempotencyKey?: true
   /** How the body is written. Default: JSON. */
-  readonly bodyType?: 'form'
+  readonly bodyType?: BodyKind
 }
 
 export interface Route extends RouteFacts {
-  readonly access: 'token' | 'open'
+  readonly access: 'token' | 'sender' | 'open'
   readonly params: z.ZodType
   readonly query: z.ZodType
   /** Absent: a body is refused. */
@@ -92,6 +92,18 @@ export function tokenRoute<P = object, Q = object, B = undefined>(
   })
 }
 
+/** A route for senders that are no identities of ours: `identify` says who sends, or refuses. The order of checks is that of `tokenRoute`. */
+export function senderRoute<S, P = object, Q = object, B = undefined>(
+  facts: RouteFacts & Shapes<P, Q, B>,
+  identify: (raw: RawCall) => S,
+  handle: (call: Call<P, Q, B> & { readonly sender: S }) => Promise<Reply> | Reply,
+): Route {
+  return build(facts, 'sender', async (raw, check) => {
+    const sender = identify(raw)
+    return handle({ ...(await check()), sender })
+  })
+}
+
 /** A route that anybody may call. */
 export function openRoute<P = object, Q = object, B = undefined>(
   facts: RouteFacts & Shapes<P, Q, B>,
@@ -110,7 +122,7 @@ function build<P, Q, B>(
     params: checked(params as z.ZodType<P>, raw.params, 'PARAMETER_INVALID'),
     query: checked(query as z.ZodType<Q>, queryObject(raw.query), 'QUERY_INVALID'),
     idempotencyKey: facts.takesIdempotencyKey === true ? idempotencyKey(raw.request) : undefined,
-    body: await bodyOf(raw, body, facts.bodyType === 'form' ? readForm : readBody),
+    body: await bodyOf(raw, body, facts.bodyType ?? 'json'),
     raw,
   })
   return {
@@ -123,9 +135,9 @@ function build<P, Q, B>(
   }
 }
 
-async function bodyOf<B>(raw: RawCall, schema: z.ZodType<B> | undefined, read: typeof readBody): Promise<B> {
+async function bodyOf<B>(raw: RawCall, schema: z.ZodType<B> | undefined, kind: BodyKind): Promise<B> {
   if (schema !== undefined && (hasBody(raw.request) || !schema.safeParse(undefined).success)) {
-    return read(raw.request, schema, raw.maxBodyBytes)
+    return readBodyOf(kind, raw.request, schema, raw.maxBodyBytes)
   }
   refuseBody(raw.request)
   return undefined as B

@@ -20,6 +20,7 @@ import { withOpenApi } from './openapi-route.ts'
 import { policyExplanationRoutes } from './policy-explanations.ts'
 import { publishedMetadataRoutes } from './published-metadata.ts'
 import { driftRoutes } from './drift.ts'
+import { pushEventRoutes } from './push-events.ts'
 import { repositoryRoutes } from './repositories.ts'
 import type { Route } from './route.ts'
 import { signingRequestRoutes } from './signing-requests.ts'
@@ -28,12 +29,14 @@ import { tokenRoutes } from './tokens.ts'
 import { moveRoutes } from './moves.ts'
 import { rootChangeRoutes } from './root-changes.ts'
 import { upkeepRoutes } from './upkeep.ts'
+import { unsignedTagRoutes } from './unsigned-tags.ts'
 import { verificationRoutes } from './verifications.ts'
 import { webhookRoutes } from './webhooks.ts'
 
 export interface HttpServerOptions {
   readonly services: Pick<Services, 'requests' | 'repositories' | 'verifications' | 'tokens' | 'exchange' | 'audit'> & {
     readonly drift: Pick<Services['drift'], 'list'>
+    readonly pushes: Pick<Services['pushes'], 'identify' | 'accept' | 'list'>
     readonly webhooks: WebhookService
   }
   readonly probes: HealthProbes
@@ -63,6 +66,8 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
       ...policyExplanationRoutes(services.requests, maxImages),
       ...repositoryRoutes(services.repositories),
       ...driftRoutes(services.drift),
+      ...pushEventRoutes(services.pushes),
+      ...unsignedTagRoutes(services.pushes),
       ...upkeepRoutes(services.requests),
       ...rootChangeRoutes(services.requests),
       ...moveRoutes(services.requests),

@@ -1,6 +1,7 @@
 // Who may approve what somebody else asked for. Four eyes are two people, not two identities. Pure.
 import type { ApproverVerdict } from '../domain/policy.ts'
 import type { Principal } from '../domain/principal.ts'
+import { isPushIdentity } from '../domain/push-event.ts'
 import type { Submitter } from '../domain/signing-request.ts'
 import type { People } from './people.ts'
 
@@ -16,7 +17,8 @@ export function judgeApprover(
   if (!people.isAmong(approver, from)) return { isAllowed: false, code: 'APPROVER_NOT_LISTED' }
   const identities = [approver.id, ...people.identitiesOf(person)]
   if (identities.includes(submitter.id)) return { isAllowed: false, code: 'APPROVER_IS_SUBMITTER' }
-  const { actors = [] } = submitter
+  // An event names nobody who could be told from this approver; that is what one more approval is for (`push-rules.ts`).
+  const actors = (submitter.actors ?? []).filter((actor) => !isPushIdentity(actor))
   if (actors.some((actor) => identities.includes(actor))) return { isAllowed: false, code: 'APPROVER_IS_SUBMITTER' }
   const isTold = (actor: string): boolean =>
     // Somebody listed as another person started it: then this one did not.

@@ -150,7 +150,7 @@ export class Approvals {
     const waiting = this.#waiting(before)
     const policy = this.#dependencies.policies.current()
     const subjects = waiting.flatMap(({ record }) => imageOf(record) ?? [])
-    const standing = await readStanding(this.#dependencies, policy, subjects)
+    const standing = await readStanding(this.#dependencies, policy, before.submitter, subjects)
     const at = this.#dependencies.clock.now()
     const moves = waiting.map((image) => {
       const subject = imageOf(image.record)

@@ -12,6 +12,7 @@ import { UnfinishedWork } from './reconcile.ts'
 import { Repositories } from './repositories.ts'
 import { Requests } from './requests.ts'
 import type { Services } from './services.ts'
+import { SignOnPush } from './sign-on-push.ts'
 import { SnapshotKeyCheck } from './snapshot-key.ts'
 import { TokenExchange } from './token-exchange.ts'
 import { Tokens } from './tokens.ts'
@@ -41,6 +42,7 @@ export function createServices(given: ServiceDependencies): Services {
     audit: new Audit(dependencies.keyHolder, requests),
     foreignWatch: new PublishedWatch(dependencies, progress, dependencies.seen),
     drift: new DriftWatch(dependencies),
+    pushes: new SignOnPush(dependencies, requests),
     reconciler: new UnfinishedWork(dependencies, worker, requests),
   }
 }

@@ -8,6 +8,7 @@ import type {
   KeyHolder,
   Observer,
   Pause,
+  PushedTags,
   RandomSource,
   RepositoryStore,
   RequestStore,
@@ -20,6 +21,7 @@ import type {
   TrustSource,
 } from '../domain/ports.ts'
 import type { PolicySource } from '../domain/policy.ts'
+import type { PushSource } from '../domain/push-event.ts'
 import type { RenewalSettings } from '../domain/renewal.ts'
 import type { TrustFeeds } from '../domain/trust-feed.ts'
 import type { PublicationStep } from './steps.ts'
@@ -30,6 +32,15 @@ export interface DriftSettings {
   readonly everyMs: number
   /** How long a tag may stand for something else before that is told, in milliseconds: its signature may be on the way. */
   readonly graceMs: number
+}
+
+/** Which registries tell of pushes, and what becomes of it. */
+export interface PushSettings {
+  readonly sources: readonly PushSource[]
+  /** Claims of events that may wait to be looked at. */
+  readonly queue: number
+  /** How long a pushed tag may be unsigned before that is told, in milliseconds. */
+  readonly alertAfterMs: number
 }
 
 export interface ServiceSettings {
@@ -45,6 +56,7 @@ export interface ServiceSettings {
   /** The first pause between two attempts, in milliseconds; it doubles, and half of it is random. */
   readonly backoffMs: number
   readonly drift: DriftSettings
+  readonly signOnPush: PushSettings
   readonly maxImages: number
   /** The user ID that the daemon runs as; absent where the system has none. A key holder under the same one is warned of. */
   readonly uid?: number
@@ -72,6 +84,9 @@ export interface ServiceDependencies {
   readonly freezes?: FreezeMemory
   readonly seen: SeenVersions
   readonly signedTags: SignedTags
+  readonly pushedTags: PushedTags
+  /** The secrets with which a source may present itself now. @throws where they cannot be read */
+  readonly pushSecrets: (source: string) => readonly string[]
   /** Parsed metadata, by content. Absent: everything is parsed anew. */
   readonly cache?: FileCache
   /** For tests: hears each step of a publication when it is done. */

@@ -4,6 +4,8 @@ import type { Decision } from '../domain/decision.ts'
 import type { Policy, RecentRequests } from '../domain/policy.ts'
 import type { PendingImage } from '../domain/ports.ts'
 import type { Principal } from '../domain/principal.ts'
+import { isPushIdentity } from '../domain/push-event.ts'
+import { guardPushed } from '../domain/push-rules.ts'
 import { signedDigest } from '../domain/signed-entry.ts'
 import {
   type ImageKind,
@@ -21,6 +23,9 @@ type HistoryDependencies = Pick<
   'source' | 'keyHolder' | 'repositories' | 'requests' | 'clock' | 'cache'
 >
 
+/** An identity as it asks, with whoever asked before. */
+type Asking = Principal & Pick<Submitter, 'actors'>
+
 /** By GUN and tag: what the tag stands for. */
 export type Standing = ReadonlyMap<string, string>
 
@@ -34,9 +39,10 @@ const RECENT_MS = 3_600_000
 export async function readStanding(
   dependencies: HistoryDependencies,
   policy: Policy,
+  submitter: Pick<Submitter, 'id'>,
   subjects: readonly Pick<ImageSubject, 'gun' | 'tag'>[],
 ): Promise<Standing> {
-  const guns = [...new Set(subjects.map(({ gun }) => gun))].filter((gun) => policy.readsHistory(gun))
+  const guns = [...new Set(subjects.map(({ gun }) => gun))].filter((gun) => needsStanding(policy, submitter, gun))
   const loaded = await Promise.all(
     guns.map(async (gun) => [gun, (await loadRepository(dependencies, gun)).trusted] as const),
   )
@@ -55,7 +61,7 @@ export function judgeSubmission(
   policy: Policy,
   o: {
     readonly kind: ImageKind
-    readonly principal: Principal
+    readonly principal: Asking
     readonly policyName?: string | undefined
     readonly subjects: readonly ImageSubject[]
     readonly standing: Standing
@@ -63,18 +69,20 @@ export function judgeSubmission(
   },
   at: Date,
 ): readonly Decision[] {
-  return o.subjects.map((subject) =>
-    policy.evaluate(
+  return o.subjects.map((subject) => {
+    const standing = o.standing.get(nameOf(subject))
+    const decision = policy.evaluate(
       {
         ...subjectFacts(o.kind, subject),
         principal: o.principal,
-        ...standingOf(o.standing.get(nameOf(subject))),
+        ...standingOf(standing),
         ...(o.policyName !== undefined && { policy: o.policyName }),
         ...(policy.readsHistory(subject.gun) && { recent: o.recent(subject.gun) }),
       },
       at,
-    ),
-  )
+    )
+    return guarded(decision, o.principal, subject, standing)
+  })
 }
 
 /** Counts images asked for lately: those in the store, and those of submissions that are not stored yet, this one included. */
@@ -112,7 +120,7 @@ export function judgeAgain(
 ): Decision | undefined {
   const subject = imageOf(record)
   if (subject === undefined || !isImageKind(kind)) return undefined
-  return policy.evaluate(
+  const decision = policy.evaluate(
     {
       ...subjectFacts(kind, subject),
       principal: asPrincipal(submitter),
@@ -122,6 +130,21 @@ export function judgeAgain(
     },
     at,
   )
+  return guarded(decision, submitter, subject, standing)
+}
+
+/** Whoever asks in the name of an event is held to what the tag stands for under every policy. */
+function needsStanding(policy: Policy, submitter: Pick<Submitter, 'id'>, gun: Gun): boolean {
+  return policy.readsHistory(gun) || isPushIdentity(submitter.id)
+}
+
+function guarded(
+  decision: Decision,
+  submitter: Pick<Submitter, 'id' | 'actors'>,
+  subject: ImageSubject,
+  standing: string | undefined,
+): Decision {
+  return guardPushed(decision, submitter, { subject: nameOf(subject), sha256: subject.sha256, standing })
 }
 
 export function nameOf({ gun, tag }: Pick<ImageSubject, 'gun' | 'tag'>): string {

@@ -6,6 +6,7 @@ import type { RoleOutlook } from '../domain/expiry-outlook.ts'
 import type { LeftRole, MovedRole } from '../domain/move.ts'
 import type { FeedChange } from '../domain/trust-feed.ts'
 import type { DriftChange, DriftCounts, SignedTag } from '../domain/drift.ts'
+import type { PushClaim, PushCounts, PushedTag, PushSource } from '../domain/push-event.ts'
 import type { ForeignVersion } from '../domain/foreign-version.ts'
 import type { Grant, Principal } from '../domain/principal.ts'
 import type { ExpiredRole } from '../domain/repair.ts'
@@ -25,6 +26,7 @@ export interface Services {
   readonly reconciler: Reconciler
   readonly foreignWatch: ForeignWatch
   readonly drift: DriftService
+  readonly pushes: PushService
 }
 
 export interface Submission {
@@ -415,6 +417,39 @@ export interface DriftService {
    * @throws KeyHolderError, StoreError
    */
   look(): Promise<DriftChange | undefined>
+}
+
+/** What became of the events of one delivery. */
+export interface PushReceipt {
+  /** They will be looked at. */
+  readonly accepted: number
+  /** They are about nothing that is switched on and managed. */
+  readonly ignored: number
+}
+
+export interface UnsignedReport extends PushCounts {
+  readonly gun: Gun
+  /** Oldest first. */
+  readonly tags: readonly PushedTag[]
+  readonly hasMore: boolean
+}
+
+export interface PushService {
+  /** The source of this name, where the secret is one of its secrets; undefined for unknown names and wrong secrets alike. */
+  identify(name: string, secret: string): PushSource | undefined
+  /**
+   * Takes what a registry told, durably; nobody is asked for anything before this has returned.
+   * @param malformed events that could not be read, for the count
+   * @throws DomainError PUSH_RATE_EXCEEDED, PUSH_QUEUE_FULL; StoreError
+   */
+  accept(source: PushSource, claims: readonly PushClaim[], malformed: number): PushReceipt
+  /** Tags that were pushed and are not signed. Grant `read`. @throws DomainError NOT_PERMITTED; StoreError */
+  list(principal: Principal, gun: Gun): UnsignedReport
+  counts(): PushCounts
+  /** Looks at the tags that are due, so many at the same time, and asks for signatures. How many were looked at. @throws StoreError */
+  look(limit: number): Promise<number>
+  /** Records and tells the tags that have been unsigned for too long, each once. @throws KeyHolderError, StoreError */
+  tellOverdue(): Promise<readonly PushedTag[]>
 }
 
 export interface Reconciler {

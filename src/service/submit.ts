@@ -61,7 +61,7 @@ export async function submit(
   const policy = dependencies.policies.current()
   const resolved = await resolveSubjects(dependencies, submission, images)
   const subjects = resolved.flatMap(({ subject, refusal }) => (refusal === undefined ? [subject] : []))
-  const standing = await readStanding(dependencies, policy, subjects)
+  const standing = await readStanding(dependencies, policy, as, subjects)
   const end = underWay.begin(
     principal.id,
     images.map(({ gun }) => gun),
@@ -96,7 +96,7 @@ export async function explain(
   const policy = dependencies.policies.current()
   const resolved = await resolveSubjects(dependencies, submission, images)
   const subjects = resolved.map(({ subject }) => subject)
-  const standing = await readStanding(dependencies, policy, subjects)
+  const standing = await readStanding(dependencies, policy, as, subjects)
   const end = underWay.begin(
     as.id,
     subjects.map(({ gun }) => gun),
@@ -116,7 +116,7 @@ function judge(
   dependencies: ServiceDependencies,
   underWay: SubmissionsUnderWay,
   policy: Policy,
-  principal: Principal,
+  principal: Principal & Pick<Submitter, 'actors'>,
   { kind, policy: policyName }: Submission,
   { subjects, standing }: { readonly subjects: readonly ImageSubject[]; readonly standing: Standing },
 ): readonly Decision[] {

@@ -92,6 +92,8 @@ export class SqliteRepositoryStore implements RepositoryStore {
     this.#database.transaction(() => {
       this.#statements.deleteFiles.run(gun)
       this.#statements.deleteTags.run(gun)
+      this.#statements.deletePushedTags.run(gun)
+      this.#statements.deleteClaims.run(gun)
       const { changes } = this.#statements.remove.run({ gun, revision })
       if (changes !== 1) throw new DomainError('RECORD_CHANGED', 'Somebody else changed this repository.', { gun })
     })
@@ -195,5 +197,7 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
     insertFile: sqlite.prepare('INSERT INTO first_files (gun, name, bytes) VALUES (?, ?, ?)'),
     deleteFiles: sqlite.prepare('DELETE FROM first_files WHERE gun = ?'),
     deleteTags: sqlite.prepare('DELETE FROM signed_tags WHERE gun = ?'),
+    deletePushedTags: sqlite.prepare('DELETE FROM pushed_tags WHERE gun = ?'),
+    deleteClaims: sqlite.prepare('DELETE FROM pushed_claims WHERE gun = ?'),
   }
 }

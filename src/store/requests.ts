@@ -26,6 +26,7 @@ import {
 } from '../domain/signing-request.ts'
 import { eventOfMove, requestNews } from '../domain/webhook-event.ts'
 import type { StoreDatabase } from './database.ts'
+import { SqlitePushedTags } from './pushed-tags.ts'
 import { SqliteSignedTags } from './signed-tags.ts'
 import { decodeImageRecord, decodeSubmitter, decodePublication, encodeRecord } from './record-json.ts'
 
@@ -59,6 +60,7 @@ export class SqliteRequestStore implements RequestStore {
   readonly #outbox: EventOutbox | undefined
   readonly #statements
   readonly #tags: SqliteSignedTags
+  readonly #pushed: SqlitePushedTags
 
   /** @param outbox is told of each status that a request comes into, in the same transaction */
   constructor(database: StoreDatabase, outbox?: EventOutbox) {
@@ -66,6 +68,7 @@ export class SqliteRequestStore implements RequestStore {
     this.#outbox = outbox
     this.#statements = prepareStatements(database.sqlite)
     this.#tags = new SqliteSignedTags(database)
+    this.#pushed = new SqlitePushedTags(database, outbox)
   }
 
   create(request: SigningRequest, idempotency?: IdempotencyKey): { request: SigningRequest; isRepeated: boolean } {
@@ -194,7 +197,11 @@ export class SqliteRequestStore implements RequestStore {
           throw new DomainError('RECORD_CHANGED', 'Somebody else moved this request.', { request, position })
         }
         touched.add(request)
-        if (record.status === 'published') this.#tags.notePublished(this.#kindOf(request), record)
+        if (record.status === 'published') {
+          const kind = this.#kindOf(request)
+          this.#tags.notePublished(kind, record)
+          this.#pushed.notePublished(kind, record)
+        }
       }
       for (const id of touched) {
         const statuses = this.#statements.findStatuses.all(id).map(({ status }) => ({ record: { status } }))

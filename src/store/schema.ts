@@ -247,6 +247,31 @@ const MIGRATIONS: readonly string[] = [
     FROM images i, json_each(i.record, '$.roles') r
     WHERE i.status = 'published' AND i.record ->> '$.unchanged' = 0;
   `,
+  // 12: the tags that registries told of and that are not signed, and what was told since each was looked at. A digest of '' stands for events
+  // that name none.
+  `
+  CREATE TABLE pushed_tags (
+    gun TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    source TEXT NOT NULL,
+    since TEXT NOT NULL,
+    due_at TEXT NOT NULL,
+    sha256 TEXT,
+    request TEXT,
+    trouble TEXT,
+    told_at TEXT,
+    PRIMARY KEY (gun, tag)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX pushed_tags_by_due ON pushed_tags (due_at);
+  CREATE INDEX pushed_tags_by_age ON pushed_tags (since, told_at);
+
+  CREATE TABLE pushed_claims (
+    gun TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    PRIMARY KEY (gun, tag, sha256)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ]
 
 export const SCHEMA: Schema = {

@@ -1,5 +1,5 @@
 // The tags that were signed here, and how they were last found in their registries, in SQLite. A look costs the same however many there are.
-import { parseGun, parseTag, type Gun } from '@countersign/tuf'
+import { parseGun, parseTag, type Gun, type TargetName } from '@countersign/tuf'
 import type { DriftCounts, SignedTag } from '../domain/drift.ts'
 import type { EventOutbox, SignedTags } from '../domain/ports.ts'
 import { imageOf, type ImageRecord, type RequestKind } from '../domain/signing-request.ts'
@@ -80,6 +80,10 @@ export class SqliteSignedTags implements SignedTags {
     })
   }
 
+  hurry(gun: Gun, tag: TargetName): void {
+    this.#statements.hurry.run(gun, tag)
+  }
+
   drifted(gun: Gun, limit: number): readonly SignedTag[] {
     return this.#statements.drifted.all(gun, limit).map(toTag)
   }
@@ -138,6 +142,7 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
     postpone: sqlite.prepare(
       'UPDATE signed_tags SET queued_at = :until WHERE gun >= :from AND gun < :to AND queued_at < :until',
     ),
+    hurry: sqlite.prepare("UPDATE signed_tags SET queued_at = '' WHERE gun = ? AND tag = ?"),
     drifted: sqlite.prepare<[string, number], TagRow>(
       `SELECT ${columns} FROM signed_tags INDEXED BY signed_tags_drifted WHERE gun = ? AND state <> 'matches' ORDER BY since DESC, tag LIMIT ?`,
     ),

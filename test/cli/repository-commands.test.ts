@@ -386,6 +386,33 @@ describe('cli repo init', () => {
     expect(status.stdout).to.include('and 3 older ones that wait; the audit log names them')
   })
 
+  it('shows what was pushed and is not signed, and why', async () => {
+    const since = '2026-11-29T00:00:00.000Z'
+    const tags = [
+      { tag: 'v1', since, digest: 'sha256:aa', request: 'request-1', status: 'denied' },
+      { tag: 'v2', since, digest: 'sha256:bb' },
+      { tag: 'v3', since },
+      { tag: 'v4', since, trouble: 'REGISTRY_UNAVAILABLE' },
+    ]
+    const unsigned = { gun: GUN, unsigned: 9, waiting: 2, tags, hasMore: true }
+    api = await new FakeApi(({ path }) => ({
+      body: path === '/v1/repositories' ? { repositories: [{ gun: GUN, state: 'ready' }] } : unsigned,
+    })).start()
+    const env = { COUNTERSIGN_TOKEN: 'cs_x', COUNTERSIGN_SERVER: api.url }
+    const { exit, stdout } = await place.run(['repo', 'unsigned', GUN], { env })
+    expect(exit).to.equal(0)
+    expect(stdout).to.include(`${GUN}: 9 pushed tags are not signed, 2 of them not looked at yet`)
+    expect(stdout).to.match(/^v1 +\S+ +sha256:aa +denied +request-1$/m)
+    expect(stdout).to.match(/^v2 +\S+ +sha256:bb +no event for this digest +-$/m)
+    expect(stdout).to.match(/^v3 +\S+ +- +not looked at yet +-$/m)
+    expect(stdout).to.match(/^v4 +\S+ +- +REGISTRY_UNAVAILABLE +-$/m)
+    expect(stdout).to.include('There are more')
+    expect(api.requests.at(-1)?.path).to.equal(`/v1/repositories/${encodeURIComponent(GUN)}/unsigned-tags`)
+    expect((await place.run(['repo', 'unsigned', '--json'], { env })).json()).to.deep.equal({
+      repositories: [unsigned],
+    })
+  })
+
   it('removes a repository, and says what stays', async () => {
     api = await new FakeApi(() => ({ status: 204 })).start()
     const env = { COUNTERSIGN_TOKEN: 'cs_x', COUNTERSIGN_SERVER: api.url }

@@ -15,6 +15,8 @@ function pathsOf(text: string, env: Environment = {}): string[] {
 }
 
 const HOOK = 'name: chat, secretFile: /x'
+const PUSHES =
+  'name: main, kind: harbor, registry: a.example, secretFile: /x, repositories: [{ gun: "a.example/*", tags: ["v*"] }]'
 const TRUST = 'url: https://notary.example.com, guns: ["a.example/*"]'
 
 describe('parseConfig', () => {
@@ -50,6 +52,21 @@ describe('parseConfig', () => {
     ['the name of the embedded one', `trustServers: [{ name: embedded, ${TRUST} }]`, 'trustServers[0].name'],
     ['an unknown name in a list', `trustServers: [{ ${TRUST}, token: x }]`, 'trustServers[0].token'],
     ['a name __proto__', '__proto__: { dataFolder: /x }', '__proto__'],
+    [
+      'a source of events twice',
+      `signOnPush: { sources: [{ ${PUSHES} }, { ${PUSHES} }] }`,
+      'signOnPush.sources[1].name',
+    ],
+    [
+      'an unknown kind of events',
+      `signOnPush: { sources: [{ ${PUSHES.replace('harbor', 'quay')} }] }`,
+      'signOnPush.sources[0].kind',
+    ],
+    [
+      'a source for no tags',
+      `signOnPush: { sources: [{ ${PUSHES.replace('"v*"', '')} }] }`,
+      'signOnPush.sources[0].repositories[0].tags',
+    ],
     ['a duration without a unit', 'requests: { wait: 30 }', 'requests.wait'],
     ['a duration as text without a unit', 'requests: { wait: "30" }', 'requests.wait'],
     ['a duration with two units', 'requests: { wait: 1m30s }', 'requests.wait'],

@@ -1,6 +1,6 @@
 import { expect } from 'chai'
 import type { Route } from '../../src/http/route.ts'
-import { type Answer, type Ask, type Fixture, gun, startFixture, TOKEN } from './fixture.ts'
+import { type Answer, type Ask, type Fixture, gun, PUSH_SECRET, startFixture, TOKEN } from './fixture.ts'
 
 /** With a provider where people sign in. */
 const LOGIN = JSON.stringify({
@@ -85,6 +85,23 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
   showRepository: { path: `/v1/repositories/${encodedGun}`, status: 200, call: 'report' },
   forecastExpiry: { path: `/v1/repositories/${encodedGun}/expiry-forecast`, status: 200, call: 'forecast' },
   showDrift: { path: `/v1/repositories/${encodedGun}/drift`, status: 200, call: 'drift' },
+  tellOfPush: {
+    method: 'POST',
+    path: '/v1/events/hub',
+    token: PUSH_SECRET,
+    body: { push_data: { tag: '1.4' }, repository: { repo_name: 'team/app' } },
+    status: 202,
+    call: 'accept',
+  },
+  tellOfPushBySecretAddress: {
+    method: 'POST',
+    path: `/v1/events/hub/${PUSH_SECRET}`,
+    token: null,
+    body: { push_data: { tag: '1.4' }, repository: { repo_name: 'team/app' } },
+    status: 202,
+    call: 'accept',
+  },
+  listUnsignedTags: { path: `/v1/repositories/${encodedGun}/unsigned-tags`, status: 200, call: 'unsigned' },
   removeRepository: { method: 'DELETE', path: `/v1/repositories/${encodedGun}`, status: 204, call: 'remove' },
   addRootSignatures: {
     method: 'POST',

@@ -30,6 +30,7 @@ initializeRepository   | NP                  | NP NP                | 201 NP    
 showRepository         | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
 forecastExpiry         | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
 showDrift              | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
+listUnsignedTags       | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
 removeRepository       | NP                  | NP NP                | 204 NP                 | NP NP                       | NP NP
 addRootSignatures      | NP                  | NP NP                | 200 NP                 | NP NP                       | NP NP
 adoptRepository        | NP                  | NP NP                | 201 NP                 | NP NP                       | NP NP
@@ -111,6 +112,7 @@ const ASKS: Readonly<Record<string, (o: Place) => Ask & { readonly has?: (answer
   showRepository: (o) => ({ path: ofRepository(o, '') }),
   forecastExpiry: (o) => ({ path: ofRepository(o, '/expiry-forecast') }),
   showDrift: (o) => ({ path: ofRepository(o, '/drift') }),
+  listUnsignedTags: (o) => ({ path: ofRepository(o, '/unsigned-tags') }),
   removeRepository: (o) => ({ method: 'DELETE', path: ofRepository(o, '') }),
   addRootSignatures: (o) => ({
     method: 'POST',
@@ -275,6 +277,8 @@ describe('authorisation', function () {
     const needing = routes.filter(({ access }) => access === 'token').map(({ operationId }) => operationId)
     expect(rows.map(([operation]) => operation)).to.have.members(needing)
     expect(routes.filter(({ access }) => access === 'open').map(({ operationId }) => operationId)).to.have.members(OPEN)
+    const senders = routes.filter(({ access }) => access === 'sender').map(({ operationId }) => operationId)
+    expect(senders, 'tried in push-events.test.ts').to.have.members(['tellOfPush', 'tellOfPushBySecretAddress'])
     expect(Object.keys(ASKS)).to.have.members([...needing, ...OPEN])
   })
 

@@ -7,6 +7,7 @@ import { Agent, request } from 'undici'
 import { parseConfig } from '../../src/config/parse.ts'
 import type { Principal } from '../../src/domain/principal.ts'
 import { parsePattern } from '../../src/domain/pattern.ts'
+import type { PushSource } from '../../src/domain/push-event.ts'
 import { makeReceipt } from '../../src/domain/receipt.ts'
 import type { Repository } from '../../src/domain/repository.ts'
 import type { SigningRequest } from '../../src/domain/signing-request.ts'
@@ -17,6 +18,8 @@ import { apiRoutes, HttpServer, type HttpServerOptions } from '../../src/http/se
 import { type Log, silentLog } from '../../src/log.ts'
 
 export const TOKEN = `cs_${'a'.repeat(43)}`
+/** Of the source of events `hub`. */
+export const PUSH_SECRET = 'p'.repeat(43)
 export const gun = parseGun('registry.example.com/team/app')
 export const at = new Date('2026-01-02T03:04:05.678Z')
 const hex = (text: string) => createHash('sha256').update(text).digest('hex')
@@ -208,6 +211,35 @@ const drift = {
   hasMore: false,
 }
 
+const pushSource: PushSource = {
+  name: 'hub',
+  kind: 'docker-hub',
+  registry: 'docker.io',
+  repositories: [{ gun: parsePattern('docker.io/*'), tags: ['*'] }],
+  eventsPerMinute: 60,
+}
+
+const unsigned = {
+  gun,
+  unsigned: 2,
+  waiting: 1,
+  oldest: at,
+  tags: [
+    { gun, tag: parseTag('1.5'), source: 'hub', since: at, claims: [''], trouble: 'REGISTRY_UNAVAILABLE' },
+    {
+      gun,
+      tag: parseTag('1.6'),
+      source: 'hub',
+      since: at,
+      claims: [],
+      sha256: hex('image'),
+      request: 'req-1',
+      status: 'denied' as const,
+    },
+  ],
+  hasMore: false,
+}
+
 const tokenRecord = {
   id: 'tok_2',
   name: 'auditor',
@@ -348,6 +380,12 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
     drift: {
       list: () => note('drift', drift),
       ...overrides.drift,
+    },
+    pushes: {
+      identify: (name, secret) => (name === 'hub' && secret === PUSH_SECRET ? pushSource : undefined),
+      accept: () => note('accept', { accepted: 1, ignored: 2 }),
+      list: () => note('unsigned', unsigned),
+      ...overrides.pushes,
     },
     verifications: {
       verify: () =>

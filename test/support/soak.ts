@@ -21,6 +21,7 @@ import { StoreError } from '../../src/store/errors.ts'
 import { SqliteRepositoryStore } from '../../src/store/repositories.ts'
 import { SqliteRequestStore } from '../../src/store/requests.ts'
 import { SqliteSignedTags } from '../../src/store/signed-tags.ts'
+import { SqlitePushedTags } from '../../src/store/pushed-tags.ts'
 import { SqliteSeenVersions } from '../../src/store/seen-versions.ts'
 import { SqliteTokenStore } from '../../src/store/tokens.ts'
 import { Chance, RUN_SEED } from './chance.ts'
@@ -272,6 +273,8 @@ class Soak {
       tokens: new SqliteTokenStore(database),
       seen: new SqliteSeenVersions(database),
       signedTags: new SqliteSignedTags(database),
+      pushedTags: new SqlitePushedTags(database),
+      pushSecrets: () => [],
       verifier: new IdTokenVerifier([], systemClock),
       policies: { current: () => grantsPolicy },
       clock: systemClock,
@@ -287,6 +290,7 @@ class Soak {
         renewal: { targetsMs: 0, delegationsMs: 0, spreadMs: 0 },
         contentionMs: 3_600_000,
         drift: { everyMs: 0, graceMs: 0 },
+        signOnPush: { sources: [], queue: 1000, alertAfterMs: 600_000 },
         maxImages: 20,
       },
     }
@@ -301,6 +305,8 @@ class Soak {
       foreignVersion: () => undefined,
       tokenExchanged: () => undefined,
       exchangeRefused: () => undefined,
+      pushesHeard: () => undefined,
+      pushSettled: () => undefined,
       repositoryTroubled: ({ gun, error }) => {
         if (!(error instanceof CodedError)) this.#faults.push(`${gun}: ${String(error)}`)
       },

@@ -6,6 +6,7 @@ import { describeChange, parseGun, parseTag, RELEASES, ROOT, type TargetsMetadat
 import { expect } from 'chai'
 import { RETRY_PAUSES_MS } from '../../src/domain/webhook-delivery.ts'
 import { driftNews } from '../../src/domain/drift.ts'
+import { unsignedNews } from '../../src/domain/push-event.ts'
 import { foreignNews } from '../../src/domain/foreign-version.ts'
 import { expiryNews } from '../../src/domain/expiry-news.ts'
 import {
@@ -90,6 +91,19 @@ describe('docs/webhooks.md', () => {
       ),
       'repository.drift': driftNews(
         { gun, tag: parseTag('1.4'), state: 'moved', signed: 'a'.repeat(64), found: 'b'.repeat(64) },
+        at,
+      ),
+      'repository.unsigned': unsignedNews(
+        {
+          gun,
+          tag: parseTag('1.5'),
+          source: 'main',
+          since: at,
+          claims: [],
+          sha256: 'a'.repeat(64),
+          request: 'request-2',
+        },
+        'unsigned',
         at,
       ),
       'audit.checkpoint': checkpointNews({ origin: 'o', size: 1, rootHash: 'AAAA', checkpoint: 'note' }, at),

@@ -232,6 +232,16 @@ export const DOMAIN_PROBLEMS = {
     'The secret of a webhook cannot be read',
     'Look at the file that the configuration names: whsec_ and base64, mode 0600.',
   ),
+  PUSH_QUEUE_FULL: retry(
+    503,
+    'More pushed tags wait to be looked at than may wait',
+    'Send the event again later. Where this lasts, look why tags are not looked at: countersign repo unsigned.',
+  ),
+  PUSH_RATE_EXCEEDED: retry(
+    429,
+    'This source sends more events than it may',
+    'Send the event again later. Have the registry send pushes only, or raise signOnPush.sources[].eventsPerMinute.',
+  ),
   TAG_NOT_SIGNED: refuse(404, 'The tag is not signed', 'Check the tag; nothing needs to be done to unsign it.'),
   SIGNED_ROLES_UNEXPECTED: refuse(
     502,

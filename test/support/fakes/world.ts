@@ -16,6 +16,7 @@ import type { PublicationStep } from '../../../src/service/steps.ts'
 import { createDatabase } from '../../../src/store/database.ts'
 import { SqliteRepositoryStore } from '../../../src/store/repositories.ts'
 import { SqliteRequestStore } from '../../../src/store/requests.ts'
+import { SqlitePushedTags } from '../../../src/store/pushed-tags.ts'
 import { SqliteSeenVersions } from '../../../src/store/seen-versions.ts'
 import { SqliteSignedTags } from '../../../src/store/signed-tags.ts'
 import { SqliteTokenStore } from '../../../src/store/tokens.ts'
@@ -54,6 +55,14 @@ export class RecordingObserver implements Observer {
   }
   foreignVersion(event: Parameters<Observer['foreignVersion']>[0]): void {
     this.foreign.push(event)
+  }
+  readonly heard: Parameters<Observer['pushesHeard']>[0][] = []
+  readonly settled: Parameters<Observer['pushSettled']>[0][] = []
+  pushesHeard(event: Parameters<Observer['pushesHeard']>[0]): void {
+    this.heard.push(event)
+  }
+  pushSettled(event: Parameters<Observer['pushSettled']>[0]): void {
+    this.settled.push(event)
   }
   exchangeRefused(event: Parameters<Observer['exchangeRefused']>[0]): void {
     this.refusals.push(event)
@@ -121,6 +130,8 @@ export class World {
       observer: this.observer,
       seen: faults.wrap('seen', new SqliteSeenVersions(database)),
       signedTags: new SqliteSignedTags(database),
+      pushedTags: faults.wrap('pushedTags', new SqlitePushedTags(database)),
+      pushSecrets: () => [],
       onStep: (step) => {
         this.onStep(step)
       },
@@ -132,6 +143,7 @@ export class World {
         contentionMs: 60_000,
         renewal: { targetsMs: 270 * 86_400_000, delegationsMs: 270 * 86_400_000, spreadMs: 0 },
         drift: { everyMs: 86_400_000, graceMs: 600_000 },
+        signOnPush: { sources: [], queue: 1000, alertAfterMs: 600_000 },
         maxImages: 20,
         ...settings,
       },
