@@ -210,11 +210,15 @@ describe('cli backup', () => {
         },
       ],
     ]
+    let whole: ReadonlyMap<string, Buffer>
+    before(async () => {
+      whole = await membersOf(file)
+    })
     for (const [name, code, member, change] of FAULTS) {
       it(`${code}: ${name}`, async () => {
         const folder = scope.folder('forged')
         const forged = join(folder, 'forged.age')
-        await forge(file, forged, member, change, folder)
+        await forge(whole, forged, member, change, folder)
         const empty = scope.folder('empty')
         const ran = await restore(empty, forged)
         expect([ran.exit, ran.codes()], ran.stderr).to.deep.equal([1, [code]])
@@ -369,27 +373,20 @@ function garbage(path: string): void {
 
 /** The same backup with one member changed, by somebody who has the passphrase. */
 async function forge(
-  from: string,
+  whole: ReadonlyMap<string, Buffer>,
   to: string,
   changed: string,
   change: (path: string) => void,
   folder: string,
 ): Promise<void> {
-  const passphrase = Buffer.from(BACKUP_PASSPHRASE)
-  const source = await open(from, 'r')
-  const archive = new TarReader(from, readAgeFile(from, source, passphrase))
-  const members = new Map<string, Buffer>()
-  for (let member = await archive.next(); member !== undefined; member = await archive.next()) {
-    members.set(member.name, await archive.bytes(Infinity))
-  }
-  await source.close()
+  const members = new Map(whole)
   const path = join(folder, changed)
   writeFileSync(path, members.get(changed) ?? '')
   change(path)
   members.set(changed, readFileSync(path))
   if (changed !== 'backup.json') members.set('backup.json', describing(members))
   const target = await open(to, 'w')
-  const writer = await AgeWriter.begin(target, passphrase, 10)
+  const writer = await AgeWriter.begin(target, Buffer.from(BACKUP_PASSPHRASE), 10)
   for (const [name, bytes] of members) {
     await writer.write(tarHeader({ name, size: bytes.byteLength }, new Date()))
     await writer.write(Buffer.concat([bytes, tarPadding(bytes.byteLength)]))
@@ -397,6 +394,17 @@ async function forge(
   await writer.write(TAR_END)
   await writer.end()
   await target.close()
+}
+
+async function membersOf(file: string): Promise<ReadonlyMap<string, Buffer>> {
+  const source = await open(file, 'r')
+  const archive = new TarReader(file, readAgeFile(file, source, Buffer.from(BACKUP_PASSPHRASE)))
+  const members = new Map<string, Buffer>()
+  for (let member = await archive.next(); member !== undefined; member = await archive.next()) {
+    members.set(member.name, await archive.bytes(Infinity))
+  }
+  await source.close()
+  return members
 }
 
 /** The manifest with the sizes and the hash of what is there. */

@@ -1,6 +1,6 @@
 // A root key in a PKCS#11 token: made there or there already, used by `root sign` and `repo init`, and what is refused. The token is SoftHSM's.
 import { X509Certificate } from 'node:crypto'
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import {
   certificateKey,
   decodeBase64,
@@ -190,7 +190,8 @@ describe('cli root keys in a token', function () {
     place.file('passphrase', 'correct horse battery\n')
     place.file('no-id.key', `${TOKEN_URI}\n`)
     const passphrase = ['--passphrase-file', place.path('passphrase')]
-    for (const name of ['mine.key', 'other.key']) expect((await create(name, TOKEN_URI)).exit).to.equal(0)
+    expect((await create('mine.key', TOKEN_URI)).exit).to.equal(0)
+    for (const end of ['', '.crt']) copyFileSync(place.path(`root.key${end}`), place.path(`other.key${end}`))
     const file = ['root', 'create', '--gun', GUN, '--out', place.path('file.key'), ...passphrase]
     expect((await run(file)).exit).to.equal(0)
     const { path } = await changeFor(certificateOf('mine.key'), 'mine.json')
