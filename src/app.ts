@@ -38,6 +38,7 @@ import { SqlitePushedTags } from './store/pushed-tags.ts'
 import { SqliteSeenVersions } from './store/seen-versions.ts'
 import { SqliteSignedTags } from './store/signed-tags.ts'
 import { SqliteTokenStore } from './store/tokens.ts'
+import { programVersion } from './version.ts'
 
 export interface AppOptions {
   readonly config: Config
@@ -309,12 +310,4 @@ async function rest(milliseconds: number, stopping: AbortSignal): Promise<void> 
 function once(work: () => Promise<void>): () => Promise<void> {
   let result: Promise<void> | undefined
   return () => (result ??= work())
-}
-
-/** The version in package.json, one folder up both in src and in dist. */
-export function programVersion(): string {
-  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-    readonly version?: unknown
-  }
-  return typeof version === 'string' ? version : 'unknown'
 }

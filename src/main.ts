@@ -1,50 +1,5 @@
 #!/usr/bin/env node
-// The process: arguments, signals, exit status. Everything else is in cli/.
-import { homedir } from 'node:os'
-import { setTimeout as sleep } from 'node:timers/promises'
-import { earlyAnswer } from './cli/early-answers.ts'
+// `countersign`: services and command line.
+import { startProcess } from './process.ts'
 
-const interruption = new AbortController()
-
-/** The first signal asks the command to end in order; a second one, of either kind, ends the process at once. */
-function onSignal(signal: NodeJS.Signals): void {
-  if (interruption.signal.aborted) process.exit(signal === 'SIGINT' ? 130 : 143)
-  interruption.abort()
-}
-process.on('SIGINT', onSignal)
-process.on('SIGTERM', onSignal)
-
-/** A reader that went away (`| head`) is no reason for a stack trace; nobody can be told, so the status says it. */
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error
-  process.exit(1)
-})
-
-const argv = process.argv.slice(2)
-const answer = earlyAnswer(argv)
-if (answer === undefined) await start()
-else process.stdout.write(`${answer}\n`)
-
-async function start(): Promise<void> {
-  const dockerSocket = process.env['DOCKER_CLI_PLUGIN_SOCKET']
-  if (dockerSocket !== undefined) {
-    const { whenDockerEnds } = await import('./cli/docker-plugin/socket.ts')
-    whenDockerEnds(dockerSocket, () => {
-      interruption.abort()
-    })
-  }
-  const { run } = await import('./cli/program.ts')
-  process.exitCode = await run(argv, {
-    stdout: process.stdout,
-    stderr: process.stderr,
-    stdin: process.stdin,
-    askSecret: async (question) => (await import('./cli/secret-input.ts')).askSecret(question),
-    env: process.env,
-    homeFolder: homedir(),
-    interrupted: interruption.signal,
-    now: () => new Date(),
-    pause: async (milliseconds, signal) => {
-      await sleep(milliseconds, undefined, { signal }).catch(() => undefined)
-    },
-  })
-}
+startProcess(async () => (await import('./cli/program.ts')).run)

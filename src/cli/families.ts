@@ -9,7 +9,8 @@ export interface Family {
   load(): Promise<AddCommands>
 }
 
-export const FAMILIES: readonly Family[] = [
+/** Of who asks a service. They need no package that is not bundled, and no database. */
+export const CLIENT_FAMILIES: readonly Family[] = [
   { words: ['push'], load: async () => (await import('./docker-plugin/push-command.ts')).addPushCommand },
   { words: ['pull'], load: async () => (await import('./docker-plugin/pull-command.ts')).addPullCommand },
   { words: ['sign', 'unsign'], load: async () => (await import('./sign-commands.ts')).addSignCommands },
@@ -26,20 +27,14 @@ export const FAMILIES: readonly Family[] = [
   { words: ['approver'], load: async () => (await import('./approver-commands.ts')).addApproverCommands },
   { words: ['webhook'], load: async () => (await import('./webhook-commands.ts')).addWebhookCommands },
   { words: ['audit'], load: async () => (await import('./audit-commands.ts')).addAuditCommands },
-  { words: ['backup'], load: async () => (await import('./backup/command.ts')).addBackupCommands },
   { words: ['unseal', 'seal'], load: async () => (await import('./seal-commands.ts')).addSealCommands },
-  { words: ['config'], load: async () => (await import('./config-commands.ts')).addConfigCommands },
-  {
-    words: ['serve', 'key-holder', 'trust-server'],
-    load: async () => (await import('./daemon-commands.ts')).addDaemonCommands,
-  },
 ]
 
 /** The family of the first word of our own; all of them where that is none of theirs: help, options before the command, a mistake. */
-export function familiesFor(argv: readonly string[]): readonly Family[] {
+export function familiesFor(argv: readonly string[], families: readonly Family[]): readonly Family[] {
   const [word = ''] = ownArguments(argv)
-  const family = FAMILIES.find(({ words }) => words.includes(word))
-  return family === undefined ? FAMILIES : [family]
+  const family = families.find(({ words }) => words.includes(word))
+  return family === undefined ? families : [family]
 }
 
 /** What gives a program the commands of these families. */

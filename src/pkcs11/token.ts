@@ -2,6 +2,7 @@
 // answer is ended and begun anew, with pauses; a PIN that was not accepted is not tried twice.
 import { spawn, type ChildProcess } from 'node:child_process'
 import { createHash } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { KeyHolderError, type KeyHolderErrorCode } from '../key-holder-protocol/errors.ts'
 import type { TokenAnswer, TokenAnswerMessage, TokenCall, TokenFailure } from './calls.ts'
@@ -226,6 +227,7 @@ export class Token {
   async #open(): Promise<TokenProcess> {
     if (performance.now() < this.#pauseUntil && this.#trouble !== undefined) throw this.#trouble
     const { module, uri, readPin, timeLimitMs, environment = {}, script = SCRIPT } = this.#options
+    if (!existsSync(script)) throw this.#refusal('CUSTODY_NOT_INSTALLED', 'a program of one file uses no modules')
     const pin = readPin()
     try {
       const digest = createHash('sha256').update(pin).digest('hex')

@@ -4,7 +4,8 @@ import { expect } from 'chai'
 import { readDockerCall } from '../../src/cli/docker-plugin/protocol.ts'
 import { whenDockerEnds } from '../../src/cli/docker-plugin/socket.ts'
 import { earlyAnswer } from '../../src/cli/early-answers.ts'
-import { FAMILIES, familiesFor } from '../../src/cli/families.ts'
+import { familiesFor } from '../../src/cli/families.ts'
+import { FAMILIES } from '../../src/cli/program.ts'
 import { programVersion } from '../../src/version.ts'
 import { Scope } from '../support/scope.ts'
 
@@ -47,9 +48,10 @@ describe("cli: the arguments of Docker's plugin", () => {
   })
 
   it('lead to the same commands as without Docker', () => {
-    expect(familiesFor(['--config', '/d', 'countersign', 'sign', 'a:1'])).to.deep.equal(familiesFor(['sign', 'a:1']))
-    expect(familiesFor(['countersign', 'repo', 'list'])).to.deep.equal(familiesFor(['repo', 'list']))
-    expect(familiesFor(['countersign', 'help'])).to.equal(FAMILIES)
+    const of = (...argv: string[]) => familiesFor(argv, FAMILIES)
+    expect(of('--config', '/d', 'countersign', 'sign', 'a:1')).to.deep.equal(of('sign', 'a:1'))
+    expect(of('countersign', 'repo', 'list')).to.deep.equal(of('repo', 'list'))
+    expect(of('countersign', 'help')).to.equal(FAMILIES)
   })
 
   it('are answered at once where the version or the metadata are asked for', () => {

@@ -62,6 +62,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'src/log': ['src/config', 'tuf'],
   'src/app': [
+    'src/version',
     'src/http',
     'src/policy',
     'src/service',
@@ -112,7 +113,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'src/domain',
     'tuf',
   ],
-  'src/main': ['src/cli'],
+  'src/main': ['src/process', 'src/cli'],
+  'src/client': ['src/process', 'src/cli'],
+  'src/process': ['src/cli'],
   'src/demo': ['src/domain', 'src/config', 'tuf'],
 }
 

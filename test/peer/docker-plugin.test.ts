@@ -4,6 +4,7 @@ import { chmodSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { Countersign } from '../support/countersign.ts'
+import { builtClient } from '../support/countersign-program.ts'
 import { DockerClient } from '../support/peers/docker-client.ts'
 import { type DockerEngine, startDockerEngine } from '../support/peers/docker-engine.ts'
 import { type DockerRegistry, startDockerRegistry } from '../support/peers/docker-registry.ts'
@@ -44,7 +45,7 @@ describe('docker countersign', function () {
     await countersign.must(['repo', 'init', gun])
     const environment = { ...countersign.clientEnvironment, XDG_STATE_HOME: scope.folder('state') }
     docker = new DockerClient(scope, { notary, engine, environment })
-    docker.addPlugin('countersign', countersign.program)
+    docker.addPlugin('countersign', builtClient())
   })
   after(() => scope.close())
 

@@ -13,6 +13,11 @@ export function builtProgram(): string {
   return entry
 }
 
+/** The client in one file, as `npm run build` made it. @throws Error where it was not run */
+export function builtClient(): string {
+  return join(dirname(builtProgram()), 'countersign-client.cjs')
+}
+
 /** The entry point at a place that every user can reach. */
 export function sharedProgram(scope: Scope): string {
   const entry = builtProgram()

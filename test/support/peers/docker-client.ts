@@ -1,5 +1,5 @@
 // The stock Docker client, as a user of its own: own configuration folder, own trust cache, own passphrases.
-import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, copyFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runCommand, runToSuccess, startProcess, type CommandResult, type RunningProcess } from '../processes.ts'
 import type { Scope } from '../scope.ts'
@@ -83,11 +83,11 @@ export class DockerClient {
     return runToSuccess(this.program, args, { env: { ...this.#env, DOCKER_CONTENT_TRUST: '0' }, ...o })
   }
 
-  /** Links a program as the plugin `docker NAME`. */
+  /** Copies a program of one file as the plugin `docker NAME`. */
   addPlugin(name: string, program: string): void {
     const plugins = join(this.folder, 'cli-plugins')
     mkdirSync(plugins, { recursive: true })
-    symlinkSync(program, join(plugins, `docker-${name}`))
+    copyFileSync(program, join(plugins, `docker-${name}`))
   }
 
   /** Begins `docker ARGS`, for tests that do not wait for its end. */
