@@ -3,7 +3,7 @@
 import { chmodSync, readFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { CodedError } from '@countersign/tuf'
-import { programVersion, startApp } from './app.ts'
+import { startApp } from './app.ts'
 import { TrustServerProbe } from './app/trust-server-probe.ts'
 import type { LoadedConfig } from './config/load.ts'
 import { trustServerSchema, type Config } from './config/schema.ts'
@@ -22,6 +22,7 @@ import { prepareKeyHolderFiles } from './supervisor/key-holder-files.ts'
 import type { Owner } from './supervisor/private-files.ts'
 import { SupervisedProcess, type ProcessKind, type SupervisedProcessOptions } from './supervisor/supervised-process.ts'
 import { prepareTrustServerFiles, type TrustServerFiles } from './supervisor/trust-server-files.ts'
+import { programVersion } from './version.ts'
 
 export interface ServeOptions {
   /** Tells a person at the terminal where things are; never a secret. The log goes to standard output. */

@@ -80,6 +80,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   ],
   'src/supervisor': [
     'src/app',
+    'src/version',
     'src/config',
     'src/holder',
     'src/key-holder',
