@@ -63,6 +63,8 @@ export const CLI_ERROR_CODES = [
   'PUSHED_DIGEST_UNKNOWN',
   'INTERRUPTED',
   'CLI_INTERNAL',
+  // doctor: exit status 1
+  'ERROR_UNKNOWN',
   // receipts: exit status 1
   'RECEIPT_MALFORMED',
   'RECEIPT_OTHER_LOG',

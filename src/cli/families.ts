@@ -17,6 +17,7 @@ export const CLIENT_FAMILIES: readonly Family[] = [
   { words: ['verify'], load: async () => (await import('./verify-command.ts')).addVerifyCommand },
   { words: ['inspect'], load: async () => (await import('./inspect-command.ts')).addInspectCommand },
   { words: ['request'], load: async () => (await import('./request-family.ts')).addRequestFamily },
+  { words: ['doctor'], load: async () => (await import('./doctor/command.ts')).addDoctorCommands },
   { words: ['pin'], load: async () => (await import('./pins/command.ts')).addPinCommands },
   { words: ['repo'], load: async () => (await import('./repository-family.ts')).addRepositoryFamily },
   { words: ['key'], load: async () => (await import('./key-commands.ts')).addKeyCommands },

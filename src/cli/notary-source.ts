@@ -1,19 +1,16 @@
 // Any Notary v1 server as a source of published metadata, with the authentication that it asks for: none, a password or a token, from
 // Docker's own configuration. What comes back is received, not trusted.
-import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { CodedError, type Gun } from '@countersign/tuf'
 import { dockerConfigSource } from '../net/docker-config.ts'
 import { NetError } from '../net/errors.ts'
 import { NotaryClient } from '../notary/client.ts'
 import { readAuthorities } from './client-config.ts'
+import { authoritiesIn, dockerFolder } from './docker-folder.ts'
 import { CliError } from './errors.ts'
-import { readPublicFile } from './files.ts'
 import { parseTrustServer, type ReadMetadata } from './published-metadata.ts'
 import type { Session } from './session.ts'
 
-/** The largest file of authorities, in bytes. */
-const MAX_CA_BYTES = 1024 * 1024
 const TIMEOUTS = { connectMs: 10_000, headersMs: 30_000, totalMs: 300_000 }
 /** Where Docker Hub's Notary server sends its clients for tokens. */
 const HUB = { host: 'notary.docker.io', realm: 'https://auth.docker.io/token' }
@@ -39,10 +36,9 @@ export async function openNotary(
   const { options, terminal } = session
   const { href, host, hostname } = parseTrustServer(server)
   const realms = tokenRealms.map((realm) => parseTrustServer(realm).href)
-  const configured = terminal.env['DOCKER_CONFIG'] ?? ''
-  const folder = configured === '' ? join(terminal.homeFolder, '.docker') : configured
+  const folder = dockerFolder(terminal)
   const named = await readAuthorities(options, terminal)
-  const caPem = [...(named === undefined ? [] : [named]), ...(await dockerAuthorities(join(folder, 'tls', host)))]
+  const caPem = [...(named === undefined ? [] : [named]), ...(await authoritiesIn(join(folder, 'tls', host)))]
   const client = new NotaryClient({
     url: href,
     tls: { ...(caPem.length > 0 && { caPem: caPem.join('\n') }) },
@@ -61,19 +57,6 @@ export async function openNotary(
     },
     close: () => client.close(),
   }
-}
-
-/**
- * The authorities that docker's configuration names for a trust server: `tls/HOST/*.crt`. Stricter than docker, these take the place of the system's.
- * docker/cli v28.2.2 cli/trust/trust.go certificateDirectory; docker v28.2.2 registry/registry.go ReadCertsDirectory.
- * @throws CliError FILE_UNREADABLE
- */
-async function dockerAuthorities(folder: string): Promise<readonly string[]> {
-  const names = await readdir(folder).catch(() => [])
-  const files = names.filter((name) => name.endsWith('.crt')).sort()
-  return Promise.all(
-    files.map(async (name) => (await readPublicFile(join(folder, name), MAX_CA_BYTES)).toString('utf8')),
-  )
 }
 
 /** A server that does not answer must not make Ctrl-C wait. @throws CliError INTERRUPTED; what `work` throws */

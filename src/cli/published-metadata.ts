@@ -9,6 +9,7 @@ import {
   type VerifierOptions,
 } from '@countersign/tuf'
 import { isLoopback } from '../config/fields.ts'
+import { dockerFolder } from './docker-folder.ts'
 import { CliError } from './errors.ts'
 import { readFileIfPresent } from './files.ts'
 import type { Terminal } from './terminal.ts'
@@ -24,10 +25,8 @@ export async function verifyPublished(options: VerifierOptions, read: ReadMetada
 }
 
 /** Where the Docker CLI keeps its copy of a repository's metadata (notary v0.7.0 storage/filestore.go). */
-export function dockerMetadataFolder({ env, homeFolder }: Terminal, gun: Gun): string {
-  const configured = env['DOCKER_CONFIG'] ?? ''
-  const base = configured === '' ? join(homeFolder, '.docker') : configured
-  return join(base, 'trust', 'tuf', gun, 'metadata')
+export function dockerMetadataFolder(terminal: Terminal, gun: Gun): string {
+  return join(dockerFolder(terminal), 'trust', 'tuf', gun, 'metadata')
 }
 
 /** Reads a folder of files named by role, such as `targets/releases.json`; older roots are not kept in it. */

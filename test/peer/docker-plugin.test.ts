@@ -43,7 +43,8 @@ describe('docker countersign', function () {
       config: { policies: { folder: writePolicies() } },
     })
     await countersign.must(['repo', 'init', gun])
-    const environment = { ...countersign.clientEnvironment, XDG_STATE_HOME: scope.folder('state') }
+    const own = { XDG_STATE_HOME: scope.folder('state'), COUNTERSIGN_PINS: join(scope.folder('pins'), 'pins.json') }
+    const environment = { ...countersign.clientEnvironment, ...own }
     docker = new DockerClient(scope, { notary, engine, environment })
     docker.addPlugin('countersign', builtClient())
   })
@@ -138,6 +139,31 @@ policies:
       const unsigned = await docker.run(['countersign', 'pull', `${gun}:arm64`])
       expect([unsigned.status, /IMAGE_NOT_SIGNED/.test(unsigned.stderr)], unsigned.text).to.deep.equal([1, true])
       expect([await imageId(`${gun}:v1`), await imageId(`${gun}:arm64`)]).to.deep.equal([undefined, undefined])
+    })
+  })
+
+  it('doctor explains the error of a stock push by somebody who holds no key, and this machine', async () => {
+    const reference = await build('v1-stock')
+    const stock = await docker.trusted(['push', reference])
+    expect(stock.status, stock.text).not.to.equal(0)
+    const explained = await docker.must(['countersign', 'doctor', '--explain', stock.text, '--json'])
+    expect(JSON.parse(explained.stdout)).to.include({ id: 'no-signing-keys' })
+    const examined = await docker.trusted(['countersign', 'doctor', reference, '--json'])
+    const { findings } = JSON.parse(examined.stdout) as { findings: { id: string; state: string }[] }
+    const states = Object.fromEntries(findings.map(({ id, state }) => [id, state]))
+    expect(examined.status, examined.text).to.equal(0)
+    expect(states).to.include({
+      'docker-client': 'ok',
+      server: 'ok',
+      token: 'ok',
+      'trust-server': 'ok',
+      registry: 'ok',
+    })
+    expect(states).to.include({
+      'content-trust': 'warning',
+      pins: 'warning',
+      'left-over-secrets': 'warning',
+      clock: 'ok',
     })
   })
 
