@@ -14,6 +14,7 @@ export interface Submission {
   readonly kind: 'sign' | 'unsign'
   readonly images: readonly string[]
   readonly mode?: 'each'
+  readonly promotedFrom?: string
   readonly policy?: string
   readonly description?: string
 }

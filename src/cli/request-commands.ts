@@ -6,7 +6,7 @@ import { showRequest } from './following.ts'
 import { repositoryArgument } from './image-list/list.ts'
 import { colourOfStatus, printImages } from './outcome.ts'
 import { addReceiptCommand } from './receipt-commands.ts'
-import { printReview } from './request-review.ts'
+import { printReview, sourceOf } from './request-review.ts'
 import { signingRequestPageSchema, type SigningRequestResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
 import { reportFollowed } from './sign-commands.ts'
@@ -127,6 +127,8 @@ async function show(session: Session, id: string, options: ShowOptions): Promise
   output.line(`Created:      ${request.createdAt}`)
   output.line(`Updated:      ${request.updatedAt}`)
   if (typeof request.description === 'string') output.line(`Description:  ${request.description}`)
+  const source = sourceOf(request)
+  if (source !== undefined) output.line(`Promoted from: ${source}`)
   output.line()
   printImages(session, request)
   for (const { reference, error } of request.images) {

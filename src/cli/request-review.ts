@@ -4,7 +4,7 @@ import type { Session } from './session.ts'
 
 /** Prints it; nothing with --json. */
 export function printReview({ output }: Session, request: SigningRequestResource): void {
-  for (const [name, value] of factsOf(request)) output.line(`${`${name}:`.padEnd(14)}${value}`)
+  for (const [name, value] of factsOf(request)) output.line(`${`${name}:`.padEnd(15)}${value}`)
   output.line()
   output.table(
     ['IMAGE', 'NOW', 'THEN', 'APPROVALS'],
@@ -46,9 +46,16 @@ function factsOf(request: SigningRequestResource): (readonly [string, string])[]
     ['Commit', origin?.commit],
     ['Workflow', origin?.workflow],
     ['Run', origin?.run],
+    ['Promoted from', sourceOf(request)],
     ['Repeats', request.resubmits],
   ]
   return facts.flatMap(([name, value]) => (value === undefined ? [] : [[name, value] as const]))
+}
+
+/** `registry.example.com/staging/app:1.4@sha256:..., signed in targets/releases v7`. */
+export function sourceOf({ images }: SigningRequestResource): string | undefined {
+  const source = images.find(({ promotedFrom }) => promotedFrom !== undefined)?.promotedFrom
+  return source && `${source.gun}:${source.tag}@${source.digest}, signed in ${source.role} v${source.version}`
 }
 
 function short(digest: string | undefined, otherwise: string): string {

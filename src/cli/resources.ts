@@ -40,6 +40,7 @@ export const imageSchema = z.looseObject({
   tag: text.optional(),
   digest: text.nullish(),
   length: z.number().optional(),
+  promotedFrom: z.looseObject({ gun: text, tag: text, digest: text, role: text, version: z.number() }).optional(),
   status: text,
   roles: z.array(z.looseObject({ role: text, version: z.number() })).optional(),
   waiting: failure.optional(),

@@ -100,7 +100,7 @@ async function submitAndFollow(
   options: SubmitOptions,
 ): Promise<ExitStatus> {
   const references = (await listImages(session.terminal, images, options.from)).map(requireTag)
-  return submitImages(session, kind, references, options, options.each === true ? 'each' : undefined)
+  return submitImages(session, kind, references, options, options.each === true ? { mode: 'each' } : {})
 }
 
 /** Submits a request for these images, follows it unless it shall not be waited for, and reports its end. */
@@ -109,7 +109,7 @@ export async function submitImages(
   kind: Submission['kind'],
   references: readonly TaggedReference[],
   options: SubmissionOptions,
-  mode?: Submission['mode'],
+  how: Pick<Submission, 'mode' | 'promotedFrom'> = {},
 ): Promise<ExitStatus> {
   const files = receiptFilesOf(options, references.length)
   const expected = references.map(({ gun, tag, digest }): Expected => ({
@@ -120,7 +120,7 @@ export async function submitImages(
   const submission: Submission = {
     kind,
     images: references.map(({ text }) => text),
-    ...(mode !== undefined && { mode }),
+    ...how,
     ...(options.policy !== undefined && { policy: options.policy }),
     ...(options.description !== undefined && { description: options.description }),
   }

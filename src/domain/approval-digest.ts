@@ -1,7 +1,7 @@
 // What an approver says yes to, in one digest: the request, who asked and from where, and for each image the tag, what it stands for, what
 // it is to stand for, and the rules that asked for the approval. Pure.
 import { createHash } from 'node:crypto'
-import { imageOf, type RequestImage, type SigningRequest } from './signing-request.ts'
+import { imageOf, type PromotionSource, type RequestImage, type SigningRequest } from './signing-request.ts'
 
 /** 64 hex digits. Another one means that something of this has changed. */
 export function approvalDigest({ id, kind, submitter, description, images }: SigningRequest): string {
@@ -19,7 +19,7 @@ export function approvalDigest({ id, kind, submitter, description, images }: Sig
 
 function imageParts({ record }: RequestImage): readonly unknown[] {
   const { reference, gun } = record.subject
-  const { tag, sha256, length } = imageOf(record) ?? {}
+  const { tag, sha256, length, promotedFrom } = imageOf(record) ?? {}
   const decision = 'decision' in record ? record.decision : undefined
   return [
     reference,
@@ -29,7 +29,12 @@ function imageParts({ record }: RequestImage): readonly unknown[] {
     sha256 ?? null,
     length ?? null,
     decision?.policyDigest ?? null,
+    ...(promotedFrom === undefined ? [] : [sourceParts(promotedFrom)]),
   ]
+}
+
+function sourceParts({ gun, tag, sha256, role, version }: PromotionSource): readonly unknown[] {
+  return ['promoted from', gun, tag, sha256, role, version]
 }
 
 function byName([one]: readonly [string, unknown], [other]: readonly [string, unknown]): number {

@@ -37,6 +37,17 @@ export type ImageStatus = (typeof IMAGE_STATUSES)[number]
 
 const FINAL: readonly ImageStatus[] = ['published', 'denied', 'withdrawn', 'expired', 'failed']
 
+/** What was signed for a tag elsewhere, when a promotion of it was asked for. */
+export interface PromotionSource {
+  readonly gun: Gun
+  readonly tag: TargetName
+  /** 64 hex digits. */
+  readonly sha256: string
+  /** The role that clients take the tag from, and its version. */
+  readonly role: RoleName
+  readonly version: number
+}
+
 /** What was asked for one image; never changes. */
 export interface ImageSubject {
   /** The normalised reference. */
@@ -47,6 +58,8 @@ export interface ImageSubject {
   readonly sha256?: string
   readonly length?: number
   readonly mediaType?: string
+  /** Of a promotion: this has to be signed there still, when it is signed here. */
+  readonly promotedFrom?: PromotionSource
 }
 
 /** What was asked for a repository as a whole. */

@@ -4,7 +4,7 @@ import { APPROVER_SIGNATURE } from '../approval-statement.ts'
 import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
-import { hex64, REGISTRY_CODES, requestIdParams, text, TRUST_SERVER_CODES } from './shapes.ts'
+import { hex64, PROMOTION_CODES, REGISTRY_CODES, requestIdParams, text, TRUST_SERVER_CODES } from './shapes.ts'
 import { modeShape, signingRequestShape, signingRequestView } from './signing-request-view.ts'
 
 const replies = { 200: { description: 'The request as it is now.', schema: signingRequestShape } }
@@ -116,6 +116,7 @@ export function approvalRoutes(requests: RequestService): Route[] {
           'NOT_PERMITTED',
           'REPOSITORY_NOT_READY',
           'DIGEST_MISMATCH',
+          ...PROMOTION_CODES,
           ...REGISTRY_CODES,
           ...TRUST_SERVER_CODES,
         ],

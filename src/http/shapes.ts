@@ -29,6 +29,14 @@ export const hex64 = z.string().regex(/^[0-9a-f]{64}$/)
 /** What may become of a call that looks an image up in its registry. */
 export const REGISTRY_CODES = REGISTRY_ERROR_CODES
 
+/** What may become of a call that promotes. */
+export const PROMOTION_CODES = [
+  'PROMOTION_SOURCE_NOT_SIGNED',
+  'PROMOTION_SOURCE_MOVED',
+  'PROMOTION_SOURCE_FROZEN',
+  'PROMOTION_DESTINATION_DIFFERS',
+] as const
+
 /** What may become of a call that publishes at a trust server. */
 export const PUBLISHING_CODES = NOTARY_ERROR_CODES
 

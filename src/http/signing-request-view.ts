@@ -7,6 +7,7 @@ import {
   IMAGE_STATUSES,
   imageOf,
   isFinal,
+  type PromotionSource,
   type RequestImage,
   requestStatus,
   type SigningRequest,
@@ -70,6 +71,10 @@ const imageShape = z.strictObject({
   digest: digestText.optional(),
   length: z.int().optional().meta({ description: 'Bytes of the manifest or index.' }),
   mediaType: z.string().optional(),
+  promotedFrom: z
+    .strictObject({ gun: z.string(), tag: z.string(), digest: digestText, role: z.string(), version: z.int() })
+    .optional()
+    .meta({ description: 'Of a promotion: what was signed at its source, in which version of which role.' }),
   status: imageStatus,
   decision: decisionShape.optional(),
   approvals: z
@@ -185,9 +190,13 @@ export function signingRequestView(request: SigningRequest): SigningRequestView 
   }
 }
 
+function sourceView({ gun, tag, sha256, role, version }: PromotionSource) {
+  return { gun, tag, digest: printDigest(sha256), role, version }
+}
+
 function imageView({ record, waiting }: RequestImage): SigningRequestView['images'][number] {
   const { reference, gun } = record.subject
-  const { tag, sha256, length, mediaType } = imageOf(record) ?? {}
+  const { tag, sha256, length, mediaType, promotedFrom } = imageOf(record) ?? {}
   return {
     reference,
     gun,
@@ -195,6 +204,7 @@ function imageView({ record, waiting }: RequestImage): SigningRequestView['image
     ...(sha256 !== undefined && { digest: printDigest(sha256) }),
     ...(length !== undefined && { length }),
     ...(mediaType !== undefined && { mediaType }),
+    ...(promotedFrom !== undefined && { promotedFrom: sourceView(promotedFrom) }),
     status: record.status,
     ...('decision' in record && { decision: decisionView(record.decision) }),
     ...('approvals' in record && { approvals: record.approvals.map(approvalView) }),

@@ -9,6 +9,7 @@ import {
   limitQuery,
   nextCursorText,
   REGISTRY_CODES,
+  PROMOTION_CODES,
   requestIdParams,
   text,
   TRUST_SERVER_CODES,
@@ -38,6 +39,10 @@ export function signingRequestRoutes({ requests, maxWaitMs, maxImages }: Signing
         .max(maxImages)
         .meta({ description: 'References as registry/repository:tag@sha256:digest.' }),
       mode: modeShape,
+      promotedFrom: text(1024).optional().meta({
+        description:
+          'Sign what is signed there, as registry/repository:tag, where the registries of the images serve the same digest. Grant `read` on it.',
+      }),
       policy: text(128).optional().meta({ description: 'The signing policy that is meant.' }),
       description: text(MAX_DESCRIPTION).optional().meta({ description: 'For the people who read the request.' }),
     })
@@ -71,6 +76,7 @@ export function signingRequestRoutes({ requests, maxWaitMs, maxImages }: Signing
         'NOT_PERMITTED',
         'REPOSITORY_NOT_READY',
         'DIGEST_MISMATCH',
+        ...PROMOTION_CODES,
         ...REGISTRY_CODES,
         ...TRUST_SERVER_CODES,
       ],
@@ -80,6 +86,7 @@ export function signingRequestRoutes({ requests, maxWaitMs, maxImages }: Signing
         kind: body.kind,
         images: body.images,
         ...(body.mode === 'each' && { mode: body.mode }),
+        ...(body.promotedFrom !== undefined && { promotedFrom: body.promotedFrom }),
         ...(body.policy !== undefined && { policy: body.policy }),
         ...(body.description !== undefined && { description: body.description }),
         ...(idempotencyKey !== undefined && { idempotencyKey }),

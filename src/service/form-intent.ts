@@ -36,6 +36,7 @@ import type { ImageProgress } from './image-progress.ts'
 import { judgeAgain } from './judgement.ts'
 import { expiryFor, type LoadedRepository, loadRepository } from './load-repository.ts'
 import { checkMove } from './move.ts'
+import { signedSource } from './promotion.ts'
 import { settleEach } from './settle.ts'
 import type { SnapshotKeyCheck } from './snapshot-key.ts'
 import type { PublicationStep } from './steps.ts'
@@ -254,7 +255,10 @@ export class IntentFormer {
   ): Promise<{ readonly checked: readonly PendingImage[]; readonly isWaiting: boolean }> {
     const checked: PendingImage[] = []
     let isWaiting = false
-    const results = await settleEach(images, MAX_PARALLEL_RESOLVES, (image) => this.#resolveAgain(image))
+    const results = await settleEach(images, MAX_PARALLEL_RESOLVES, async (image) => {
+      await this.#resolveAgain(image)
+      await this.#verifySourceAgain(image)
+    })
     for (const { item: image, result } of results) {
       if (result.status === 'fulfilled') checked.push(image)
       else if (this.#refuse([image], result.reason) === 'later') isWaiting = true
@@ -278,6 +282,14 @@ export class IntentFormer {
         served: sha256,
       },
     )
+  }
+
+  /** Of a promotion: what was signed at the source must be signed there still. @throws as `signedSource` */
+  async #verifySourceAgain(image: PendingImage): Promise<void> {
+    const source = imageOf(image.record)?.promotedFrom
+    if (source === undefined) return
+    const { gun, tag, sha256 } = source
+    await this.#retrying([image], () => signedSource(this.#dependencies, { gun, tag, digest: sha256 }))
   }
 
   /** The repository may say so already (asked twice, or published by a version whose answer was lost): nothing is signed then. */

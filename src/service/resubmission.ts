@@ -18,11 +18,14 @@ export function resubmission(
       kind,
     })
   }
+  const subjects = images.flatMap(({ record }) => imageOf(record) ?? [])
+  const source = subjects.find(({ promotedFrom }) => promotedFrom !== undefined)?.promotedFrom
   return {
     submission: {
       kind,
-      images: images.flatMap(({ record }) => imageOf(record) ?? []).map(pinned),
+      images: subjects.map(pinned),
       ...(mode !== undefined && { mode }),
+      ...(source !== undefined && { promotedFrom: pinned(source) }),
       ...(policy !== undefined && { policy }),
       ...(description !== undefined && { description }),
       resubmits: request.id,
@@ -31,7 +34,7 @@ export function resubmission(
   }
 }
 
-function pinned({ gun, tag, sha256 }: ImageSubject): string {
+function pinned({ gun, tag, sha256 }: Pick<ImageSubject, 'gun' | 'tag' | 'sha256'>): string {
   return `${gun}:${tag}${sha256 === undefined ? '' : `@sha256:${sha256}`}`
 }
 

@@ -38,6 +38,8 @@ export interface Submission {
    * cases, and so is an outage: of what does not answer nothing is known.
    */
   readonly mode?: 'each'
+  /** `registry/repository:tag`, with or without digest: sign what is signed there, where the images' registries serve the same digest. */
+  readonly promotedFrom?: string
   readonly policy?: string
   readonly description?: string
   /** 1 to 255 characters. */

@@ -6,6 +6,7 @@ import type { RepositoryStore } from '../domain/ports.ts'
 import { type GrantKind, notPermitted, type Principal, requireGrant } from '../domain/principal.ts'
 import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
+import { parseSource } from './promotion.ts'
 import type { Submission } from './services.ts'
 
 /** Characters of free text, so that records stay small. */
@@ -20,9 +21,14 @@ export function checkSubmission(
   grant: GrantKind = 'submit',
 ): readonly TaggedReference[] {
   checkFields(submission, settings.maxImages)
+  const { kind, promotedFrom } = submission
+  if (promotedFrom !== undefined && kind !== 'sign') {
+    throw new DomainError('REQUEST_FIELD_INVALID', 'Only a request to sign is a promotion.', { field: 'promotedFrom' })
+  }
   const images = submission.images.map((text) => requireTag(parseImageReference(text)))
   requireDistinct(images)
   for (const { gun } of images) requireReady(repositories, principal, grant, gun)
+  if (promotedFrom !== undefined) requireReady(repositories, principal, 'read', parseSource(promotedFrom).gun)
   return images
 }
 

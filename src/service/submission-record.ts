@@ -1,6 +1,6 @@
 // What the audit log keeps of a submission and of the decision on it.
 import type { Decision } from '../domain/decision.ts'
-import { imageOf, type SigningRequest } from '../domain/signing-request.ts'
+import { imageOf, type PromotionSource, type SigningRequest } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 
 /** Characters of reasons in a record. */
@@ -12,7 +12,7 @@ export async function recordSubmission({ keyHolder }: ServiceDependencies, reque
   const isDenied = request.images.some(({ record }) => record.status === 'denied')
   for (const { record } of request.images) {
     const { gun } = record.subject
-    const { tag, sha256 } = imageOf(record) ?? {}
+    const { tag, sha256, promotedFrom } = imageOf(record) ?? {}
     const decision = 'decision' in record ? record.decision : undefined
     await keyHolder.appendRecord(isDenied ? 'request-denied' : 'request-submitted', {
       request: request.id,
@@ -23,12 +23,18 @@ export async function recordSubmission({ keyHolder }: ServiceDependencies, reque
       ...(sha256 === undefined ? {} : { sha256 }),
       ...(decision === undefined ? {} : decisionFacts(decision)),
       ...(record.status === 'failed' && { code: record.error.code }),
+      ...(promotedFrom !== undefined && sourceFacts(promotedFrom)),
       ...(request.description === undefined ? {} : { description: request.description }),
       ...(request.origin === undefined ? {} : { origin: request.origin }),
       ...(request.submitter.actors === undefined ? {} : { actors: request.submitter.actors.join(', ') }),
       ...(request.resubmits === undefined ? {} : { resubmits: request.resubmits }),
     })
   }
+}
+
+/** Where a promotion came from, with what was signed there. */
+function sourceFacts({ gun, tag, sha256, role, version }: PromotionSource) {
+  return { promotedFrom: `${gun}:${tag}@sha256:${sha256}`, promotedFromRole: role, promotedFromVersion: version }
 }
 
 /** What the log keeps of a decision: the rules by their digest, and the reason that each of them gave. */

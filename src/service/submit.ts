@@ -21,6 +21,7 @@ import {
 } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import { judgeSubmission, readStanding, recentRequests, type Standing } from './judgement.ts'
+import { parseSource, promoted, signedSource } from './promotion.ts'
 import type { Explanation, Submission } from './services.ts'
 import type { SubmissionBatch } from './submission-batch.ts'
 import { checkSubmission } from './submission-checks.ts'
@@ -128,7 +129,7 @@ function judge(
 /** The key belongs to what was meant: order and spelling of names count, white space of the HTTP body does not. */
 function idempotencyOf(
   principal: Principal,
-  { kind, mode, policy, description, idempotencyKey }: Submission,
+  { kind, mode, promotedFrom, policy, description, idempotencyKey }: Submission,
   images: readonly TaggedReference[],
 ): IdempotencyKey | undefined {
   if (idempotencyKey === undefined) return undefined
@@ -139,6 +140,7 @@ function idempotencyOf(
     policy ?? null,
     description ?? null,
     ...(mode === undefined ? [] : [mode]),
+    ...(promotedFrom === undefined ? [] : [{ promotedFrom: parseSource(promotedFrom).text }]),
   ])
   const bodySha256 = createHash('sha256').update(meaning).digest('hex')
   return { principal: principal.id, key: idempotencyKey, bodySha256 }
@@ -152,17 +154,20 @@ interface Resolved {
 }
 
 async function resolveSubjects(
-  { resolver }: Pick<ServiceDependencies, 'resolver'>,
-  { kind, mode }: Submission,
+  dependencies: ServiceDependencies,
+  { kind, mode, promotedFrom }: Submission,
   images: readonly TaggedReference[],
 ): Promise<readonly Resolved[]> {
   if (kind === 'unsign') return images.map((image) => ({ subject: namedSubject(image) }))
+  const source = promotedFrom === undefined ? undefined : await signedSource(dependencies, parseSource(promotedFrom))
   const resolve = async (image: TaggedReference): Promise<Resolved> => {
     try {
-      return { subject: await resolvedSubject(resolver, image) }
+      const subject = await resolvedSubject(dependencies.resolver, image)
+      return { subject: source === undefined ? subject : promoted(subject, source) }
     } catch (error) {
       if (mode !== 'each' || isOutage(error) || !(error instanceof CodedError)) throw error
-      return { subject: namedSubject(image), refusal: failureOf(error) }
+      const subject = { ...namedSubject(image), ...(source !== undefined && { promotedFrom: source }) }
+      return { subject, refusal: failureOf(error) }
     }
   }
   const subjects: Resolved[] = []

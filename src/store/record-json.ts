@@ -31,6 +31,7 @@ const subject = z.strictObject({
   sha256: hex64.exactOptional(),
   length: z.number().int().exactOptional(),
   mediaType: z.string().exactOptional(),
+  promotedFrom: z.strictObject({ gun, tag, sha256: hex64, role, version: z.number().int() }).exactOptional(),
 })
 const repositorySubject = z.strictObject({
   reference: z.string(),

@@ -92,6 +92,30 @@ describe('cli sign', () => {
     expect(api.requests[0]?.body).to.deep.equal({ kind: 'sign', images, mode: 'each' })
   })
 
+  describe('promote', () => {
+    const source = 'staging.example.com/team/app:rc1'
+
+    it('names the source, and the digest where it does', async () => {
+      const body = request('published', [published()])
+      await sign(finished(body), ['promote', source, IMAGE])
+      expect(api.requests[0]?.body).to.deep.equal({ kind: 'sign', images: [IMAGE], promotedFrom: source })
+      await api.stop()
+      await sign(finished(body), ['promote', `${source}@${DIGEST}`, IMAGE, '--each'])
+      expect(api.requests[0]?.body).to.deep.equal({
+        kind: 'sign',
+        images: [`${IMAGE}@${DIGEST}`],
+        mode: 'each',
+        promotedFrom: `${source}@${DIGEST}`,
+      })
+    })
+
+    it('1: published at another digest than the source names', async () => {
+      const other = `sha256:${'0'.repeat(64)}`
+      const ran = await sign(finished(request('published', [published()])), ['promote', `${source}@${other}`, IMAGE])
+      expect([ran.exit, ran.codes()]).to.deep.equal([1, ['SERVER_ANSWER_MALFORMED']])
+    })
+  })
+
   describe('exit status', () => {
     it('0: published', async () => {
       const ran = await sign(
@@ -168,6 +192,12 @@ describe('cli sign', () => {
       'an image without a tag': [['sign', GUN], 'IMAGE_TAG_MISSING'],
       'a malformed image': [['sign', 'registry.example.com//app:1'], 'IMAGE_REFERENCE_INVALID'],
       'a list that is not there': [['sign', '--from', '/nonexistent/list'], 'IMAGE_LIST_UNREADABLE'],
+      'a promotion to nowhere': [['promote', IMAGE], 'USAGE_INVALID'],
+      'a promotion to another digest': [
+        ['promote', `${IMAGE}@${DIGEST}`, `${GUN}:2@sha256:${'0'.repeat(64)}`],
+        'USAGE_INVALID',
+      ],
+      'a promotion from no tag': [['promote', GUN, IMAGE], 'IMAGE_TAG_MISSING'],
       'each of what is to be unsigned': [['unsign', IMAGE, '--each'], 'USAGE_INVALID'],
       'a timeout without unit': [['sign', IMAGE, '--timeout', '10'], 'DURATION_INVALID'],
       'an unknown option': [['sign', IMAGE, '--frobnicate'], 'USAGE_INVALID'],

@@ -26,7 +26,7 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
   submitSigningRequest: {
     method: 'POST',
     path: '/v1/signing-requests',
-    body: { images: [`${gun}:1.4`], mode: 'each', description: 'release' },
+    body: { images: [`${gun}:1.4`], mode: 'each', promotedFrom: `${gun}:rc1`, description: 'release' },
     status: 201,
     call: 'submit',
   },

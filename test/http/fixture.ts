@@ -72,6 +72,14 @@ export const signingRequest: SigningRequest = {
 
 const needed = { required: 2, from: ['group:release-managers'], expiresAt: at }
 
+const promotedFrom = {
+  gun: parseGun('staging.example.com/team/app'),
+  tag: parseTag('rc1'),
+  sha256: subject.sha256,
+  role: parseRoleName('targets/releases'),
+  version: 7,
+}
+
 /** Everything that a request for approvals can show. */
 export const waitingRequest: SigningRequest = {
   id: 'request_3',
@@ -100,7 +108,7 @@ export const waitingRequest: SigningRequest = {
       revision: 2,
       record: {
         status: 'awaiting-approval',
-        subject,
+        subject: { ...subject, promotedFrom },
         at,
         decision: { ...decision, project: 'team', policy: 'release', standing: hex('standing'), approvals: needed },
         approvals: [{ person: 'ann', approver: 'tok_1', at, digest: hex('seen'), comment: 'fine' }],

@@ -113,6 +113,26 @@ export const DOMAIN_PROBLEMS = {
     'The registry serves another digest under this tag',
     'Find out who pushed the tag since; then ask for the digest that is meant.',
   ),
+  PROMOTION_SOURCE_NOT_SIGNED: refuse(
+    409,
+    'The source of the promotion is not signed',
+    'Sign it at the source, or find out who took it out of the signed ones.',
+  ),
+  PROMOTION_SOURCE_MOVED: refuse(
+    409,
+    'Another digest is signed at the source',
+    'Find out what was signed there since; then ask for the promotion that is meant.',
+  ),
+  PROMOTION_SOURCE_FROZEN: refuse(
+    409,
+    'Nothing is promoted from a repository that is frozen',
+    'An operator must look into the source, and unfreeze it.',
+  ),
+  PROMOTION_DESTINATION_DIFFERS: refuse(
+    409,
+    'The destination serves another digest than is signed at the source',
+    'Copy the image by its digest, with all its platforms; then ask again.',
+  ),
   GUN_ALREADY_PUBLISHED: refuse(
     409,
     'The trust server already holds metadata of this repository',
