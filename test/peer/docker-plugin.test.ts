@@ -1,18 +1,20 @@
 // `docker countersign push` and `pull`, as docker itself starts them: with a real engine, registry and Notary server, and judged by what the stock client pulls
 // with DOCKER_CONTENT_TRUST=1.
-import { chmodSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
-import { Countersign } from '../support/countersign.ts'
 import { builtClient } from '../support/countersign-program.ts'
+import { Countersign } from '../support/countersign.ts'
+import { commandsOf } from '../support/page-commands.ts'
 import { DockerClient } from '../support/peers/docker-client.ts'
 import { type DockerEngine, startDockerEngine } from '../support/peers/docker-engine.ts'
 import { type DockerRegistry, startDockerRegistry } from '../support/peers/docker-registry.ts'
 import { ImageMaker } from '../support/peers/images.ts'
-import { startNotaryServer } from '../support/peers/notary-server.ts'
-import { requirePeers } from '../support/peers/require-peers.ts'
+import { startNotaryServer, type NotaryServer } from '../support/peers/notary-server.ts'
+import { programOnPath, requirePeers } from '../support/peers/require-peers.ts'
 import { tarOf } from '../support/peers/tar.ts'
 import { waitFor } from '../support/polling.ts'
+import { runCommand } from '../support/processes.ts'
 import { Scope } from '../support/scope.ts'
 import { createTestCa } from '../support/tls.ts'
 
@@ -27,6 +29,7 @@ describe('docker countersign', function () {
   let countersign: Countersign
   let docker: DockerClient
   let engine: DockerEngine
+  let notary: NotaryServer
   let gun: string
 
   before(async function () {
@@ -35,7 +38,7 @@ describe('docker countersign', function () {
     images = new ImageMaker(registry)
     scope.add(() => images.close())
     engine = await startDockerEngine(scope, { ca })
-    const notary = await startNotaryServer(scope, { ca })
+    notary = await startNotaryServer(scope, { ca })
     gun = `${registry.host}/${NAME}`
     countersign = await Countersign.start(scope, {
       notary,
@@ -118,6 +121,40 @@ policies:
     const pulled = await docker.trustedPull(reference)
     expect(pulled.status, pulled.text).to.equal(0)
     expect(pushed.stdout).to.include(/sha256:[0-9a-f]{64}/.exec(pulled.stdout)?.[0])
+  })
+
+  it('the first signed push of docs/first-push.md takes minutes, from an empty folder', async () => {
+    const page = 'docs/first-push.md'
+    const home = scope.folder('home')
+    const here = (text: string): string =>
+      text
+        .replaceAll('registry.example.com', registry.host)
+        .replaceAll('https://countersign.example.com', countersign.clientEnvironment['COUNTERSIGN_SERVER'] ?? '')
+        .replaceAll('https://notary.example.com', notary.url)
+    const operator = { COUNTERSIGN_OPERATOR_SOCKET: countersign.operatorSocket }
+    let fingerprint = ''
+    for (const command of commandsOf(page, 'From the operator')) {
+      const words = here(command).split(' ').slice(1)
+      const args = words.map((word) => word.replace(/^\w+\.(token|pins)$/, join(home, '$&')))
+      const done = await countersign.run(args, { env: operator })
+      expect(done.status, done.text).to.equal(0)
+      fingerprint = /Fingerprint: (\w+)/.exec(done.stdout)?.[1] ?? fingerprint
+    }
+    copyFileSync(builtClient(), join(home, 'countersign-client.cjs'))
+    const tls = join(home, '.docker/tls', notary.host)
+    mkdirSync(tls, { recursive: true })
+    writeFileSync(join(tls, 'ca.crt'), ca.certificatePem)
+    const steps = ['Once on your machine', 'Push', 'Look at it'].flatMap((heading) => commandsOf(page, heading))
+    const script = steps.map((step) => here(step).replace('FINGERPRINT', fingerprint)).join('\n')
+    const env = { HOME: home, PATH: process.env['PATH'] ?? '', DOCKER_HOST: engine.address }
+    const begin = Date.now()
+    const ran = await runCommand(programOnPath('bash'), ['-euc', script], { cwd: home, env, timeoutMs: 290_000 })
+    expect(ran.status, ran.text).to.equal(0)
+    expect(Date.now() - begin).to.be.below(5 * 60_000)
+    expect(ran.stdout)
+      .to.match(/^published +\S+team\/app:v1\.0 /m)
+      .and.to.match(/^signed +\S+team\/app:v1\.0 /m)
+    expect((await docker.trustedPull(`${gun}:v1.0`)).status).to.equal(0)
   })
 
   describe('pull', () => {
