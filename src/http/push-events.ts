@@ -69,9 +69,9 @@ export function pushEventRoutes(pushes: Pushes): Route[] {
 }
 
 function accept(pushes: Pushes, source: PushSource, body: unknown): Reply {
-  const { claims, others, malformed } = readPushes(source.kind, body)
-  const { accepted, ignored } = pushes.accept(source, claims, malformed)
-  return { status: 202, body: { accepted, ignored: ignored + others + malformed } }
+  const { claims, ...leftOut } = readPushes(source.kind, body)
+  const { accepted, ignored } = pushes.accept(source, claims, leftOut)
+  return { status: 202, body: { accepted, ignored } }
 }
 
 function identify(pushes: Pushes, { params }: RawCall, secret: string): PushSource {

@@ -425,7 +425,7 @@ export interface DriftService {
 export interface PushReceipt {
   /** They will be looked at. */
   readonly accepted: number
-  /** They are about nothing that is switched on and managed. */
+  /** They are about nothing that is switched on and managed, or could not be read. */
   readonly ignored: number
 }
 
@@ -441,10 +441,14 @@ export interface PushService {
   identify(name: string, secret: string): PushSource | undefined
   /**
    * Takes what a registry told, durably; nobody is asked for anything before this has returned.
-   * @param malformed events that could not be read, for the count
+   * @param leftOut events that are no claims, for the counts
    * @throws DomainError PUSH_RATE_EXCEEDED, PUSH_QUEUE_FULL; StoreError
    */
-  accept(source: PushSource, claims: readonly PushClaim[], malformed: number): PushReceipt
+  accept(
+    source: PushSource,
+    claims: readonly PushClaim[],
+    leftOut?: { readonly others: number; readonly malformed: number },
+  ): PushReceipt
   /** Tags that were pushed and are not signed. Grant `read`. @throws DomainError NOT_PERMITTED; StoreError */
   list(principal: Principal, gun: Gun): UnsignedReport
   counts(): PushCounts

@@ -30,12 +30,16 @@ import type { PushReceipt, PushService, RequestService, UnsignedReport } from '.
 const OUTAGE_MS = 60_000
 /** What refuses us, for this long. */
 const REFUSED_MS = 15 * 60_000
+/** Somebody pushes again at this moment: the next look finds what they pushed. */
+const MOVING_MS = 1_000
 /** How often a tag that stays unsigned is looked at: it may be gone by then, or signed by somebody else. */
 const AGAIN_MS = 3_600_000
 /** Tags in one answer. */
 const MAX_LISTED = 1000
 /** Tags that are told of in one go. */
 const MAX_TOLD = 100
+
+const NONE_LEFT_OUT = { others: 0, malformed: 0 }
 
 export class SignOnPush implements PushService {
   readonly #dependencies: ServiceDependencies
@@ -61,7 +65,7 @@ export class SignOnPush implements PushService {
     return fitting.length > 0 ? source : undefined
   }
 
-  accept(source: PushSource, claims: readonly PushClaim[], malformed: number): PushReceipt {
+  accept(source: PushSource, claims: readonly PushClaim[], { others, malformed } = NONE_LEFT_OUT): PushReceipt {
     const { clock, repositories, settings, observer } = this.#dependencies
     const now = clock.now()
     const rate = this.#rates.get(source.name) ?? new Rate(source.eventsPerMinute, now.getTime())
@@ -76,9 +80,10 @@ export class SignOnPush implements PushService {
     const managed = images.filter(({ gun }) => repositories.find(gun)?.state === 'ready')
     // Durable before it is acknowledged: the registry forgets the event then.
     if (managed.length > 0) this.#tags.add(managed, source.name, now, settings.signOnPush.queue)
-    const receipt = { accepted: managed.length, ignored: claims.length - managed.length }
-    observer.pushesHeard({ source: source.name, ...receipt, malformed })
-    return receipt
+    const accepted = managed.length
+    const ignored = claims.length - accepted + others
+    observer.pushesHeard({ source: source.name, accepted, ignored, malformed })
+    return { accepted, ignored: ignored + malformed }
   }
 
   list(principal: Principal, gun: Gun): UnsignedReport {
@@ -122,7 +127,7 @@ export class SignOnPush implements PushService {
       this.#dependencies.observer.pushSettled({ ...told, ...settled })
     } catch (error) {
       const { code } = failureOf(error)
-      this.#tags.defer(tag, code, this.#in(isOutage(error) ? OUTAGE_MS : REFUSED_MS))
+      this.#tags.defer(tag, code, this.#in(waitAfter(error)))
       if (codeOf(error) === 'REGISTRY_UNAVAILABLE') {
         this.#tags.postpone(parseImageReference(tag.gun).registry, code, this.#in(OUTAGE_MS))
       }
@@ -201,6 +206,11 @@ function submissionFor(source: PushSource, { gun, tag }: DueTag, served: string,
     idempotencyKey: `push-${createHash('sha256').update(meaning).digest('hex')}`,
     ...(policy !== undefined && { policy }),
   }
+}
+
+function waitAfter(error: unknown): number {
+  if (codeOf(error) === 'DIGEST_MISMATCH') return MOVING_MS
+  return isOutage(error) ? OUTAGE_MS : REFUSED_MS
 }
 
 function nameOf({ gun, tag }: Pick<PushedTag, 'gun' | 'tag'>): string {

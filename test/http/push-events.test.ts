@@ -16,7 +16,7 @@ function sourceOf(name: string, kind: PushSource['kind']): PushSource {
 describe('POST /v1/events/SOURCE', () => {
   const sources = [sourceOf('main', 'distribution'), sourceOf('hub', 'docker-hub')]
   let fixture: Fixture
-  let heard: { readonly claims: readonly PushClaim[]; readonly malformed: number }[]
+  let heard: { readonly claims: readonly PushClaim[]; readonly others: number; readonly malformed: number }[]
   let refusal: DomainError | undefined
 
   before(async () => {
@@ -25,10 +25,10 @@ describe('POST /v1/events/SOURCE', () => {
       services: {
         pushes: {
           identify: (name, secret) => sources.find((one) => one.name === name && secret === PUSH_SECRET),
-          accept: (_source, claims, malformed) => {
+          accept: (_source, claims, { others, malformed } = { others: 0, malformed: 0 }) => {
             if (refusal !== undefined) throw refusal
-            heard.push({ claims, malformed })
-            return { accepted: claims.length, ignored: 0 }
+            heard.push({ claims, others, malformed })
+            return { accepted: claims.length, ignored: others + malformed }
           },
         },
       },

@@ -1,10 +1,11 @@
 // `docker countersign push` and `pull`, as docker itself starts them: with a real engine, registry and Notary server, and judged by what the stock client pulls
 // with DOCKER_CONTENT_TRUST=1.
-import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { builtClient } from '../support/countersign-program.ts'
 import { Countersign } from '../support/countersign.ts'
+import { freePort } from '../support/free-port.ts'
 import { commandsOf } from '../support/page-commands.ts'
 import { DockerClient } from '../support/peers/docker-client.ts'
 import { type DockerEngine, startDockerEngine } from '../support/peers/docker-engine.ts'
@@ -13,6 +14,17 @@ import { ImageMaker } from '../support/peers/images.ts'
 import { startNotaryServer, type NotaryServer } from '../support/peers/notary-server.ts'
 import { programOnPath, requirePeers } from '../support/peers/require-peers.ts'
 import { tarOf } from '../support/peers/tar.ts'
+import { startScriptedServer } from '../support/scripted-server.ts'
+import {
+  eventsOf,
+  expectSignedOnce,
+  forgedEvents,
+  pushBurst,
+  PUSH_SECRET,
+  PUSH_SECRETS,
+  sendEvents,
+  signOnPush,
+} from '../support/push-burst.ts'
 import { waitFor } from '../support/polling.ts'
 import { runCommand } from '../support/processes.ts'
 import { Scope } from '../support/scope.ts'
@@ -34,7 +46,9 @@ describe('docker countersign', function () {
 
   before(async function () {
     requirePeers(this, 'notary-server', 'registry', 'docker', 'docker-engine')
-    registry = await startDockerRegistry(scope)
+    const port = await freePort()
+    const url = `http://127.0.0.1:${port}/v1/events/main`
+    registry = await startDockerRegistry(scope, { events: { url, secret: PUSH_SECRET } })
     images = new ImageMaker(registry)
     scope.add(() => images.close())
     engine = await startDockerEngine(scope, { ca })
@@ -43,7 +57,9 @@ describe('docker countersign', function () {
     countersign = await Countersign.start(scope, {
       notary,
       registry,
-      config: { policies: { folder: writePolicies() } },
+      port,
+      secrets: PUSH_SECRETS,
+      config: { policies: { folder: writePolicies() }, signOnPush: signOnPush(registry.host, gun) },
     })
     await countersign.must(['repo', 'init', gun])
     const own = { XDG_STATE_HOME: scope.folder('state'), COUNTERSIGN_PINS: join(scope.folder('pins'), 'pins.json') }
@@ -179,10 +195,40 @@ policies:
     })
   })
 
-  it('doctor explains the error of a stock push by somebody who holds no key, and this machine', async () => {
-    const reference = await build('v1-stock')
+  describe('an event of the registry', () => {
+    it('has each of many pushed tags signed once, late and repeated ones too, and leads nowhere else', async () => {
+      const victim = await startScriptedServer(scope, (_, response) => response.writeHead(200).end())
+      const pushed = await pushBurst(images, NAME, 20)
+      const denied = await images.pushManifest(NAME, 'w-push-1')
+      const forged = forgedEvents(new URL(victim.url).host)
+      const ignored = { accepted: 0, ignored: forged.length }
+      expect(await sendEvents(countersign, forged)).to.deep.equal({ status: 202, json: ignored })
+      expect((await sendEvents(countersign, eventsOf(pushed, NAME), 'x'.repeat(40))).status).to.equal(401)
+      const others = [`${denied.tag} denied`]
+      await expectSignedOnce(countersign, gun, pushed, { others, withinMs: 30_000 })
+      const late = [...pushed].reverse()
+      expect((await sendEvents(countersign, eventsOf([...late, ...late], NAME))).status).to.equal(202)
+      await expectSignedOnce(countersign, gun, pushed, { others, withinMs: 10_000 })
+      expect(victim.heard).to.deep.equal([])
+      const { SignedTags } = await docker.inspectTrust(gun)
+      const signed = SignedTags.filter(({ SignedTag }) => /^v-push-\d/.test(SignedTag))
+      expect(signed.map(({ SignedTag, Digest }) => [SignedTag, Digest])).to.have.deep.members(
+        pushed.map(({ tag, sha256 }) => [tag, sha256]),
+      )
+    })
+  })
+
+  it('a stock push by somebody who holds no key: doctor explains the error, and this machine; the event has it signed', async () => {
+    const reference = await build('v-push-stock')
     const stock = await docker.trusted(['push', reference])
-    expect(stock.status, stock.text).not.to.equal(0)
+    expect(stock.status, stock.text).to.equal(1)
+    expect(stock.text).to.include(`failed to sign ${reference}: no valid signing keys for delegation roles`)
+    expect(readdirSync(join(docker.folder, 'trust/private')), 'keys on this machine').to.deep.equal([])
+    const pulled = await waitFor('the signature', async () => {
+      const { status, stdout } = await docker.trustedPull(reference)
+      return status === 0 ? stdout : undefined
+    })
+    expect(pulled).to.include(/digest: (sha256:[0-9a-f]{64})/.exec(stock.stdout)?.[1])
     const explained = await docker.must(['countersign', 'doctor', '--explain', stock.text, '--json'])
     expect(JSON.parse(explained.stdout)).to.include({ id: 'no-signing-keys' })
     const examined = await docker.trusted(['countersign', 'doctor', reference, '--json'])

@@ -54,11 +54,12 @@ describe('who may write at our trust server', function () {
 
   describe('the login of a registry', () => {
     /** What would initialise the repository. */
-    const signerAdd = async (o: Omit<DockerClientOptions, 'notary'>): Promise<{ status: number; text: string }> => {
+    const signerAdd = async (o: Omit<DockerClientOptions, 'notary'>) => {
       const docker = new DockerClient(scope, { notary: { ...proxy, ca }, ...o })
       const key = join(docker.folder, 'alice.pub')
       writeFileSync(key, publicKeyPem(testKey('alice').publicKey))
-      return docker.run(['trust', 'signer', 'add', '--key', key, 'alice', GUN])
+      const result = await docker.run(['trust', 'signer', 'add', '--key', key, 'alice', GUN])
+      return { ...result, keysLeft: readdirSync(join(docker.folder, 'trust/private')).length }
     }
 
     it('of docker is refused: a password, and an identity token', async () => {
@@ -66,8 +67,10 @@ describe('who may write at our trust server', function () {
         { logins: { [REGISTRY]: { username: 'carol', password: PASSWORD } } },
         { identityTokens: { [REGISTRY]: IDENTITY } },
       ]) {
-        const { status, text } = await signerAdd(o)
+        const { status, text, keysLeft } = await signerAdd(o)
         expect(status).to.equal(1)
+        // As docs/sign-on-push.md says: docker makes a root key and a repository key before it asks, and they are of no use.
+        expect(keysLeft).to.equal(2)
         expect(text).to.include('you are not authorized to perform this operation: server returned 401.')
       }
       const asked = proxy.take()

@@ -3,7 +3,8 @@ import { parseGun, parseTag, RELEASES } from '@countersign/tuf'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { parsePattern } from '../../src/domain/pattern.ts'
-import type { Policy } from '../../src/domain/policy.ts'
+import { grantsPolicy, type Policy } from '../../src/domain/policy.ts'
+import type { ImageResolver } from '../../src/domain/ports.ts'
 import type { PushClaim, PushSource } from '../../src/domain/push-event.ts'
 import type { WebhookNews } from '../../src/domain/webhook-event.ts'
 import { imageOf, type SigningRequest } from '../../src/domain/signing-request.ts'
@@ -54,7 +55,7 @@ describe('sign on push', () => {
     tag,
     ...(sha256 !== undefined && { sha256 }),
   })
-  const tell = (claims: readonly PushClaim[], by = source) => world.services.pushes.accept(by, claims, 0)
+  const tell = (claims: readonly PushClaim[], by = source) => world.services.pushes.accept(by, claims)
   /** Looks until nothing is due, and lets what was asked for come to its end. */
   async function looked(): Promise<readonly string[]> {
     const before = world.observer.settled.length
@@ -69,6 +70,11 @@ describe('sign on push', () => {
   it('signs what was pushed, once, in the name of the source', async () => {
     expect(tell([pushed('v1', 'a')])).to.deep.equal({ accepted: 1, ignored: 0 })
     expect(unsigned().map(({ tag }) => tag)).to.deep.equal(['v1'])
+    expect(world.services.pushes.accept(source, [], { others: 2, malformed: 1 })).to.deep.equal({
+      accepted: 0,
+      ignored: 3,
+    })
+    expect(world.observer.heard.at(-1)).to.deep.equal({ source: 'main', accepted: 0, ignored: 2, malformed: 1 })
     expect(await looked()).to.deep.equal(['v1 requested'])
     expect((await world.found('v1'))?.sha256).to.equal(A)
     const [request] = requests()
@@ -246,6 +252,60 @@ describe('sign on push', () => {
     world.faults.plan(undefined)
     world.time.advance(60_000)
     expect(await looked()).to.have.members(['v1 requested', 'v2 requested'])
+    expect(unsigned()).to.deep.equal([])
+  })
+
+  it('what is told in the middle of a look is looked at next', async () => {
+    tell([pushed('v1', 'a')])
+    let isFirst = true
+    // The registry has been asked by then, and the request is on its way.
+    const evaluate: Policy['evaluate'] = (facts, at) => {
+      if (isFirst) tell([pushed('v1', 'b')])
+      isFirst = false
+      return grantsPolicy.evaluate(facts, at)
+    }
+    world.policy = { ...grantsPolicy, evaluate }
+    expect(await looked()).to.deep.equal(['v1 requested', 'v1 requested'])
+    expect((await world.found('v1'))?.sha256).to.equal(B)
+    expect(unsigned()).to.deep.equal([])
+  })
+
+  it('a push between the look and its request is found a second later', async () => {
+    tell([pushed('v1', 'a')])
+    const { resolver } = world.dependencies
+    let asked = 0
+    const moving: ImageResolver = {
+      probe: (image) => resolver.probe(image),
+      resolve: (image) => {
+        if (++asked === 2) tell([pushed('v1', 'b')])
+        return resolver.resolve(image)
+      },
+    }
+    world.services = createServices({ ...world.dependencies, resolver: moving })
+    expect(await looked()).to.deep.equal(['v1 DIGEST_MISMATCH'])
+    world.time.advance(1_000)
+    expect(await looked()).to.deep.equal(['v1 requested'])
+    expect((await world.found('v1'))?.sha256).to.equal(B)
+  })
+
+  it('a tag that a person signs in the middle of a look is not listed afterwards', async () => {
+    tell([pushed('v1', 'a')])
+    world.registry.push(app, 'v1', 'b')
+    const { resolver } = world.dependencies
+    let isFirst = true
+    const slow: ImageResolver = {
+      probe: (image) => resolver.probe(image),
+      resolve: async (image) => {
+        const found = await resolver.resolve(image)
+        if (isFirst) {
+          isFirst = false
+          await world.sign(`${app}:v1`)
+        }
+        return found
+      },
+    }
+    world.services = createServices({ ...world.dependencies, resolver: slow })
+    expect(await looked()).to.deep.equal(['v1 outdated', 'v1 signed'])
     expect(unsigned()).to.deep.equal([])
   })
 

@@ -39,6 +39,10 @@ export interface CountersignOptions {
   readonly keyHolderConfig?: Readonly<Record<string, unknown>>
   /** The limits file; everything is allowed where absent. */
   readonly limits?: unknown
+  /** Files in `etc`, for the daemon alone: its configuration names them as `etc/NAME`. */
+  readonly secrets?: Readonly<Record<string, string>>
+  /** Where the daemon listens. Default: a free port. */
+  readonly port?: number
   /** Options of Node itself for both processes. */
   readonly nodeOptions?: readonly string[]
   /** Whether the key holder has a socket for a trust server, too. */
@@ -95,7 +99,7 @@ export class Countersign {
 
   /** Both processes, ready to work, until the scope closes. */
   static async start(scope: Scope, options: CountersignOptions): Promise<Countersign> {
-    const countersign = new Countersign(scope, await freePort(), options.nodeOptions ?? [])
+    const countersign = new Countersign(scope, options.port ?? (await freePort()), options.nodeOptions ?? [])
     countersign.#writeFiles(options)
     await countersign.startKeyHolder()
     await countersign.startDaemon()
@@ -228,6 +232,9 @@ export class Countersign {
       0o644,
       0,
     )
+    for (const [name, text] of Object.entries(options.secrets ?? {})) {
+      this.#writeFile(`etc/${name}`, text, 0o600, DAEMON_UID)
+    }
     this.#writeFile('etc/countersign.yaml', stringify(this.#daemonConfig(options)), 0o644, 0)
   }
 

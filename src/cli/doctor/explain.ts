@@ -15,7 +15,7 @@ export const EXPLANATIONS: readonly Explanation[] = [
     says: /no valid signing keys for delegation roles/,
     means:
       'docker push with DOCKER_CONTENT_TRUST=1 has uploaded the image and then looked for a signing key here; the repository is managed, and nobody but the key holder has one. The image is pushed, and not signed.',
-    next: 'Sign what was pushed: countersign sign IMAGE:TAG@sha256:DIGEST. From now on push with docker countersign push, or without DOCKER_CONTENT_TRUST.',
+    next: 'Where sign on push is on, it is signed by itself: look with countersign verify IMAGE:TAG. Else sign what was pushed: countersign sign IMAGE:TAG@sha256:DIGEST. From now on push with docker countersign push, or without DOCKER_CONTENT_TRUST.',
   },
   {
     id: 'new-root-key',

@@ -38,11 +38,13 @@ export interface DockerRegistryOptions {
   readonly auth?: 'htpasswd' | TokenServer
   /** As the configuration that comes with the registry has it: blob descriptors cached in memory, no second line for each request. */
   readonly isTuned?: boolean
+  /** Who is told of everything that happens, with which bearer secret. */
+  readonly events?: { readonly url: string; readonly secret: string }
 }
 
 /** A docker-registry that answers, until the scope closes. */
 export async function startDockerRegistry(scope: Scope, options: DockerRegistryOptions = {}): Promise<DockerRegistry> {
-  const { ca, host = LOOPBACK, auth, isTuned = false } = options
+  const { ca, host = LOOPBACK, auth, isTuned = false, events } = options
   const folder = scope.folder('registry')
   const data = join(folder, 'data')
   mkdirSync(data)
@@ -57,6 +59,7 @@ export async function startDockerRegistry(scope: Scope, options: DockerRegistryO
       ...(isTuned ? { cache: { blobdescriptor: 'inmemory' } } : {}),
     },
     http: { addr: `${host.address}:${port}`, ...(tls === undefined ? {} : { tls: tls.config }) },
+    ...(events === undefined ? {} : { notifications: { endpoints: [endpoint(events)] } }),
     ...(auth === undefined ? {} : { auth: authConfig(folder, auth) }),
   }
   const file = join(folder, 'registry.yml')
@@ -72,6 +75,11 @@ export async function startDockerRegistry(scope: Scope, options: DockerRegistryO
     process: server,
     ...(ca === undefined || tls === undefined ? {} : { ca, caFile: tls.caFile }),
   }
+}
+
+function endpoint({ url, secret }: NonNullable<DockerRegistryOptions['events']>): Record<string, unknown> {
+  const headers = { Authorization: [`Bearer ${secret}`] }
+  return { name: 'test', url, headers, timeout: '5s', threshold: 5, backoff: '250ms' }
 }
 
 function authConfig(folder: string, auth: 'htpasswd' | TokenServer): Record<string, unknown> {

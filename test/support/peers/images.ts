@@ -87,6 +87,12 @@ export class ImageMaker {
     return { reference: `${gun}:${tag}`, gun, tag, bytes, mediaType, sha256, length: bytes.byteLength }
   }
 
+  /** Deletes the manifest, and with it its tags. */
+  async remove(image: PushedImage): Promise<void> {
+    const name = image.gun.slice(this.#registry.host.length + 1)
+    await this.#send('DELETE', `/v2/${name}/manifests/sha256:${image.sha256}`, new Uint8Array(), undefined, [202])
+  }
+
   /** Lets another tag name the same bytes. */
   async tag(image: PushedImage, tag: string): Promise<PushedImage> {
     return this.putManifest(image.gun.slice(this.#registry.host.length + 1), tag, image.bytes, image.mediaType)
@@ -128,7 +134,7 @@ export class ImageMaker {
   }
 
   async #send(
-    method: 'POST' | 'PUT',
+    method: 'POST' | 'PUT' | 'DELETE',
     path: string,
     body: Uint8Array,
     contentType: string | undefined,
