@@ -1,7 +1,7 @@
 // `repo drift`: the signed tags that stand in the registry for something else, or not at all.
 import type { Command } from 'commander'
-import { EXIT, type ExitStatus } from './errors.ts'
-import { namedRepositories } from './named-repositories.ts'
+import type { ExitStatus } from './errors.ts'
+import { showOfRepositories } from './named-repositories.ts'
 import { driftSchema, type DriftResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
 
@@ -26,17 +26,11 @@ Exit status: 0 shown, whatever has drifted; 1 failed; 2 usage; 3 without the gra
     )
 }
 
-async function showDrift(session: Session, text: string | undefined): Promise<ExitStatus> {
-  const guns = await namedRepositories(session, text)
-  const api = await session.api()
-  const found: DriftResource[] = []
-  for (const gun of guns) {
-    const path = `v1/repositories/${encodeURIComponent(gun)}/drift`
-    found.push(await api.call({ method: 'GET', path, answer: driftSchema }))
+function showDrift(session: Session, text: string | undefined): Promise<ExitStatus> {
+  const print = (found: DriftResource): void => {
+    printDrift(session, found)
   }
-  session.output.document(text === undefined ? { repositories: found } : found[0])
-  for (const one of found) printDrift(session, one)
-  return EXIT.done
+  return showOfRepositories(session, text, { below: 'drift', answer: driftSchema, print })
 }
 
 function printDrift({ output }: Session, { gun, signed, moved, gone, unknown, tags, hasMore }: DriftResource): void {

@@ -1,7 +1,7 @@
 // `repo unsigned`: the tags that were pushed and are not signed.
 import type { Command } from 'commander'
-import { EXIT, type ExitStatus } from './errors.ts'
-import { namedRepositories } from './named-repositories.ts'
+import type { ExitStatus } from './errors.ts'
+import { showOfRepositories } from './named-repositories.ts'
 import { unsignedSchema, type UnsignedResource } from './resources.ts'
 import type { Perform, Session } from './session.ts'
 
@@ -26,17 +26,11 @@ Exit status: 0 shown, whatever is unsigned; 1 failed; 2 usage; 3 without the gra
     )
 }
 
-async function showUnsigned(session: Session, text: string | undefined): Promise<ExitStatus> {
-  const guns = await namedRepositories(session, text)
-  const api = await session.api()
-  const found: UnsignedResource[] = []
-  for (const gun of guns) {
-    const path = `v1/repositories/${encodeURIComponent(gun)}/unsigned-tags`
-    found.push(await api.call({ method: 'GET', path, answer: unsignedSchema }))
+function showUnsigned(session: Session, text: string | undefined): Promise<ExitStatus> {
+  const print = (found: UnsignedResource): void => {
+    printUnsigned(session, found)
   }
-  session.output.document(text === undefined ? { repositories: found } : found[0])
-  for (const one of found) printUnsigned(session, one)
-  return EXIT.done
+  return showOfRepositories(session, text, { below: 'unsigned-tags', answer: unsignedSchema, print })
 }
 
 function printUnsigned({ output }: Session, { gun, unsigned, waiting, tags, hasMore }: UnsignedResource): void {

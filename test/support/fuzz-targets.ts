@@ -34,7 +34,9 @@ import { ConfigError } from '../../src/config/errors.ts'
 import { parseConfig } from '../../src/config/parse.ts'
 import { parseImageReference } from '../../src/domain/image-reference.ts'
 import { matchesPattern, parsePattern, patternCovers } from '../../src/domain/pattern.ts'
-import { readBody } from '../../src/http/body.ts'
+import { PUSH_SOURCE_KINDS, pushedImage, type PushSource } from '../../src/domain/push-event.ts'
+import { readBody, readBodyOf } from '../../src/http/body.ts'
+import { readPushes } from '../../src/http/push-payloads.ts'
 import { signingRequestRoutes } from '../../src/http/signing-requests.ts'
 import { judgeBundle } from '../../src/key-holder/audit-diagnosis.ts'
 import { damaged } from '../../src/key-holder/audit-faults.ts'
@@ -54,6 +56,7 @@ import { TokenCache } from '../../src/net/token-auth.ts'
 import { parseFeed } from '../../src/notary/change-feed.ts'
 import { parseServerError } from '../../src/notary/server-error.ts'
 import { MANIFEST_TYPES, readManifest } from '../../src/registry/manifest.ts'
+import { AZURE, DISTRIBUTION, DOCKER_HUB, HARBOR } from '../http/push-examples.ts'
 import { initialization } from './key-holder.ts'
 import { IDENTITY_TARGETS } from './fuzz-targets-of-identity.ts'
 import { TRUST_SERVER_TARGETS } from './fuzz-targets-of-trust-server.ts'
@@ -114,6 +117,27 @@ const checkpoint = signCheckpoint({ origin: logOrigin, size: 5, rootHash: Buffer
 const submission = signingRequestRoutes({ requests: undefined as never, maxWaitMs: 1000, maxImages: 20 })
   .map(({ body }) => body)
   .find((schema) => schema !== undefined)
+
+const pushSources = PUSH_SOURCE_KINDS.map((kind) => ({
+  name: 'main',
+  kind,
+  registry: 'registry.example.com',
+  repositories: [{ gun: parsePattern('*'), tags: ['*'] }],
+  eventsPerMinute: 1,
+}))
+
+function printed(value: unknown): string {
+  return JSON.stringify(value)
+}
+
+/** What is no delivery of one kind may be one of the next. */
+function pushesOf(source: PushSource, body: unknown): void {
+  try {
+    for (const claim of readPushes(source.kind, body).claims) pushedImage(source, claim)
+  } catch (error) {
+    if (!(error instanceof CodedError)) throw error
+  }
+}
 
 function request(bytes: Buffer): IncomingMessage {
   const stream = Readable.from([bytes], { objectMode: false })
@@ -228,6 +252,16 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
       '{"images":["alpine:3"],"policy":"p"}',
     ),
     parse: (bytes) => readBody(request(bytes), submission ?? z.never(), 1024 * 1024),
+  },
+  {
+    name: 'events of registries',
+    samples: texts(
+      ...[...Object.values(DISTRIBUTION), ...Object.values(HARBOR), ...Object.values(AZURE), DOCKER_HUB].map(printed),
+    ),
+    parse: async (bytes) => {
+      const body = await readBodyOf('events', request(bytes), z.unknown(), 1024 * 1024)
+      for (const source of pushSources) pushesOf(source, body)
+    },
   },
   {
     name: 'socket frames',
