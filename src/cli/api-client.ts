@@ -1,10 +1,11 @@
 // Calls the HTTP API: one request at a time, each with limits on time and size, no redirects.
 // Turns an answer into a checked value, a problem document into ApiProblem, and a failed connection into a CliError that says which kind.
-import type { Agent, Dispatcher } from 'undici'
+import type { IncomingMessage } from 'node:http'
 import * as z from 'zod'
 import type { Secret } from '../config/secret.ts'
 import type { ClientCertificate } from './client-certificate.ts'
 import { ApiProblem, CliError } from './errors.ts'
+import { HttpCaller } from './http-caller.ts'
 
 const CONNECT_TIMEOUT_MS = 10_000
 /** How long the server may take to answer, beyond the time that it was asked to wait. */
@@ -58,11 +59,17 @@ export interface ApiAccess {
 export class ApiClient {
   readonly #access: ApiAccess
   readonly #interrupted: AbortSignal
-  #agent: Agent | undefined
+  readonly #caller: HttpCaller
 
   constructor(access: ApiAccess, interrupted: AbortSignal) {
     this.#access = access
     this.#interrupted = interrupted
+    this.#caller = new HttpCaller({
+      ca: access.ca,
+      certificate: access.certificate,
+      connectMs: CONNECT_TIMEOUT_MS,
+      idleMs: READ_TIMEOUT_MS,
+    })
   }
 
   /** Where the calls go, for messages. */
@@ -74,19 +81,20 @@ export class ApiClient {
   async call<T>(call: ApiCall<T>): Promise<T> {
     const response = await this.#send(call)
     const bytes = await this.#read(response, call.maxAnswerBytes ?? MAX_ANSWER_BYTES)
-    if (response.statusCode >= 200 && response.statusCode < 300) {
+    if (statusOf(response) >= 200 && statusOf(response) < 300) {
       const parsed = call.answer.safeParse(bytes.byteLength === 0 ? undefined : parseJsonText(bytes))
       if (parsed.success) return parsed.data
-      throw this.#malformed(response.statusCode, `${parsed.error.issues[0]?.path.join('.') ?? ''} is not as expected`)
+      throw this.#malformed(statusOf(response), `${parsed.error.issues[0]?.path.join('.') ?? ''} is not as expected`)
     }
     throw this.#refusal(response, bytes)
   }
 
-  async close(): Promise<void> {
-    await this.#agent?.destroy()
+  close(): Promise<void> {
+    this.#caller.close()
+    return Promise.resolve()
   }
 
-  async #send(call: ApiCall<unknown>): Promise<Dispatcher.ResponseData> {
+  async #send(call: ApiCall<unknown>): Promise<IncomingMessage> {
     const url = new URL(call.path, this.#access.server)
     const query: Record<string, string | undefined> = {
       ...call.query,
@@ -100,22 +108,10 @@ export class ApiClient {
         : call.body !== undefined
           ? { type: 'application/json', text: JSON.stringify(call.body) }
           : undefined
-    // Loaded only by commands that call a server: the processes of the service start from this program too.
-    const { Agent, request } = await import('./undici.ts')
-    this.#agent ??= new Agent({
-      connect: {
-        timeout: CONNECT_TIMEOUT_MS,
-        ...(this.#access.ca !== undefined && { ca: this.#access.ca }),
-        ...this.#access.certificate,
-      },
-      bodyTimeout: READ_TIMEOUT_MS,
-      keepAliveTimeout: 1000,
-    })
     try {
-      return await request(url, {
-        dispatcher: this.#agent,
+      return await this.#caller.send(url, {
         method: call.method,
-        headersTimeout: (call.method === 'GET' ? READ_TIMEOUT_MS : CHANGE_TIMEOUT_MS) + (call.waitMs ?? 0),
+        headersMs: (call.method === 'GET' ? READ_TIMEOUT_MS : CHANGE_TIMEOUT_MS) + (call.waitMs ?? 0),
         signal: this.#interrupted,
         headers: {
           ...(token !== undefined && { authorization: `Bearer ${token.reveal()}` }),
@@ -131,11 +127,11 @@ export class ApiClient {
     }
   }
 
-  async #read(response: Dispatcher.ResponseData, maxBytes: number): Promise<Buffer> {
+  async #read(response: IncomingMessage, maxBytes: number): Promise<Buffer> {
     const chunks: Buffer[] = []
     let length = 0
     try {
-      for await (const chunk of response.body as AsyncIterable<Buffer>) {
+      for await (const chunk of response as AsyncIterable<Buffer>) {
         length += chunk.byteLength
         if (length > maxBytes) break
         chunks.push(chunk)
@@ -149,8 +145,8 @@ export class ApiClient {
     return Buffer.concat(chunks)
   }
 
-  #refusal(response: Dispatcher.ResponseData, bytes: Buffer): Error {
-    const { statusCode: status } = response
+  #refusal(response: IncomingMessage, bytes: Buffer): Error {
+    const status = statusOf(response)
     if (status >= 300 && status < 400) {
       return new CliError('SERVER_REDIRECTED', `${this.origin} redirects; redirects are not followed.`, {
         facts: { status },
@@ -213,6 +209,11 @@ export class ApiClient {
       next: 'A retry can help; check that the server is running and reachable.',
     })
   }
+}
+
+/** Answers of servers always have one. */
+function statusOf({ statusCode = 0 }: IncomingMessage): number {
+  return statusCode
 }
 
 function parseJsonText(bytes: Buffer): unknown {

@@ -1,12 +1,11 @@
 // Where the server is and how to prove who asks: from options, the environment, or the client configuration file, in this order.
 // A token that the file names for one server is never sent to another.
-import { dirname, join, resolve } from 'node:path'
-import * as z from 'zod'
+import { join } from 'node:path'
 import { isLoopback } from '../config/fields.ts'
 import { readSecretBytes, readSecretFile } from '../config/secret-file.ts'
 import { Secret } from '../config/secret.ts'
-import { readStrictYaml } from '../strict-yaml.ts'
 import type { ClientCertificate } from './client-certificate.ts'
+import type { ClientConfig } from './client-config-file.ts'
 import { CliError } from './errors.ts'
 import { readFileIfPresent, readPublicFile } from './files.ts'
 import type { Terminal } from './terminal.ts'
@@ -32,14 +31,6 @@ export const CLIENT_VARIABLES = [
   'COUNTERSIGN_OIDC_VARIABLE',
   'COUNTERSIGN_ID_TOKEN',
 ] as const
-
-const clientConfigSchema = z.strictObject({
-  server: z.string().optional(),
-  tokenFile: z.string().min(1).optional(),
-  caFile: z.string().min(1).optional(),
-  oidc: z.enum(OIDC_PROVIDERS).optional(),
-  oidcAudience: z.string().min(1).max(255).optional(),
-})
 
 /** The options that every command takes. */
 export interface GlobalOptions {
@@ -216,55 +207,16 @@ function readUrl(text: string): URL | undefined {
   }
 }
 
-interface ClientConfig {
-  readonly path: string
-  readonly server?: string
-  readonly tokenFile?: string
-  readonly caFile?: string
-  readonly oidc?: OidcProvider
-  readonly oidcAudience?: string
-}
-
 /** The client configuration file, or an empty one where there is none; relative paths are relative to it. */
 async function readClientConfig({ env, homeFolder }: Terminal): Promise<ClientConfig> {
   const named = setting(env['COUNTERSIGN_CLIENT_CONFIG'])
   const path =
     named ?? join(setting(env['XDG_CONFIG_HOME']) ?? join(homeFolder, '.config'), 'countersign', 'config.yaml')
   const bytes = named === undefined ? await readFileIfPresent(path, MAX_BYTES) : await readPublicFile(path, MAX_BYTES)
-  return bytes === undefined ? { path } : parseClientConfig(bytes.toString('utf8'), path)
-}
-
-/** @param path where the text stands @throws CliError CLIENT_CONFIG_INVALID */
-export function parseClientConfig(text: string, path: string): ClientConfig {
-  const parsed = clientConfigSchema.safeParse(parseDocument(text, path))
-  if (!parsed.success) {
-    const faults = parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the document'}: ${issue.message}`)
-    throw invalidConfig(path, faults.join('; '))
-  }
-  const { server, tokenFile, caFile, oidc, oidcAudience } = parsed.data
-  const absolute = (file: string) => resolve(dirname(path), file)
-  return {
-    path,
-    ...(server !== undefined && { server }),
-    ...(tokenFile !== undefined && { tokenFile: absolute(tokenFile) }),
-    ...(caFile !== undefined && { caFile: absolute(caFile) }),
-    ...(oidc !== undefined && { oidc }),
-    ...(oidcAudience !== undefined && { oidcAudience }),
-  }
-}
-
-function parseDocument(text: string, path: string): unknown {
-  const read = readStrictYaml(text)
-  if (!read.ok) throw invalidConfig(path, `it is not YAML as expected (${read.faults[0]?.code ?? ''})`)
-  return read.value ?? {}
-}
-
-function invalidConfig(path: string, what: string, cause?: unknown): CliError {
-  return new CliError('CLIENT_CONFIG_INVALID', `The client configuration file ${path} is not valid: ${what}.`, {
-    facts: { file: path },
-    next: 'It may hold server, tokenFile, caFile, oidc and oidcAudience, and nothing else.',
-    cause,
-  })
+  if (bytes === undefined) return { path }
+  // Reading YAML takes longer to load than most commands take: only where there is some.
+  const { parseClientConfig } = await import('./client-config-file.ts')
+  return parseClientConfig(bytes.toString('utf8'), path)
 }
 
 function setting(value: string | undefined): string | undefined {

@@ -27,7 +27,8 @@ import {
   verifyNormalFormFile,
 } from '@countersign/tuf'
 import * as z from 'zod'
-import { parseClientConfig, parseServerAddress } from '../../src/cli/client-config.ts'
+import { parseServerAddress } from '../../src/cli/client-config.ts'
+import { parseClientConfig } from '../../src/cli/client-config-file.ts'
 import { listImages } from '../../src/cli/image-list/list.ts'
 import type { Terminal } from '../../src/cli/terminal.ts'
 import { ConfigError } from '../../src/config/errors.ts'

@@ -4,7 +4,6 @@ import { parseImageReference, type ImageReference } from '../../domain/image-ref
 import { CliError } from '../errors.ts'
 import { readPublicFile } from '../files.ts'
 import { builtImages, isBuildResult } from './build-result.ts'
-import { composeImages, isComposeFile } from './compose-file.ts'
 import type { Terminal } from '../terminal.ts'
 
 /** The largest list, in bytes. */
@@ -21,7 +20,7 @@ export async function listImages(
   images: readonly string[],
   from: string | undefined,
 ): Promise<ImageReference[]> {
-  const further = from === undefined ? [] : listed(await readList(terminal, from))
+  const further = from === undefined ? [] : await listed(await readList(terminal, from))
   const references = [...images, ...further].map(parseImageReference)
   if (references.length > 0) return references
   throw new CliError('IMAGE_LIST_EMPTY', 'No image is named.', {
@@ -42,8 +41,10 @@ export function repositoryArgument(text: string): Gun {
 }
 
 /** No line of a list can be read as one of the other two: neither begins with an image reference. */
-function listed(text: string): readonly string[] {
+async function listed(text: string): Promise<readonly string[]> {
   const content = text.replace(/^\uFEFF/, '')
+  // With it comes what reads YAML, which commands without a list do without.
+  const { composeImages, isComposeFile } = await import('./compose-file.ts')
   if (isComposeFile(content)) return composeImages(content)
   return isBuildResult(content) ? builtImages(content) : linesOf(content)
 }
