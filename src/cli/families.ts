@@ -15,6 +15,7 @@ export const CLIENT_FAMILIES: readonly Family[] = [
   { words: ['pull'], load: async () => (await import('./docker-plugin/pull-command.ts')).addPullCommand },
   { words: ['sign', 'unsign'], load: async () => (await import('./sign-commands.ts')).addSignCommands },
   { words: ['promote'], load: async () => (await import('./promote-command.ts')).addPromoteCommand },
+  { words: ['prune'], load: async () => (await import('./prune-command.ts')).addPruneCommand },
   { words: ['verify'], load: async () => (await import('./verify-command.ts')).addVerifyCommand },
   { words: ['inspect'], load: async () => (await import('./inspect-command.ts')).addInspectCommand },
   { words: ['request'], load: async () => (await import('./request-family.ts')).addRequestFamily },

@@ -8,6 +8,8 @@ import { isTransient, PAUSES_MS, rest } from './transient.ts'
 /** How long the server is asked to hold an answer back: short while things happen, so that progress shows, then longer. */
 const FIRST_WAIT_MS = 2000
 const LONGEST_WAIT_MS = 30_000
+/** Images of a request that are told one by one; of more only how many have come how far. */
+const MAX_TOLD = 50
 /** Submissions whose answer was lost are repeated this often; the idempotency key makes that harmless. */
 const MAX_SUBMISSIONS = 4
 export interface Submission {
@@ -101,6 +103,7 @@ export async function showRequest(session: Session, id: string, waitMs?: number)
 class Journal {
   readonly #session: Session
   readonly #told = new Map<string, string>()
+  #counts = ''
 
   constructor(session: Session) {
     this.#session = session
@@ -111,12 +114,28 @@ class Journal {
   }
 
   tell(request: SigningRequestResource): void {
+    if (request.images.length > MAX_TOLD) {
+      this.#tellCounts(request)
+      return
+    }
     for (const image of request.images) {
       const state = stateOf(image)
       if (this.#told.get(keyOf(image)) === state) continue
       this.#told.set(keyOf(image), state)
       this.#session.output.progress(`${request.id}: ${image.reference}: ${state}`)
     }
+  }
+
+  #tellCounts({ id, images }: SigningRequestResource): void {
+    const counts = new Map<string, number>()
+    for (const image of images) {
+      const state = stateOf(image)
+      this.#told.set(keyOf(image), state)
+      counts.set(state, (counts.get(state) ?? 0) + 1)
+    }
+    const line = [...counts].map(([state, count]) => `${count} ${state}`).join(', ')
+    if (line !== this.#counts) this.#session.output.progress(`${id}: ${line}`)
+    this.#counts = line
   }
 }
 

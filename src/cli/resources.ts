@@ -229,6 +229,23 @@ export const unsignedSchema = z.looseObject({
 })
 export type UnsignedResource = z.infer<typeof unsignedSchema>
 
+/** What a pruning would do. */
+export const prunePlanSchema = z.looseObject({
+  gun: text,
+  signed: z.number(),
+  entries: z.array(
+    z.looseObject({
+      tag: text,
+      digest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
+      reason: text,
+      signedAt: text.optional(),
+    }),
+  ),
+  kept: z.array(z.looseObject({ tag: text, code: text, detail: text.optional() })),
+  nextCursor: text.optional(),
+})
+export type PrunePlanResource = z.infer<typeof prunePlanSchema>
+
 /** What a repair would do. */
 export const repairPlanSchema = z.looseObject({
   gun: text,

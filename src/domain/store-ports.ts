@@ -77,6 +77,8 @@ export interface RequestStore {
   countImages(since: Date, of: { readonly submitter: string } | { readonly gun: Gun }): number
   /** Whether this version was signed for a publication of ours; of a role's last 2,000 versions. */
   hasSigned(gun: Gun, version: RoleVersion): boolean
+  /** By tag: the digest at which it was signed here last, and when; a tag that was unsigned since is absent. */
+  lastSigned(gun: Gun): ReadonlyMap<string, { readonly sha256: string; readonly at: Date }>
   /** The role versions that the repository's newest published images were proven with: a memory of what was once current. */
   proven(gun: Gun): readonly RoleVersion[]
   /**

@@ -2,6 +2,7 @@
 import * as z from 'zod'
 import { APPROVER_SIGNATURE } from '../approval-statement.ts'
 import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
+import { MAX_PRUNED } from '../domain/pruning.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
 import { hex64, PROMOTION_CODES, REGISTRY_CODES, requestIdParams, text, TRUST_SERVER_CODES } from './shapes.ts'
@@ -40,7 +41,7 @@ export function approvalRoutes(requests: RequestService): Route[] {
                   }),
                 )
                 .min(1)
-                .max(1000),
+                .max(MAX_PRUNED),
             })
             .optional()
             .meta({ description: 'With the own key of the approver, image by image: docs/policies.md.' }),

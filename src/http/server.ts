@@ -21,6 +21,7 @@ import { policyExplanationRoutes } from './policy-explanations.ts'
 import { publishedMetadataRoutes } from './published-metadata.ts'
 import { driftRoutes } from './drift.ts'
 import { pushEventRoutes } from './push-events.ts'
+import { pruningRoutes } from './prunings.ts'
 import { repositoryRoutes } from './repositories.ts'
 import type { Route } from './route.ts'
 import { signingRequestRoutes } from './signing-requests.ts'
@@ -68,6 +69,7 @@ export function apiRoutes(o: Omit<HttpServerOptions, 'log' | 'tls'>): Route[] {
       ...driftRoutes(services.drift),
       ...pushEventRoutes(services.pushes),
       ...unsignedTagRoutes(services.pushes),
+      ...pruningRoutes(services.requests),
       ...upkeepRoutes(services.requests),
       ...rootChangeRoutes(services.requests),
       ...moveRoutes(services.requests),

@@ -13,7 +13,7 @@ import type { Attachments } from './operations.ts'
 /** The largest frame, in bytes: a full verified base of a repository with about 200,000 tags in two roles. */
 export const MAX_FRAME_BYTES = 128 * 1024 * 1024
 /** The largest header, in bytes. */
-export const MAX_HEADER_BYTES = 1024 * 1024
+export const MAX_HEADER_BYTES = 4 * 1024 * 1024
 
 const attachmentList = z
   .array(z.strictObject({ name: z.string().min(1).max(400), length: z.number().int().min(0).max(MAX_FRAME_BYTES) }))

@@ -27,6 +27,9 @@ import {
   version,
 } from './shapes.ts'
 
+/** Changes of one publication: what one tidying of a repository drops. */
+const MAX_CHANGES = 5_000
+
 /**
  * The operations. `sockets` says where each is accepted: `service` (the daemon), `operator` (file permissions of the host) or
  * `trust-server` (the embedded trust server).
@@ -137,7 +140,7 @@ export const OPERATIONS = {
       changes: z
         .array(z.discriminatedUnion('kind', [putTag, dropTag]))
         .min(1)
-        .max(1000),
+        .max(MAX_CHANGES),
       files,
     }),
     response: z.strictObject({ roles: z.array(signedRole) }),

@@ -23,6 +23,7 @@ import { isRotated, rolesToRotate, stagedKeys } from '../domain/key-rotation.ts'
 import type { DeclaredChange, PendingImage, RepositoryCustody } from '../domain/ports.ts'
 import type { KeyChange, Publication } from '../domain/publication.ts'
 import { checkMovingRoot } from '../domain/move.ts'
+import { MAX_PRUNED } from '../domain/pruning.ts'
 import { holdsRoot, rolesOfRootChange, verifyRootChange } from '../domain/root-change.ts'
 import { renewalEnd, rolesToRenew, windowsFor, windowsWithin } from '../domain/renewal.ts'
 import { expiredRoles, rolesToRepair } from '../domain/repair.ts'
@@ -62,8 +63,10 @@ interface Candidate {
   readonly roles: readonly RoleName[]
 }
 
-/** Changes of one publication: the key holder takes 1000, and a shorter list keeps a failure small. */
-const MAX_CHANGES = 500
+/** Changes of one publication, and of one that only drops: a shorter list keeps a failure small, and what is pruned goes at once. */
+const MAX_CHANGES = { put: 500, drop: MAX_PRUNED }
+/** Bytes of what goes to the key holder with the changes, below those of a frame's header. */
+const MAX_CHANGE_BYTES = 3 * 1024 * 1024
 /** Registry look-ups at the same time. */
 const MAX_PARALLEL_RESOLVES = 8
 
@@ -85,7 +88,7 @@ export class IntentFormer {
   async form(gun: Gun, images: readonly PendingImage[]): Promise<Intent | 'ended' | 'later'> {
     // 1. The registry must still serve what was decided upon: the tag may have moved while the request waited. First, so that nobody
     //    else publishes between 2 and the upload while a registry is slow. A crash before or after leaves the images approved, or failed.
-    const { checked, isWaiting } = await this.#recheck(distinctTags(images).slice(0, MAX_CHANGES))
+    const { checked, isWaiting } = await this.#recheck(forOneVersion(distinctTags(images)))
     const none = isWaiting ? 'later' : 'ended'
     if (checked.length === 0) return none
     this.#passed('digests-checked')
@@ -357,6 +360,23 @@ function distinctTags(images: readonly PendingImage[]): readonly PendingImage[] 
     const tag = imageOf(record)?.tag
     return tag === undefined || (!seen.has(tag) && seen.add(tag))
   })
+}
+
+/** What one version takes; the rest waits for the next one. */
+function forOneVersion(images: readonly PendingImage[]): readonly PendingImage[] {
+  const some = images.slice(0, images[0]?.kind === 'unsign' ? MAX_CHANGES.drop : MAX_CHANGES.put)
+  let bytes = 0
+  const end = some.findIndex((image) => {
+    bytes += bytesOf(image)
+    return bytes > MAX_CHANGE_BYTES
+  })
+  return end < 1 ? (end === 0 ? some.slice(0, 1) : some) : some.slice(0, end)
+}
+
+/** About: names and marks of the change itself, and what is known to grow. */
+function bytesOf(image: PendingImage): number {
+  const tag = imageOf(image.record)?.tag ?? ''
+  return 256 + Buffer.byteLength(JSON.stringify([tag, evidenceOf(image), signedApprovals(image)]))
 }
 
 /** One publication changes the same roles for all its tags; others wait for the next one. */

@@ -10,6 +10,7 @@ import type { ServiceDependencies } from './dependencies.ts'
 import { ImageProgress } from './image-progress.ts'
 import type { Progress } from './progress.ts'
 import { planMove, submitMove } from './move.ts'
+import { planPruning } from './pruning.ts'
 import { planRootChange, submitRootChange } from './root-change.ts'
 import { resubmission } from './resubmission.ts'
 import type {
@@ -18,6 +19,7 @@ import type {
   Explanation,
   MovePlan,
   MoveRequest,
+  PrunePage,
   RequestService,
   Resubmission,
   RootChangeRequest,
@@ -29,6 +31,7 @@ import { SubmissionBatch } from './submission-batch.ts'
 import { SubmissionsUnderWay } from './submissions-under-way.ts'
 import { explain, type Intake, submit, type Submitted } from './submit.ts'
 import { planRepair, submitRenewal, submitRepair, submitRotation } from './submit-upkeep.ts'
+import type { PruneRules } from '../domain/pruning.ts'
 import type { ExpiredRole } from '../domain/repair.ts'
 
 const DEFAULT_PAGE = 50
@@ -57,6 +60,10 @@ export class Requests implements RequestService {
 
   explain(principal: Principal, submission: Submission, as: Principal = principal): Promise<readonly Explanation[]> {
     return explain(this.#dependencies, this.#intake.underWay, principal, submission, as)
+  }
+
+  planPruning(principal: Principal, gun: Gun, rules: PruneRules, after?: string): Promise<PrunePage> {
+    return planPruning(this.#dependencies, principal, gun, rules, after)
   }
 
   async approve(principal: Principal, id: string, input: ApprovalInput): Promise<SigningRequest> {

@@ -9,6 +9,7 @@ import type { DriftChange, DriftCounts, SignedTag } from '../domain/drift.ts'
 import type { PushClaim, PushCounts, PushedTag, PushSource } from '../domain/push-event.ts'
 import type { ForeignVersion } from '../domain/foreign-version.ts'
 import type { Grant, Principal } from '../domain/principal.ts'
+import type { PruneReason, PruneRules, SignedEntry } from '../domain/pruning.ts'
 import type { ExpiredRole } from '../domain/repair.ts'
 import type { Receipt } from '../domain/receipt.ts'
 import type { Repository, RepositoryWarning, RoleReport } from '../domain/repository.ts'
@@ -40,6 +41,8 @@ export interface Submission {
   readonly mode?: 'each'
   /** `registry/repository:tag`, with or without digest: sign what is signed there, where the images' registries serve the same digest. */
   readonly promotedFrom?: string
+  /** Of one repository, and made by a plan: more images than others may name. */
+  readonly isPruning?: true
   readonly policy?: string
   readonly description?: string
   /** 1 to 255 characters. */
@@ -147,6 +150,8 @@ export interface RequestService {
    * APPROVER_IS_SUBMITTER, APPROVER_NOT_LINKED, REQUEST_FIELD_INVALID; TufError, NotaryError, KeyHolderError, StoreError
    */
   approve(principal: Principal, id: string, input: ApprovalInput): Promise<SigningRequest>
+  /** A page of the tags that a repository can be tidied of. Grant `read`. @throws DomainError, TufError, NotaryError, RegistryError, KeyHolderError */
+  planPruning(principal: Principal, gun: Gun, rules: PruneRules, after?: string): Promise<PrunePage>
   /** One denial ends the request. @throws as `approve`, without APPROVAL_OUTDATED */
   deny(principal: Principal, id: string, input: DenialInput): Promise<SigningRequest>
   /** @throws DomainError REQUEST_NOT_FOUND, WITHDRAWAL_NOT_PERMITTED, WITHDRAWAL_TOO_LATE; KeyHolderError, StoreError */
@@ -169,6 +174,17 @@ export interface RequestService {
   ): { readonly requests: readonly SigningRequest[]; readonly nextCursor?: string }
   /** Resolves when the request is final, or after `waitMs`, or when the signal fires, with what it is then. */
   waitFor(principal: Principal, id: string, waitMs: number, signal?: AbortSignal): Promise<SigningRequest>
+}
+
+export interface PrunePage {
+  readonly gun: Gun
+  /** All tags that clients find signed. */
+  readonly signed: number
+  /** Those of this page that the rules name. */
+  readonly entries: readonly (SignedEntry & { readonly reason: PruneReason })[]
+  /** Those of which nothing could be found out, or that cannot be unsigned completely. */
+  readonly kept: readonly { readonly tag: string; readonly code: string; readonly detail: string }[]
+  readonly nextCursor?: string
 }
 
 export interface InitializationRequest {

@@ -4,6 +4,7 @@ import { DomainError } from '../domain/errors.ts'
 import { parseImageReference, requireTag, type TaggedReference } from '../domain/image-reference.ts'
 import type { RepositoryStore } from '../domain/ports.ts'
 import { type GrantKind, notPermitted, type Principal, requireGrant } from '../domain/principal.ts'
+import { MAX_PRUNED } from '../domain/pruning.ts'
 import { MAX_DESCRIPTION } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import { parseSource } from './promotion.ts'
@@ -20,7 +21,7 @@ export function checkSubmission(
   submission: Submission,
   grant: GrantKind = 'submit',
 ): readonly TaggedReference[] {
-  checkFields(submission, settings.maxImages)
+  checkFields(submission, submission.isPruning === true ? MAX_PRUNED : settings.maxImages)
   const { kind, promotedFrom } = submission
   if (promotedFrom !== undefined && kind !== 'sign') {
     throw new DomainError('REQUEST_FIELD_INVALID', 'Only a request to sign is a promotion.', { field: 'promotedFrom' })

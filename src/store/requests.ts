@@ -175,6 +175,15 @@ export class SqliteRequestStore implements RequestStore {
     return row?.images ?? 0
   }
 
+  lastSigned(gun: string): ReadonlyMap<string, { readonly sha256: string; readonly at: Date }> {
+    const rows = this.#statements.lastSigned.all(gun)
+    return new Map(
+      rows.flatMap(({ tag, kind, sha256, at }) =>
+        kind === 'sign' && sha256 !== null ? [[tag, { sha256, at: new Date(at) }] as const] : [],
+      ),
+    )
+  }
+
   proven(gun: string): readonly RoleVersion[] {
     return this.#statements.published.all({ gun }).flatMap(({ record }) => {
       const image = decodeImageRecord(record)
@@ -377,6 +386,12 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
          ORDER BY request DESC, position DESC LIMIT ${PROVEN_ROWS})
        UNION SELECT record FROM (SELECT record FROM images WHERE gun = :gun AND status = 'published' AND tag = ''
          ORDER BY request DESC LIMIT ${PROVEN_ROWS})`,
+    ),
+    // Of a group, the columns beside max() are those of its last row.
+    lastSigned: sqlite.prepare<[string], { tag: string; kind: RequestKind; sha256: string | null; at: string }>(
+      `SELECT i.tag, r.kind, i.record ->> '$.subject.sha256' AS sha256, i.record ->> '$.at' AS at, max(i.request)
+       FROM images i JOIN requests r ON r.sequence = i.request
+       WHERE i.gun = ? AND i.status = 'published' AND i.tag <> '' GROUP BY i.tag`,
     ),
     updateImage: sqlite.prepare(
       `UPDATE images SET status = :status, is_final = :isFinal, publication = :publication, record = :record,

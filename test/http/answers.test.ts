@@ -84,6 +84,18 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
   },
   showRepository: { path: `/v1/repositories/${encodedGun}`, status: 200, call: 'report' },
   forecastExpiry: { path: `/v1/repositories/${encodedGun}/expiry-forecast`, status: 200, call: 'forecast' },
+  planPruning: {
+    path: `/v1/repositories/${encodedGun}/prune-plan?gone=true&olderThan=90d&keepLast=3&cursor=1.0`,
+    status: 200,
+    call: 'planPruning',
+  },
+  pruneRepository: {
+    method: 'POST',
+    path: `/v1/repositories/${encodedGun}/prunings`,
+    body: { entries: [{ tag: '1.0', digest: `sha256:${'a'.repeat(64)}` }], policy: 'test', description: 'old' },
+    status: 201,
+    call: 'submit',
+  },
   showDrift: { path: `/v1/repositories/${encodedGun}/drift`, status: 200, call: 'drift' },
   tellOfPush: {
     method: 'POST',

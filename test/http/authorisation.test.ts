@@ -30,6 +30,8 @@ initializeRepository   | NP                  | NP NP                | 201 NP    
 showRepository         | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
 forecastExpiry         | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
 showDrift              | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
+planPruning            | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
+pruneRepository        | NP                  | NP NP                | NP NP                  | 201 NP                      | NP NP
 listUnsignedTags       | NP                  | NP NP                | 200 NP                 | 200 NP                      | 200 NP
 removeRepository       | NP                  | NP NP                | 204 NP                 | NP NP                       | NP NP
 addRootSignatures      | NP                  | NP NP                | 200 NP                 | NP NP                       | NP NP
@@ -112,6 +114,12 @@ const ASKS: Readonly<Record<string, (o: Place) => Ask & { readonly has?: (answer
   showRepository: (o) => ({ path: ofRepository(o, '') }),
   forecastExpiry: (o) => ({ path: ofRepository(o, '/expiry-forecast') }),
   showDrift: (o) => ({ path: ofRepository(o, '/drift') }),
+  planPruning: (o) => ({ path: ofRepository(o, '/prune-plan?olderThan=90d') }),
+  pruneRepository: (o) => ({
+    method: 'POST',
+    path: ofRepository(o, '/prunings'),
+    body: { entries: [{ tag: '1.0', digest: `sha256:${'0'.repeat(64)}` }] },
+  }),
   listUnsignedTags: (o) => ({ path: ofRepository(o, '/unsigned-tags') }),
   removeRepository: (o) => ({ method: 'DELETE', path: ofRepository(o, '') }),
   addRootSignatures: (o) => ({

@@ -320,6 +320,16 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
       approve: () => Promise.resolve(note('approve', waitingRequest)),
       deny: () => Promise.resolve(note('deny', signingRequest)),
       withdraw: () => Promise.resolve(note('withdraw', signingRequest)),
+      planPruning: () =>
+        Promise.resolve(
+          note('planPruning', {
+            gun,
+            signed: 3,
+            entries: [{ tag: parseTag('1.0'), sha256: hex('image'), reason: 'old' as const, signedAt: at }],
+            kept: [{ tag: '1.1', code: 'REGISTRY_UNAUTHORIZED', detail: 'no' }],
+            nextCursor: '1.1',
+          }),
+        ),
       resubmit: () => Promise.resolve(note('resubmit', { request: waitingRequest, isRepeated: false })),
       rotate: () => Promise.resolve(note('rotate', { request: rotation, isRepeated: false })),
       renew: () => Promise.resolve(note('renew', { request: rotation, isRepeated: false })),

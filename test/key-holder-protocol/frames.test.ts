@@ -6,6 +6,7 @@ import {
   encodeFrame,
   FrameSplitter,
   MAX_FRAME_BYTES,
+  MAX_HEADER_BYTES,
 } from '../../src/key-holder-protocol/frames.ts'
 import { KeyHolderError } from '../../src/key-holder-protocol/errors.ts'
 import { expectCode } from '../support/expect-code.ts'
@@ -70,7 +71,7 @@ describe('frames', () => {
     const big = { byteLength: MAX_FRAME_BYTES } as Uint8Array
     const attachments = new Map([['big', big]])
     expectCode('FRAME_TOO_LARGE', () => encodeFrame({ id: 1, operation: 'x', request: {}, attachments }))
-    const header = { id: 1, operation: 'x', request: 'x'.repeat(1024 * 1024), attachments: new Map() }
+    const header = { id: 1, operation: 'x', request: 'x'.repeat(MAX_HEADER_BYTES), attachments: new Map() }
     expectCode('FRAME_TOO_LARGE', () => encodeFrame(header))
   })
 

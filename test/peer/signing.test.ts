@@ -200,6 +200,23 @@ for (const { title, keys, loopback } of VARIANTS) {
         expect(await signedTags()).to.have.members(['r1', 'r2', 'r3', 'r4', 'r5'])
       })
 
+      it('prune unsigns the tags that are gone from the registry, as it has shown', async function () {
+        if (!loopback) return this.skip()
+        const gone = await images.pushManifest(name, 'gone')
+        await countersign.must(['sign', gone.reference])
+        await images.remove(name, gone)
+        const shown = await countersign.must(['prune', gun, '--gone', '--json'])
+        const { entries, signed } = JSON.parse(shown.stdout) as { entries: { tag: string }[]; signed: number }
+        expect(entries.map(({ tag }) => tag)).to.deep.equal(['gone'])
+        const before = await clients[0]!.docker.inspectTrust(gun)
+        expect(before.SignedTags).to.have.length(signed)
+        const plan = join(scope.folder('prune'), 'plan.json')
+        writeFileSync(plan, shown.stdout)
+        await countersign.must(['prune', gun, '--apply', plan])
+        const { SignedTags } = await clients[0]!.docker.inspectTrust(gun)
+        expect(SignedTags).to.deep.equal(before.SignedTags.filter(({ SignedTag }) => SignedTag !== 'gone'))
+      })
+
       it('verify agrees with docker, for a signed and for an unsigned tag', async () => {
         const unsigned = await images.pushManifest(name, 'unsigned')
         expect((await countersign.run(['verify', first.reference])).status).to.equal(0)

@@ -2,6 +2,7 @@
 import { SNAPSHOT, TIMESTAMP, type Gun } from '@countersign/tuf'
 import type { KeyHolder } from '../../../src/domain/ports.ts'
 import type { SigningRequest } from '../../../src/domain/signing-request.ts'
+import type { ServiceSettings } from '../../../src/service/dependencies.ts'
 import { KeyHolderClient } from '../../../src/holder/client.ts'
 import { TestKeyHolder } from '../key-holder.ts'
 import type { Scope } from '../scope.ts'
@@ -10,6 +11,7 @@ import { World } from './world.ts'
 export async function startHeldWorld(
   scope: Scope,
   limits?: string,
+  settings: Partial<ServiceSettings> = {},
 ): Promise<{ readonly holder: TestKeyHolder; readonly world: World }> {
   const holder = await TestKeyHolder.start(scope, limits)
   const client = new KeyHolderClient(holder.config.serviceSocket, { timeoutMs: 15_000 })
@@ -17,7 +19,7 @@ export async function startHeldWorld(
     client.close()
   })
   const world: World = new World(
-    { attempts: 8 },
+    { attempts: 8, ...settings },
     undefined,
     knowingServerKeys(client, () => world),
   )
