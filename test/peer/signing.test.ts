@@ -204,7 +204,7 @@ for (const { title, keys, loopback } of VARIANTS) {
         if (!loopback) return this.skip()
         const gone = await images.pushManifest(name, 'gone')
         await countersign.must(['sign', gone.reference])
-        await images.remove(name, gone)
+        await images.remove(gone)
         const shown = await countersign.must(['prune', gun, '--gone', '--json'])
         const { entries, signed } = JSON.parse(shown.stdout) as { entries: { tag: string }[]; signed: number }
         expect(entries.map(({ tag }) => tag)).to.deep.equal(['gone'])

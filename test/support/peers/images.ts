@@ -98,11 +98,6 @@ export class ImageMaker {
     return this.putManifest(image.gun.slice(this.#registry.host.length + 1), tag, image.bytes, image.mediaType)
   }
 
-  /** Deletes a manifest, and with it every tag of it. */
-  async remove(name: string, { sha256 }: PushedImage): Promise<void> {
-    await this.#send('DELETE', `/v2/${name}/manifests/sha256:${sha256}`, new Uint8Array(), undefined, [202])
-  }
-
   async #manifest(
     name: string,
     flavour: Flavour,
