@@ -186,7 +186,7 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     fullEveryMs: config.watch.fullEvery,
   })
   const drift = new DriftPoll(services.drift, log)
-  const pushes = new PushPoll(services.pushes, log, config.signOnPush.looksPerMinute)
+  const pushes = new PushPoll(services.pushes, log, config.signOnPush)
   const checkpoints = new CheckpointLog(keyHolder, log)
   const { tls } = config.http
   const server = new HttpServer({
@@ -228,12 +228,10 @@ export async function startApp(o: AppOptions): Promise<RunningApp> {
     ...(config.drift.every === 0
       ? []
       : [repeat(60_000 / config.drift.requestsPerMinute, stopping.signal, log, () => drift.look())]),
+    untilStopped(stopping.signal, async () => rest(await pushes.look(), stopping.signal)),
     ...(config.signOnPush.sources.length === 0
       ? []
-      : [
-          untilStopped(stopping.signal, async () => rest(await pushes.look(), stopping.signal)),
-          repeat(TELL_UNSIGNED_EVERY_MS, stopping.signal, log, () => pushes.tellOverdue()),
-        ]),
+      : [repeat(TELL_UNSIGNED_EVERY_MS, stopping.signal, log, () => pushes.tellOverdue())]),
     repeat(CHECKPOINT_EVERY_MS, stopping.signal, log, () => checkpoints.look()),
     repeat(LOOK_FOR_WEBHOOKS_EVERY_MS, stopping.signal, log, () => webhooks.watch.look(stopping.signal)),
     repeat(PRUNE_EVERY_MS, stopping.signal, log, () => webhooks.dispatcher.prune(stopping.signal)),

@@ -7,18 +7,26 @@ import type { PushService } from '../service/services.ts'
 const PARALLEL = 8
 /** How long nothing is looked for where nothing was due, in milliseconds. */
 const IDLE_MS = 500
+/** The same where no registry tells of pushes any more, and what is left is forgotten. */
+const OFF_MS = 60_000
 
 export class PushPoll {
   readonly #pushes: Pick<PushService, 'look' | 'tellOverdue'>
   readonly #log: Log
   readonly #looksPerMinute: number
+  readonly #idleMs: number
   /** The code of the last failure. */
   #trouble: string | undefined
 
-  constructor(pushes: Pick<PushService, 'look' | 'tellOverdue'>, log: Log, looksPerMinute: number) {
+  constructor(
+    pushes: Pick<PushService, 'look' | 'tellOverdue'>,
+    log: Log,
+    { looksPerMinute, sources }: { readonly looksPerMinute: number; readonly sources: readonly unknown[] },
+  ) {
     this.#pushes = pushes
     this.#log = log
     this.#looksPerMinute = looksPerMinute
+    this.#idleMs = sources.length === 0 ? OFF_MS : IDLE_MS
   }
 
   /** How long to wait until the next call, in milliseconds. */
@@ -26,7 +34,7 @@ export class PushPoll {
     const looked = await this.#noted('pushed tags could not be looked at', () =>
       this.#pushes.look(Math.min(PARALLEL, this.#looksPerMinute)),
     )
-    return looked === undefined || looked === 0 ? IDLE_MS : (looked * 60_000) / this.#looksPerMinute
+    return looked === undefined || looked === 0 ? this.#idleMs : (looked * 60_000) / this.#looksPerMinute
   }
 
   async tellOverdue(): Promise<void> {

@@ -41,6 +41,13 @@ const MAX_TOLD = 100
 
 const NONE_LEFT_OUT = { others: 0, malformed: 0 }
 
+/** What a look at a tag came to. */
+interface Settled {
+  readonly outcome: PushOutcome
+  readonly request?: string
+  readonly code?: string
+}
+
 export class SignOnPush implements PushService {
   readonly #dependencies: ServiceDependencies
   readonly #tags: PushedTags
@@ -138,16 +145,18 @@ export class SignOnPush implements PushService {
   }
 
   /** Each step can be repeated: a crash before the tag is noted or forgotten leads to the same look again, and to the same request. */
-  async #settle(tag: DueTag): Promise<{ readonly outcome: PushOutcome; readonly request?: string }> {
+  async #settle(tag: DueTag): Promise<Settled> {
     const { repositories } = this.#dependencies
     const source = this.#sources.get(tag.source)
     const isMeant = source !== undefined && isSwitchedOn(source, tag.gun, tag.tag)
     if (!isMeant || repositories.find(tag.gun)?.state !== 'ready') return this.#end(tag, 'ignored')
-    const { trusted } = await loadRepository(this.#dependencies, tag.gun, { acceptsExpired: true })
+    const { trusted, custody } = await loadRepository(this.#dependencies, tag.gun, { acceptsExpired: true })
     const signed = signedDigest(trusted, tag.tag)
     if (signed !== undefined) return this.#signedAlready(tag, signed)
     const served = await this.#served(tag)
     if (served === undefined) return this.#end(tag, 'gone')
+    // A request would fail, and there is one for each digest: it is made when the freeze has ended.
+    if (custody.state === 'frozen') return this.#wait(tag, 'REPOSITORY_FROZEN')
     if (served === tag.sha256 && tag.request !== undefined) return this.#found(tag, 'known', served, tag.request)
     const isNamed = tag.claims.includes(served)
     // Somebody pushed again since; that push has an event of its own, on its way or before this one.
@@ -167,18 +176,23 @@ export class SignOnPush implements PushService {
   }
 
   /** Whether it stands in the registry for what is signed is another question, and that of the watch for drift. */
-  #signedAlready(tag: DueTag, signed: string): { readonly outcome: PushOutcome } {
+  #signedAlready(tag: DueTag, signed: string): Settled {
     const isOther = tag.claims.some((claim) => claim !== signed)
     if (isOther) this.#dependencies.signedTags.hurry(tag.gun, tag.tag)
     return this.#end(tag, isOther ? 'moved' : 'signed')
   }
 
-  #found(tag: DueTag, outcome: PushOutcome, sha256: string, request?: string) {
+  #found(tag: DueTag, outcome: PushOutcome, sha256: string, request?: string): Settled {
     this.#tags.note(tag, { sha256, ...(request !== undefined && { request }) }, this.#in(AGAIN_MS))
     return { outcome, ...(request !== undefined && { request }) }
   }
 
-  #end(tag: DueTag, outcome: PushOutcome): { readonly outcome: PushOutcome } {
+  #wait(tag: DueTag, code: string): Settled {
+    this.#tags.defer(tag, code, this.#in(REFUSED_MS))
+    return { outcome: 'troubled', code }
+  }
+
+  #end(tag: DueTag, outcome: PushOutcome): Settled {
     const state = outcome === 'gone' || outcome === 'ignored' ? 'gone' : 'signed'
     const news = tag.toldAt === undefined ? undefined : unsignedNews(tag, state, this.#dependencies.clock.now())
     this.#tags.forget(tag, news)

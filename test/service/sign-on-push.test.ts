@@ -1,5 +1,5 @@
 // Sign on push: what an event leads to, what it never leads to, and what is left of it when something fails.
-import { parseGun, parseTag, RELEASES } from '@countersign/tuf'
+import { type Gun, parseGun, parseTag, RELEASES } from '@countersign/tuf'
 import { expect } from 'chai'
 import fc from 'fast-check'
 import { parsePattern } from '../../src/domain/pattern.ts'
@@ -307,6 +307,34 @@ describe('sign on push', () => {
     world.services = createServices({ ...world.dependencies, resolver: slow })
     expect(await looked()).to.deep.equal(['v1 outdated', 'v1 signed'])
     expect(unsigned()).to.deep.equal([])
+  })
+
+  it('asks for nothing while the repository is frozen, and for what was pushed when that has ended', async () => {
+    const { keyHolder } = world.dependencies
+    let isFrozen = true
+    const freezing = new Proxy(keyHolder, {
+      get: (target, name) =>
+        name === 'repositoryStatus'
+          ? async (gun: Gun) => ({ ...(await target.repositoryStatus(gun)), ...(isFrozen && { state: 'frozen' }) })
+          : (Reflect.get(target, name) as unknown),
+    })
+    world.services = createServices({ ...world.dependencies, keyHolder: freezing })
+    tell([pushed('v1', 'a')])
+    expect(await looked()).to.deep.equal(['v1 REPOSITORY_FROZEN'])
+    expect(requests()).to.deep.equal([])
+    isFrozen = false
+    world.time.advance(900_000)
+    expect(await looked()).to.deep.equal(['v1 requested'])
+    expect((await world.found('v1'))?.sha256).to.equal(A)
+  })
+
+  it('forgets what was told by a source that is not configured any more', async () => {
+    tell([pushed('v1', 'a')])
+    const settings = { ...world.dependencies.settings, signOnPush: { ...signOnPush, sources: [] } }
+    world.services = createServices({ ...world.dependencies, settings })
+    const asked = world.registry.asked.length
+    expect(await looked()).to.deep.equal(['v1 ignored'])
+    expect([unsigned(), world.registry.asked.length]).to.deep.equal([[], asked])
   })
 
   it('forgets a tag that is gone by the time it is looked at', async () => {
