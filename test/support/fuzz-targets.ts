@@ -42,6 +42,7 @@ import { signingRequestRoutes } from '../../src/http/signing-requests.ts'
 import { judgeBundle } from '../../src/key-holder/audit-diagnosis.ts'
 import { damaged } from '../../src/key-holder/audit-faults.ts'
 import { signCheckpoint, verifyCheckpoint } from '../../src/key-holder/checkpoint.ts'
+import { bundleBody, readBundle, signBundle } from '../../src/key-holder/pin-bundle.ts'
 import { encodeVerifierKey } from '../../src/key-holder/signed-note.ts'
 import { parseKeyHolderConfig } from '../../src/key-holder/config.ts'
 import { parseLimits } from '../../src/key-holder/limits.ts'
@@ -113,6 +114,22 @@ const logOrigin = 'test.example.com/audit'
 const logged = ['{"kind":"a"}', '{"kind":"b","gun":"c"}', '{"kind":"c"}'].map((entry) => Buffer.from(entry))
 /** What is left over of a whole bundle is nothing, and stands at its end. */
 const loggedHashes = [...logged, Buffer.alloc(0)].map(leafHash)
+const pinBundle = signBundle(
+  bundleBody({
+    serial: 1,
+    madeAt: '2026-01-01T00:00:00.000Z',
+    publicKey: encodeVerifierKey(logOrigin, logKeys.publicKey),
+    repositories: [
+      {
+        gun: GUN,
+        root: { version: 1, sha256: 'a'.repeat(64), threshold: 1 },
+        certificates: [{ keyId: 'b'.repeat(64), pem: '-----BEGIN CERTIFICATE-----\n' }],
+      },
+    ],
+  }),
+  logOrigin,
+  logKeys.privateKey,
+)
 const checkpoint = signCheckpoint({ origin: logOrigin, size: 5, rootHash: Buffer.alloc(32, 1) }, logKeys.privateKey)
 
 const submission = signingRequestRoutes({ requests: undefined as never, maxWaitMs: 1000, maxImages: 20 })
@@ -376,6 +393,14 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
     name: 'checkpoints',
     samples: texts(checkpoint),
     parse: (bytes) => verifyCheckpoint(bytes.toString(), encodeVerifierKey(logOrigin, logKeys.publicKey)),
+  },
+  {
+    name: 'bundles of pins',
+    samples: texts(pinBundle),
+    parse: (bytes) => {
+      const read = readBundle(bytes.toString(), () => true)
+      if (typeof read === 'string') throw new CodedError('PIN_BUNDLE_INVALID', read)
+    },
   },
   {
     name: 'bundles of the audit log',
