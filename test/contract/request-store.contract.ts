@@ -195,6 +195,28 @@ export function requestStoreContract(open: () => RequestStore): void {
       expect(store.proven(app)).to.deep.include.members([...proven, ...roles])
     })
 
+    it('remembers by tag at which digest it was signed last, and when, unless it was unsigned since', () => {
+      const roles = [{ role: RELEASES, version: 5, sha256: 'c'.repeat(64) }]
+      const end = (): void => {
+        store.save(updates(store.unfinished(app), { type: 'found-unchanged', roles }))
+      }
+      store.create(request('request-1', approved(app, '1'), approved(app, '2'), approved(app, '__proto__')))
+      expect(store.lastSigned(app)).to.deep.equal(new Map())
+      end()
+      const signed = { sha256: 'a'.repeat(64), at }
+      expect([...store.lastSigned(app)]).to.have.deep.members(['1', '2', '__proto__'].map((tag) => [tag, signed]))
+      expect(store.lastSigned(other)).to.deep.equal(new Map())
+      store.create({ ...request('request-2', approved(app, '1')), kind: 'unsign' })
+      end()
+      const again = approved(app, '2')
+      store.create(request('request-3', { ...again, subject: { ...again.subject, sha256: 'b'.repeat(64) } }))
+      end()
+      expect([...store.lastSigned(app)]).to.have.deep.members([
+        ['2', { ...signed, sha256: 'b'.repeat(64) }],
+        ['__proto__', signed],
+      ])
+    })
+
     it('writes nothing where one revision is not the one that was read', () => {
       store.create(request('request-1', approved(app, '1'), approved(app, '2')))
       const moved = updates(store.unfinished(app), { type: 'intent-saved', publication: publication.id })

@@ -1,4 +1,7 @@
-// A repository with 10,000 signed tags, half of them gone: the real key holder takes the plan in one publication.
+// A repository with 10,000 signed tags, half of them gone: the real key holder takes the plan in one publication; and the whole with a real
+// registry and Notary server, judged by the notary client.
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { RELEASES, targetsOf } from '@countersign/tuf'
 import { expect } from 'chai'
 import { requestStatus } from '../../src/domain/signing-request.ts'
@@ -6,7 +9,14 @@ import type { PrunePage } from '../../src/service/services.ts'
 import { startHeldWorld } from '../support/fakes/held-world.ts'
 import { load } from '../support/fakes/rival.ts'
 import { app, ended, everybody } from '../support/fakes/world.ts'
+import { Countersign } from '../support/countersign.ts'
+import { startDockerRegistry } from '../support/peers/docker-registry.ts'
+import { ImageMaker } from '../support/peers/images.ts'
+import { NotaryClient } from '../support/peers/notary-client.ts'
+import { startNotaryServer } from '../support/peers/notary-server.ts'
+import { requirePeers } from '../support/peers/require-peers.ts'
 import { Scope } from '../support/scope.ts'
+import { createTestCa } from '../support/tls.ts'
 
 const TAGS = 10_000
 /** As many as one request may name here. */
@@ -20,7 +30,7 @@ repositories:
 `
 
 describe('pruning of 10,000 tags', function () {
-  this.timeout(600_000)
+  this.timeout(1_200_000)
   const scope = new Scope()
   after(() => scope.close())
 
@@ -53,5 +63,49 @@ describe('pruning of 10,000 tags', function () {
     expect(world.server.version(app, RELEASES)).to.equal(version + 1)
     const standing = [...(targetsOf(await load(world, app), RELEASES)?.metadata.targets.keys() ?? [])]
     expect(standing).to.have.members(left)
+  })
+
+  it('stock clients agree', async function () {
+    requirePeers(this, 'notary-server', 'notary', 'registry')
+    const registry = await startDockerRegistry(scope, { isTuned: true })
+    const notary = await startNotaryServer(scope, { ca: createTestCa() })
+    const images = new ImageMaker(registry)
+    scope.add(() => images.close())
+    const config = { limits: { imagesPerRequest: 1000 } }
+    const limits = {
+      recordsPerHour: 100_000,
+      repositories: [{ gun: '*', initialize: true, entriesPerHour: 100_000 }],
+    }
+    const countersign = await Countersign.start(scope, { notary, registry, config, limits })
+    const name = 'team/app'
+    const gun = `${registry.host}/${name}`
+    await countersign.must(['repo', 'init', gun])
+    const halves = [await images.pushManifest(name, 'kept-0'), await images.pushManifest(name, 'gone-0')] as const
+    const tags = Array.from({ length: TAGS / 2 }, (_, number) => [`kept-${number}`, `gone-${number}`] as const)
+    for (let start = 0; start < tags.length; start += 500) {
+      const some = tags.slice(start, start + 500)
+      for (let first = 0; first < some.length; first += 20) {
+        const few = some.slice(first, first + 20)
+        await Promise.all(few.flatMap((pair) => halves.map((image, half) => images.tag(image, pair[half]!))))
+      }
+      const list = join(scope.folder('list'), 'images.txt')
+      writeFileSync(list, some.flatMap((pair) => pair.map((tag) => `${gun}:${tag}`)).join('\n'))
+      await countersign.must(['sign', '--from', list, '--timeout', '5m'], { timeoutMs: 300_000 })
+    }
+    await images.remove(halves[1])
+    const { stdout } = await countersign.must(['prune', gun, '--gone', '--json'], { timeoutMs: 300_000 })
+    const plan = JSON.parse(stdout) as { entries: { tag: string }[]; kept: unknown[]; signed: number }
+    expect([plan.signed, plan.kept]).to.deep.equal([TAGS, []])
+    expect(plan.entries.map(({ tag }) => tag)).to.have.members(tags.map(([, gone]) => gone))
+    const file = join(scope.folder('plan'), 'plan.json')
+    writeFileSync(file, stdout)
+    const applied = await countersign.must(['prune', gun, '--apply', file, '--json'], { timeoutMs: 300_000 })
+    const { images: results } = JSON.parse(applied.stdout) as { images: { roles: object[] }[] }
+    // All by the same versions of the same roles: one publication.
+    expect(new Set(results.map(({ roles }) => JSON.stringify(roles))).size).to.equal(1)
+    for (const role of ['targets/releases', 'targets/countersign']) {
+      const listed = await new NotaryClient(scope, { notary }).list(gun, role)
+      expect(listed.map((entry) => entry.name)).to.have.members(tags.map(([kept]) => kept))
+    }
   })
 })
