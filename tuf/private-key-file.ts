@@ -81,13 +81,14 @@ export function privateKeyBlocks(pem: Uint8Array): PrivateKeyBlock[] {
 
 /**
  * The file as Go writes it, which Docker and Notary read: PKCS#8 in PBES2 with headers. `gun` is written for targets, snapshot
- * and timestamp only.
+ * and timestamp only; `path` (the canonical key ID) where the file is to be imported by `notary key import` and `docker trust key load`, which
+ * skip encrypted keys without it (reference: private key files).
  * @param salt 8 random bytes
  * @param iv 16 random bytes
  * @throws TufError KEY_FILE_MALFORMED (a header value, salt or iv is not usable), KEY_TYPE_UNSUPPORTED, KEY_TOO_WEAK
  */
 export function encodePrivateKeyFile(
-  file: { readonly privateKey: KeyObject; readonly role: string; readonly gun?: string },
+  file: { readonly privateKey: KeyObject; readonly role: string; readonly gun?: string; readonly path?: string },
   passphrase: Uint8Array,
   salt: Uint8Array,
   iv: Uint8Array,
@@ -95,7 +96,8 @@ export function encodePrivateKeyFile(
   if (salt.byteLength !== SALT_BYTES || iv.byteLength !== IV_BYTES) {
     throw new TufError('KEY_FILE_MALFORMED', 'A key file needs a salt of 8 and an iv of 16 bytes')
   }
-  const headers = new Map([['role', file.role]])
+  const headers = new Map(file.path === undefined ? [] : [['path', file.path]])
+  headers.set('role', file.role)
   if (file.gun !== undefined && ROLES_WITH_GUN.has(file.role)) headers.set('gun', file.gun)
   for (const [name, value] of headers) {
     if (!HEADER_VALUE.test(value))

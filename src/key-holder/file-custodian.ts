@@ -77,7 +77,7 @@ export class FileCustodian implements Custodian {
     if (key.role !== ROOT || key.state === 'retired' || key.custody !== 'sealed') {
       throw new KeyHolderError('KEY_NOT_FOUND', 'There is no root key of this name here.', { gun: key.gun })
     }
-    const file = { privateKey: this.#unsealKey(key), role: key.role }
+    const file = { privateKey: this.#unsealKey(key), role: key.role, path: key.publicKey.canonicalKeyId }
     return encodePrivateKeyFile(file, passphrase, randomBytes(8), randomBytes(16))
   }
 

@@ -201,6 +201,7 @@ describe('cli root keys in a token', function () {
       ['USAGE_INVALID', 2, 'other.key', passphrase],
       ['USAGE_INVALID', 2, 'other.key', ['--pin-file', hsm.pinFile]],
       ['USAGE_INVALID', 2, 'file.key', token()],
+      ['FILE_UNREADABLE', 1, 'no-such.key', token()],
       ['ROOT_CERTIFICATE_MISMATCH', 1, 'mine.key', token()],
       ['ROOT_CERTIFICATE_MISMATCH', 1, 'lost.key', token()],
       ['ROOT_NOT_AS_EXPECTED', 1, 'other.key', token()],

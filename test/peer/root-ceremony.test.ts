@@ -1,6 +1,6 @@
 // The root key signs a change on a machine that has no server, by the commands of docs/operations/root-ceremony.md, and everybody follows: a stock client that has the old root in its cache, a
 // new one, and Countersign itself.
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { Countersign } from '../support/countersign.ts'
@@ -8,7 +8,8 @@ import { DockerClient } from '../support/peers/docker-client.ts'
 import { startDockerEngine } from '../support/peers/docker-engine.ts'
 import { startDockerRegistry } from '../support/peers/docker-registry.ts'
 import { ImageMaker, type PushedImage } from '../support/peers/images.ts'
-import { startNotaryServer } from '../support/peers/notary-server.ts'
+import { NotaryClient } from '../support/peers/notary-client.ts'
+import { startNotaryServer, type NotaryServer } from '../support/peers/notary-server.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { argumentsOf, commandsOf } from '../support/page-commands.ts'
 import { runToSuccess } from '../support/processes.ts'
@@ -30,6 +31,7 @@ describe('a root ceremony', function () {
   let folder: string
   let gun: string
   let hsm: SoftHsm
+  let notary: NotaryServer
 
   const path = (name: string): string => join(folder, name)
   const inToken = (): readonly string[] => ['--module', SOFTHSM_MODULE, '--pin-file', hsm.pinFile]
@@ -88,7 +90,7 @@ describe('a root ceremony', function () {
     hsm = SoftHsm.make(scope)
     const ca = createTestCa()
     const registry = await startDockerRegistry(scope)
-    const notary = await startNotaryServer(scope, { ca })
+    notary = await startNotaryServer(scope, { ca })
     const engine = await startDockerEngine(scope, { ca })
     images = new ImageMaker(registry)
     scope.add(() => images.close())
@@ -162,6 +164,21 @@ describe('a root ceremony', function () {
     await countersign.must(['sign', tag.reference])
     const pulled = await newDocker().trustedPull(tag.reference)
     expect(pulled.status, pulled.text).to.equal(0)
+  })
+
+  it('the files of root keys are read by the notary client, which signs with them', async () => {
+    const env = { NOTARY_ROOT_PASSPHRASE: 'correct horse battery' }
+    const wrapped = (command: string, args: readonly string[]) => ({ command, args, env })
+    // By `root create` and by `root take-offline`.
+    for (const [index, name] of ['root.key', 'online.key'].entries()) {
+      const client = new NotaryClient(scope, { notary, wrapped })
+      await client.must(['key', 'import', path(name)])
+      const begun = gun.replace(/[^/]+$/, `by-notary-${index}`)
+      await client.must(['init', '--publish', begun])
+      const { stdout } = await client.must(['key', 'list'])
+      const id = /^path: ([0-9a-f]{64})$/m.exec(readFileSync(path(name), 'utf8'))?.[1] ?? 'none'
+      expect(stdout).to.match(new RegExp(`^ *root .*${id}`, 'm'))
+    }
   })
 
   it('ROOT_CHANGE_OUTDATED: a change that was made for an older root', async () => {

@@ -87,6 +87,11 @@ describe('keys in a PKCS#11 token', function () {
       expected.map(({ tag, sha256 }) => `${tag} ${sha256}`),
     )
   }
+  /** Requests that were ever accepted for it. */
+  const requests = async (gun: string): Promise<number> => {
+    const { stdout } = await countersign.must(['request', 'list', '--gun', gun, '--limit', '100', '--json'])
+    return (JSON.parse(stdout) as { requests: readonly unknown[] }).requests.length
+  }
   /** Publications of the repository, as the Notary server counts them. */
   const publications = async (gun: string): Promise<number> => {
     const { stdout } = await runCommand('curl', [
@@ -101,7 +106,7 @@ describe('keys in a PKCS#11 token', function () {
   it('sign by the page, wait while the token is away or its PIN is wrong, and sign each image once', async () => {
     const first = await images.pushManifest('team/app', 'first')
     const { gun } = first
-    const more = await Promise.all(['t0', 't1', 't2', 't3'].map((tag) => images.pushManifest('team/app', tag)))
+    const more = await Promise.all(['t0', 't1', 't2', 't3', 't4'].map((tag) => images.pushManifest('team/app', tag)))
     await countersign.must(['repo', 'init', gun])
     await countersign.must(['sign', first.reference])
     const { stdout } = await countersign.must(['key', 'list', gun, '--json'])
@@ -112,9 +117,11 @@ describe('keys in a PKCS#11 token', function () {
     await countersign.must(['sign', first.reference])
 
     const before = await publications(gun)
+    const accepted = await requests(gun)
 
     // The server is killed while requests come in.
     const asked = [ask(more[0]!), ask(more[1]!)]
+    await waitFor('both requests', async () => ((await requests(gun)) > accepted + 1 ? true : undefined))
     hsm.stopServer()
     asked.push(ask(more[2]!))
     await waitFor('the alarm', async () => ((await isAvailable()) === '0' ? true : undefined))
@@ -136,6 +143,14 @@ describe('keys in a PKCS#11 token', function () {
     hsm.writePin(PIN)
     answers.push(await waiting)
     expect(answers.at(-1)?.status).to.equal(0)
+
+    // The token is taken out, and put back.
+    hsm.remove()
+    const last = ask(more[4]!)
+    await waitFor('key list', async () => ((await custodyOf(gun))?.endsWith(', not there') === true ? true : undefined))
+    hsm.bringBack()
+    answers.push(await last)
+    expect(answers.at(-1)?.status).to.equal(0)
     await expectSigned(gun, [first, ...more])
     expect(await isAvailable()).to.equal('1')
     // Requests that waited together share a publication. Each version that they name was published once, and no other one was.
@@ -144,7 +159,7 @@ describe('keys in a PKCS#11 token', function () {
         roles.flatMap(({ role, version }) => (role === 'targets/releases' ? [version] : [])),
       ),
     )
-    expect(versions).to.have.length(4)
+    expect(versions).to.have.length(5)
     expect((await publications(gun)) - before).to.equal(new Set(versions).size)
   })
 

@@ -54,9 +54,9 @@ export async function createOfflineRoot(o: {
   return withNewRootFiles(o.file, async (write) => {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' })
     const certificatePem = createRootCertificate({ ...certificateTerms(o.commonName, o.now), privateKey })
-    const keyPem = encodePrivateKeyFile({ privateKey, role: 'root' }, o.passphrase, randomBytes(8), randomBytes(16))
-    await write(keyPem, certificatePem)
     const key = certificateKey(certificatePem)
+    const file = { privateKey, role: 'root', path: key.canonicalKeyId }
+    await write(encodePrivateKeyFile(file, o.passphrase, randomBytes(8), randomBytes(16)), certificatePem)
     await o.prove?.(key)
     return key
   })

@@ -11,6 +11,7 @@ import {
   type PublicKey,
 } from '@countersign/tuf'
 import { existsSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { readSecretFile } from '../../config/secret-file.ts'
 import { Token } from '../../pkcs11/token.ts'
 import { publicKeyIn, signIn } from '../../pkcs11/token-key.ts'
@@ -114,22 +115,33 @@ async function orForget<T>(token: Token, place: TokenKeyUri, make: () => Promise
   try {
     return await make()
   } catch (cause) {
-    const isGone = await token.destroy(place.id, place.serial).then(
-      () => true,
-      () => false,
-    )
-    if (isGone) throw cause
+    if (await isForgotten(token, place)) throw cause
     const uri = formatKeyUri(place)
+    const because = cause instanceof CodedError ? `${String(cause.code)}: ${cause.message}` : 'an unexpected error'
     throw new CliError(
       'ROOT_KEY_LEFT_IN_TOKEN',
-      `The root key was not made, and something of it may be in the token: ${uri}.`,
+      `The root key was not made (${because}), and something of it may be in the token: ${uri}.`,
       {
-        facts: { uri, ...(cause instanceof CodedError && { because: String(cause.code) }) },
+        facts: { uri },
         next: 'Destroy it with the tools of the token, and begin again.',
         cause,
       },
     )
   }
+}
+
+/** A token whose session was lost is asked in a new one, after the pause that it makes. */
+async function isForgotten(token: Token, { id, serial }: TokenKeyUri): Promise<boolean> {
+  for (const pauseMs of [0, 500]) {
+    await sleep(pauseMs)
+    try {
+      await token.destroy(id, serial)
+      return true
+    } catch (error) {
+      if (!(error instanceof CodedError)) throw error
+    }
+  }
+  return false
 }
 
 async function withToken<T>(
