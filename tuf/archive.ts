@@ -94,11 +94,11 @@ function* verify({ gun, pin }: ArchiveOptions): Steps<Omit<ArchivedRepository, '
   verifySignedBy(root, TIMESTAMP, timestamp)
   const snapshot = parseSnapshot(yield* requireListedFile(SNAPSHOT, timestamp.metadata.snapshot))
   verifySignedBy(root, SNAPSHOT, snapshot)
-  if (!isListed(root.bytes, listedFile(snapshot, ROOT))) {
+  if (!isListed(root.bytes, listedFile(snapshot.metadata.meta, ROOT))) {
     const facts = { version: root.metadata.version, sha256: root.sha256 }
     throw new TufError('ROOT_NOT_CURRENT', 'The snapshot names another root than the newest', facts)
   }
-  const targets = parseTargets(yield* requireListedFile(TARGETS, listedFile(snapshot, TARGETS)), TARGETS)
+  const targets = parseTargets(yield* requireListedFile(TARGETS, listedFile(snapshot.metadata.meta, TARGETS)), TARGETS)
   verifySignedBy(root, TARGETS, targets)
   for (const [role, { metadata }] of [
     [TIMESTAMP, timestamp],
@@ -107,7 +107,7 @@ function* verify({ gun, pin }: ArchiveOptions): Steps<Omit<ArchivedRepository, '
   ] as const) {
     verifyPlausible(role, metadata.version)
   }
-  const { verified, unusable } = yield* verifyDelegations(targets, snapshot, {
+  const { verified, unusable } = yield* verifyDelegations(targets, snapshot.metadata.meta, {
     now: BEFORE_ALL,
     highest: new Map(),
     cache: undefined,

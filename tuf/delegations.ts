@@ -4,10 +4,10 @@ import { TufError, type TufErrorCode } from './errors.ts'
 import { readFile, type FileCache } from './file-cache.ts'
 import { requireListedFile, type Steps } from './file-request.ts'
 import { verifyNotExpired, verifyVersion, type KnownVersion } from './freshness.ts'
+import type { FileMeta } from './metadata.ts'
 import { verifyDelegationCertificate } from './root-certificate.ts'
 import type { RoleName } from './role.ts'
 import type { Received } from './signed.ts'
-import type { SnapshotMetadata } from './snapshot.ts'
 import { parseTargets, type DelegationRole, type TargetsMetadata } from './targets.ts'
 import { roleKeys, verifyThreshold } from './threshold.ts'
 
@@ -33,12 +33,13 @@ const PASSED_OVER: ReadonlySet<TufErrorCode> = new Set<TufErrorCode>(['SIGNATURE
 
 /**
  * notary v0.7.0 client/tufclient.go downloadTargets, tuf/builder.go loadDelegation.
+ * @param listed how the snapshot describes each role
  * @throws TufError DELEGATIONS_TOO_MANY, SNAPSHOT_ROLE_REMOVED, FILE_*, VERSION_*, SIGNATURE_NONE, SIGNATURE_KEY_REPEATED,
  * CERTIFICATE_*, KEY_*, and what parsing throws
  */
 export function* verifyDelegations(
   targets: Received<TargetsMetadata>,
-  snapshot: Received<SnapshotMetadata>,
+  listed: ReadonlyMap<string, FileMeta>,
   rules: DelegationRules,
 ): Steps<VerifiedDelegations> {
   const verified = new Map<RoleName, Received<TargetsMetadata>>()
@@ -47,8 +48,8 @@ export function* verifyDelegations(
   const open = [...childrenOf(targets)].reverse()
   for (let next = open.pop(); next !== undefined; next = open.pop()) {
     const { role, parent } = next
-    const listed = snapshot.metadata.meta.get(role.name)
-    if (listed === undefined) {
+    const described = listed.get(role.name)
+    if (described === undefined) {
       verifyNeverSeen(role.name, rules)
       unusable.set(role.name, 'DELEGATION_ABSENT')
       continue
@@ -59,7 +60,7 @@ export function* verifyDelegations(
         limit: MAX_DELEGATION_FILES,
       })
     }
-    const received = yield* requireListedFile(role.name, listed)
+    const received = yield* requireListedFile(role.name, described)
     const file = readFile(rules.cache, role.name, received, (bytes) => parseTargets(bytes, role.name))
     verifyVersion(role.name, file, rules.highest.get(role.name))
     const fault = faultOf(role, file, parent, rules)

@@ -88,6 +88,7 @@ export { certificatesEnd, verifySelfSigned, verifySuccession, type RootPin } fro
 export { type TrustedRepository, type VerifierOptions } from './trusted.ts'
 export { signersOfRole, signersOfRoot, verifyArchive, type ArchivedRepository, type ArchiveOptions } from './archive.ts'
 export { RepositoryVerifier, verifyFiles } from './verifier.ts'
+export { rehearse, type RehearsedClient } from './rehearse.ts'
 export { findTarget, signersOf, signingRole, targetsOf, type SigningRole } from './resolve.ts'
 export { changesTargets, editTargets, verifyEdit, type DropTarget, type PutTarget, type TargetsChange } from './edit.ts'
 export { verifyNextVersion, verifyRestored } from './next-version.ts'

@@ -48,10 +48,14 @@ interface Current {
   readonly snapshot: Received<SnapshotMetadata>
 }
 
-interface Verified extends Current {
-  readonly roots: RootChain
+/** What hangs below a snapshot. */
+export interface Listed {
   readonly targets: Received<TargetsMetadata>
   readonly delegations: VerifiedDelegations
+}
+
+interface Verified extends Current, Listed {
+  readonly roots: RootChain
   readonly expired: ReadonlySet<RoleName>
 }
 
@@ -112,6 +116,26 @@ export class TrustedRepository {
 
 /** notary v0.7.0 client/tufclient.go Update; TUF 1.0.34, 5.3 to 5.6. */
 function* verify(options: VerifierOptions): Steps<Verified> {
+  const { now, highest = new Map<RoleName, KnownVersion>(), cache } = options
+  const roots = yield* RootChain.begin(options)
+  const current = yield* verifyCurrent(roots, { now, highest }, cache)
+  const root = roots.current
+  const listed = yield* verifyListed(root, current.snapshot.metadata.meta, options)
+  const { targets, delegations } = listed
+  const taken = [[ROOT, root] as const, [TARGETS, targets] as const, ...delegations.verified]
+  const expired = new Set(taken.filter(([, { metadata }]) => isExpired(metadata.expiresAt, now)).map(([role]) => role))
+  return { roots, ...current, ...listed, expired }
+}
+
+/**
+ * The current root's own version and expiry, and what a snapshot that goes with it describes: targets and the delegations.
+ * @throws TufError METADATA_ROLE_MISSING, FILE_*, VERSION_*, ROLE_EXPIRED, SIGNATURE_*, and as `verifyDelegations`
+ */
+export function* verifyListed(
+  root: Received<RootMetadata>,
+  listed: ReadonlyMap<string, FileMeta>,
+  options: Omit<VerifierOptions, 'gun' | 'pin'>,
+): Steps<Listed> {
   const {
     now,
     highest = new Map<RoleName, KnownVersion>(),
@@ -119,21 +143,15 @@ function* verify(options: VerifierOptions): Steps<Verified> {
     acceptsExpired = false,
     acceptsExpiredRoot = false,
   } = options
-  const roots = yield* RootChain.begin(options)
-  const current = yield* verifyCurrent(roots, { now, highest }, cache)
-  const root = roots.current
   verifyVersion(ROOT, root, highest.get(ROOT))
   if (!acceptsExpiredRoot) verifyNotExpired(ROOT, root.metadata, now)
-  const targetsBytes = yield* requireListedFile(TARGETS, listedFile(current.snapshot, TARGETS))
+  const targetsBytes = yield* requireListedFile(TARGETS, listedFile(listed, TARGETS))
   const targets = readFile(cache, TARGETS, targetsBytes, (bytes) => parseTargets(bytes, TARGETS))
   verifySignedBy(root, TARGETS, targets)
   verifyVersion(TARGETS, targets, highest.get(TARGETS))
   if (!acceptsExpired) verifyNotExpired(TARGETS, targets.metadata, now)
-  const rules = { now, highest, cache, acceptsExpired }
-  const delegations = yield* verifyDelegations(targets, current.snapshot, rules)
-  const taken = [[ROOT, root] as const, [TARGETS, targets] as const, ...delegations.verified]
-  const expired = new Set(taken.filter(([, { metadata }]) => isExpired(metadata.expiresAt, now)).map(([role]) => role))
-  return { roots, ...current, targets, delegations, expired }
+  const delegations = yield* verifyDelegations(targets, listed, { now, highest, cache, acceptsExpired })
+  return { targets, delegations }
 }
 
 interface Freshness {
@@ -164,7 +182,7 @@ function* verifyCurrent(roots: RootChain, freshness: Freshness, cache: FileCache
       continue
     }
     verifyFreshness(SNAPSHOT, snapshot, freshness)
-    const named = listedFile(snapshot, ROOT)
+    const named = listedFile(snapshot.metadata.meta, ROOT)
     if (isListed(root.bytes, named)) return { timestamp, snapshot }
     const mismatch = { version: root.metadata.version, sha256: root.sha256 }
     yield* roots.follow(
@@ -197,8 +215,8 @@ export function verifySignedBy({ metadata }: Received<RootMetadata>, name: RoleN
 }
 
 /** How the snapshot describes a role. @throws TufError METADATA_ROLE_MISSING */
-export function listedFile({ metadata }: Received<SnapshotMetadata>, role: RoleName): FileMeta {
-  const listed = metadata.meta.get(role)
-  if (listed === undefined) throw new TufError('METADATA_ROLE_MISSING', 'Snapshot lacks a role', { role })
-  return listed
+export function listedFile(listed: ReadonlyMap<string, FileMeta>, role: RoleName): FileMeta {
+  const described = listed.get(role)
+  if (described === undefined) throw new TufError('METADATA_ROLE_MISSING', 'Snapshot lacks a role', { role })
+  return described
 }

@@ -19,7 +19,7 @@ import { expiryFor, loadRepository } from './load-repository.ts'
 import { MoveSteps } from './move-steps.ts'
 import type { Progress } from './progress.ts'
 import type { PublicationStep } from './steps.ts'
-import { ownProven, verifySigned } from './verify-signed.ts'
+import { ownProven, rehearseSigned, verifySigned } from './verify-signed.ts'
 
 /**
  * `ended`: its images are final. `again`: they are approved again. `split`: likewise, and should be tried one by one.
@@ -65,14 +65,15 @@ export class PublicationSteps {
         },
       )
       this.#passed('signed')
-      // 6. Check it before it leaves the house: the difference to the base is exactly what was declared. A crash before or after
-      //    leaves the intent, as at 5.
+      // 6. Check it before it leaves the house: the difference to the base is exactly what was declared, and where keys change, the
+      //    clients that are out there take it. A crash before or after leaves the intent, as at 5.
       files = verifySigned(
         intent,
         signed,
         this.#dependencies.cache,
         ownProven(this.#dependencies.requests, publication.gun),
       )
+      rehearseSigned(intent, files, this.#dependencies.cache)
       this.#passed('bytes-checked')
     } catch (error) {
       return this.#notSigned(publication, images, error)

@@ -5,6 +5,7 @@ import {
   type Gun,
   parseTargets,
   type Received,
+  rehearse,
   type RoleName,
   ROOT,
   type RootMetadata,
@@ -59,6 +60,20 @@ export function verifySigned(
     cache?.add(role, verified)
   }
   return signed
+}
+
+/**
+ * Where keys change (a rotation, a root, a move): that clients take it, with a cache, without one, and with a pin.
+ * @throws TufError whose facts name the client
+ */
+export function rehearseSigned(
+  { publication, base }: Intent,
+  signed: readonly SignedRole[],
+  cache: FileCache | undefined,
+): void {
+  if (publication.keys === undefined && publication.root === undefined) return
+  const files = new Map(signed.map(({ role, bytes }) => [role, bytes]))
+  rehearse(base, files, cache === undefined ? {} : { cache })
 }
 
 /** What has to be held against the base as a whole; undefined for changes that each role shows alone. */

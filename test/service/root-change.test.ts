@@ -219,6 +219,21 @@ describe('a change of root, as a request', () => {
       expect(world.server.version(app, ROOT)).to.equal(2)
     })
 
+    it('SIGNATURE_BELOW_THRESHOLD: what a client with a pinned certificate would not take, and sends nothing', async () => {
+      const third = testCertificateKey('third', { commonName: app })
+      const [both, later] = [
+        [rootKey, successor],
+        [successor, third],
+      ].map((keys) => ({ rootCertificates: keys.map(pemOf) }))
+      expect(outcome(await change(await plan(both!, [rootKey, successor])))).to.equal('published')
+      // Enough keys of both roots, but not the one that stays.
+      const refused = await change(await plan(later!, [rootKey, third]))
+      expect(outcome(refused)).to.equal('failed SIGNATURE_BELOW_THRESHOLD')
+      expect(JSON.stringify(refused.images[0]?.record)).to.include('A client with a pinned certificate')
+      expect(world.server.version(app, ROOT)).to.equal(2)
+      expect(outcome(await change(await plan(later!, [rootKey, successor, third])))).to.equal('published')
+    })
+
     it('REPOSITORY_FROZEN: while an operator has stopped signing', async () => {
       const signed = await plan({})
       await holder.operator.call('freeze', { gun: app, reason: 'test', evidence: EVIDENCE })

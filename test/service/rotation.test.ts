@@ -1,5 +1,5 @@
 // A rotation as the services see it, over the real key holder: staged by an operator, asked for through the API, published once.
-import { parseRoleName, parseTargets, RELEASES, TARGETS } from '@countersign/tuf'
+import { parseRoleName, parseTargets, RELEASES, sha256Hex, TARGETS } from '@countersign/tuf'
 import { expect } from 'chai'
 import type { SigningRequest } from '../../src/domain/signing-request.ts'
 import { PUBLICATION_STEPS } from '../../src/service/steps.ts'
@@ -97,6 +97,22 @@ describe('a rotation', () => {
     await world.settled()
     await holder.start()
     expect(outcome(await ended(world, request))).to.equal('published')
+  })
+
+  it('SIGNATURE_BELOW_THRESHOLD: files that clients would not take are not sent', async () => {
+    world.faults.weather = undefined
+    await stage()
+    const { keyHolder } = world.dependencies
+    const replaceKeys = keyHolder.replaceKeys.bind(keyHolder)
+    keyHolder.replaceKeys = async (asked) =>
+      (await replaceKeys(asked)).map((file) => {
+        if (file.role !== RELEASES) return file
+        const text = Buffer.from(file.bytes).toString()
+        const bytes = Buffer.from(text.replace(/"sig":"(.)/, (_all, first) => `"sig":"${first === 'A' ? 'B' : 'A'}`))
+        return { ...file, bytes, sha256: sha256Hex(bytes) }
+      })
+    expect(outcome(await rotate())).to.equal('failed SIGNATURE_BELOW_THRESHOLD')
+    expect([TARGETS, RELEASES].map((role) => world.server.version(app, role))).to.deep.equal([1, 2])
   })
 
   it('ROTATION_NOT_STAGED: no operator has staged a key', async () => {
