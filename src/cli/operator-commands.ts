@@ -1,8 +1,10 @@
 // `repo adopt`, `freeze` and `unfreeze`: what an operator does on the key holder's host, through its operator socket.
 // What may reach that socket is decided by its file permissions, not here.
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { TufError, type Gun, type TrustedRepository, type TufKeyId } from '@countersign/tuf'
+import { TufError, type Gun, type PublicKey, type TrustedRepository, type TufKeyId } from '@countersign/tuf'
 import type { OperationResponse } from '../key-holder-protocol/operations.ts'
+import { adoptedKey, inWords, requireProof, waitForListing } from './adoption-wait.ts'
+import { durationOption } from './duration.ts'
 import { ApiProblem, CliError, EXIT, type ExitStatus } from './errors.ts'
 import { addSeen, decisionOf, versionsInWords, type ForeignOptions } from './foreign-versions.ts'
 import { repositoryArgument } from './image-list/list.ts'
@@ -23,6 +25,8 @@ interface AdoptOptions extends SocketOptions {
   readonly keyType: 'ecdsa' | 'ed25519' | 'rsa'
   readonly keyOut?: string
   readonly importedKeys?: boolean
+  /** Milliseconds. */
+  readonly wait?: number
 }
 
 interface FreezeOptions extends SocketOptions, ForeignOptions {
@@ -47,7 +51,14 @@ export function addOperatorCommands(group: Command, perform: Perform): void {
       new Option('--imported-keys', 'make no key: sign with those that `key import` has taken').conflicts([
         'signer',
         'keyOut',
+        'wait',
       ]),
+    )
+    .addOption(
+      new Option(
+        '--wait <duration>',
+        'wait until the owner has added the key, such as 30m or 7d, and have it proven',
+      ).argParser(durationOption),
     )
     .addOption(socketOption())
     .addHelpText(
@@ -58,7 +69,9 @@ With --imported-keys targets and delegations may have expired: repair them after
 Examples:
   $ countersign repo adopt registry.example.com/team/app --pin 6ea804ec...
   $ countersign repo adopt registry.example.com/team/app --pin 6ea804ec... --imported-keys --trust-server https://notary.example.com
-  $ countersign repo adopt registry.example.com/team/app --pin 6ea804ec... --trust-server https://notary.example.com`,
+  $ countersign repo adopt registry.example.com/team/app --pin 6ea804ec... --trust-server https://notary.example.com --wait 1h
+
+Exit status: 0 done, with --wait: listed and proven; 1 failed; 2 usage; 3 without the grant; 4 the owner has not added the key yet.`,
     )
     .action((gun: string, options: AdoptOptions, command: Command) =>
       perform(command, (session) => adopt(session, repositoryArgument(gun), options)),
@@ -185,23 +198,55 @@ function addFreezing(
 async function adopt(session: Session, gun: Gun, options: AdoptOptions): Promise<ExitStatus> {
   const { output } = session
   const published = await readPublished(session, gun, options)
-  const { pem } = await pin(session, gun, options, published)
-  if (pem === undefined) return adoptWithImportedKeys(session, gun)
+  const pinned = await pin(session, gun, options, published)
+  const { pem } = pinned
+  const key = adoptedKey(pinned)
+  if (pem === undefined || key === undefined) return adoptWithImportedKeys(session, gun)
   const file = options.keyOut ?? `${options.signer}.pem`
   await keepPublicKey(file, pem)
   const repository = await register(session, gun)
   const command = ownerCommand(file, options.signer, gun)
-  output.document({
+  const facts = {
     gun,
     signer: options.signer,
     publicKeyPem: pem,
     publicKeyFile: file,
     ownerCommand: command,
     repository,
-  })
+  }
   output.block(pem)
   output.line(`The public key is in ${file}. Ask the owner of the repository to run:`)
   output.line(`  ${command}`)
+  if (options.wait !== undefined) return waitForOwner(session, key, facts, options, options.wait)
+  output.document(facts)
+  return EXIT.done
+}
+
+/** Until the owner has run the command; then the key holder signs a challenge with the key that is listed now. */
+async function waitForOwner(
+  session: Session,
+  key: PublicKey,
+  facts: { readonly gun: Gun; readonly signer: string; readonly ownerCommand: string },
+  options: AdoptOptions,
+  timeoutMs: number,
+): Promise<ExitStatus> {
+  const { output } = session
+  const { gun, signer, ownerCommand: command } = facts
+  const { canonicalKeyId } = key
+  if (output.json) output.progress(`Ask the owner of the repository to run: ${command}`)
+  const listing = await waitForListing(session, { gun, signer, canonicalKeyId }, timeoutMs)
+  if (listing.missing.length > 0) {
+    output.document({ ...facts, canonicalKeyId, listedIn: listing.roles, proven: false })
+    output.complain(
+      'OWNER_MUST_ADD_KEY',
+      `${gun}: ${inWords(listing)}`,
+      'The same command goes on waiting, with the same key.',
+    )
+    return EXIT.unfinished
+  }
+  requireProof(gun, key, await pin(session, gun, options, await readPublished(session, gun, options)))
+  output.document({ ...facts, canonicalKeyId, listedIn: listing.roles, proven: true })
+  output.line(`${listing.roles.join(' and ')} list ${canonicalKeyId}, and the key holder has signed with it.`, 'green')
   return EXIT.done
 }
 

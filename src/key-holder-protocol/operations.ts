@@ -239,8 +239,13 @@ export const OPERATIONS = {
       files,
       evidence,
     }),
-    /** The key of the signer, where one is named. */
-    response: z.strictObject({ repository: repositoryState, key: publicKey.optional(), pem: text(65_536).optional() }),
+    /** The key of the signer, where one is named, and its signature over `adoptionMessage` with a challenge of the key holder's own. */
+    response: z.strictObject({
+      repository: repositoryState,
+      key: publicKey.optional(),
+      pem: text(65_536).optional(),
+      proof: z.strictObject({ challenge: text(64), method: text(32), signature: text(4096) }).optional(),
+    }),
   },
   /**
    * Begins the import of one private key: a one-time key to encrypt it to, and the challenge that it is to sign. Both are forgotten

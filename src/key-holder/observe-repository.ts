@@ -1,4 +1,5 @@
 // Learning what is published without signing anything: read-back states, and the first pin of a repository of somebody else.
+import { randomBytes } from 'node:crypto'
 import {
   parseGun,
   parseRoleName,
@@ -8,14 +9,17 @@ import {
   TARGETS,
   verifyFiles,
   type Gun,
+  type PublicKey,
   type RoleName,
   type TrustedRepository,
 } from '@countersign/tuf'
+import { adoptionMessage } from '../key-holder-protocol/adoption-proof.ts'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { acceptPublished, pinOf, recordsOf, rememberBase, seenFiles, verifyBase, verifyState } from './base.ts'
 import { ourKeys } from './change-plan.ts'
 import { commit, commitForLater, commitWithKeys, type Answer, type Call, type Holder } from './holder.ts'
 import { checkKeyRate, countKeys, exportOf, recordOfKey } from './key-creation.ts'
+import { keyRefOf } from './key-table.ts'
 import { limitsFor } from './limits.ts'
 import type { RootCustody } from './repositories.ts'
 import { describeRepository } from './repository-status.ts'
@@ -100,14 +104,28 @@ export async function pinRepository(
     })
   }
   const key = made?.publicKey ?? known?.publicKey
-  const { key: publicKey, pem } = key === undefined ? {} : exportOf(key)
-  return {
-    response: {
-      repository: describeRepository(holder, gun),
-      ...(publicKey !== undefined && { key: publicKey }),
-      ...(pem !== undefined && { pem }),
-    },
-  }
+  const repositoryState = describeRepository(holder, gun)
+  if (role === undefined || key === undefined) return { response: { repository: repositoryState } }
+  const { key: publicKey, pem } = exportOf(key)
+  const proof = await proveAdopted(holder, gun, role, key)
+  return { response: { repository: repositoryState, key: publicKey, pem, proof } }
+}
+
+/** Signs words that are made here, no version of a file: whoever asks chooses nothing of them but the repository. */
+async function proveAdopted(
+  holder: Holder,
+  gun: Gun,
+  role: RoleName,
+  key: PublicKey,
+): Promise<{ challenge: string; method: string; signature: string }> {
+  const challenge = randomBytes(32).toString('base64')
+  const message = adoptionMessage(gun, key.canonicalKeyId, challenge)
+  const { method, signature } = await holder.custody.sign(keyRefOf({ gun, publicKey: key }), message, {
+    gun,
+    role,
+    version: 0,
+  })
+  return { challenge, method, signature: Buffer.from(signature).toString('base64') }
 }
 
 /** @throws KeyHolderError CHANGE_MALFORMED */

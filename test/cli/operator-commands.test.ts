@@ -1,17 +1,23 @@
 // `repo adopt`, `freeze`, `unfreeze` against a real key holder on a socket in a temporary folder, with metadata that Docker wrote.
-import { randomBytes } from 'node:crypto'
+import { createPublicKey, randomBytes } from 'node:crypto'
 import { cpSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
+import { parseGun, publicKeyOf } from '@countersign/tuf'
 import { expect } from 'chai'
+import { requireProof } from '../../src/cli/adoption-wait.ts'
 import { versionsInWords } from '../../src/cli/foreign-versions.ts'
 import { startKeyHolder, type RunningKeyHolder } from '../../src/key-holder/main.ts'
 import { silentLog } from '../../src/key-holder/holder-log.ts'
+import { adoptionMessage } from '../../src/key-holder-protocol/adoption-proof.ts'
+import type { OperationResponse } from '../../src/key-holder-protocol/operations.ts'
+import { expectCode } from '../support/expect-code.ts'
 import { TestKeyHolder } from '../support/key-holder.ts'
 import { Scope } from '../support/scope.ts'
-import { startScriptedServer, type Answer } from '../support/scripted-server.ts'
+import { startScriptedServer, type Answer as Served } from '../support/scripted-server.ts'
 import { ServedRepository } from '../support/served-repository.ts'
+import { signWith, testKey, type TestKey } from '../support/test-keys.ts'
 import { createTestCa } from '../support/tls.ts'
-import { FakeApi, problem, type Script } from './support/fake-api.ts'
+import { FakeApi, problem, type Answer, type Script } from './support/fake-api.ts'
 import { TOKEN, Workplace, type Ran } from './support/run-cli.ts'
 
 /** What docker 28.2.2 left in its trust folder for this repository; the timestamp expires on 2026-12-07. */
@@ -103,6 +109,88 @@ describe('cli operator commands', () => {
     expect(ran.stdout).to.include(first).and.to.include('docker trust signer add')
   })
 
+  describe('--wait', () => {
+    const ROLES = ['targets/countersign', 'targets/releases']
+    /** Time goes on where the command pauses. @param looks what the key is listed for, look by look; the last one stays */
+    async function waiting(looks: readonly (readonly string[] | Answer)[], more: readonly string[] = []): Promise<Ran> {
+      let now = NOW.getTime()
+      let look = 0
+      script = ({ method }) => {
+        if (method === 'POST') return { status: 201, body: REPORT }
+        const signs = looks[Math.min(look++, looks.length - 1)]!
+        if (!Array.isArray(signs)) return signs as Answer
+        const { canonicalKeyId } = publicKeyOf(createPublicKey(readFileSync(place.path('out.pem'))))
+        const key = {
+          role: ROLES[0],
+          keyType: 'ecdsa',
+          canonicalKeyId,
+          custody: 'sealed',
+          createdAt: '',
+          state: 'active',
+        }
+        return { body: { ...REPORT, custody: { rootCustody: 'foreign', keys: [{ ...key, signs }] } } }
+      }
+      const env = {
+        COUNTERSIGN_SERVER: api.url,
+        COUNTERSIGN_TOKEN: TOKEN,
+        COUNTERSIGN_OPERATOR_SOCKET: holder.operatorSocket,
+      }
+      const argv = ['--pin', PIN, '--metadata', METADATA, '--key-out', place.path('out.pem'), '--json', ...more]
+      return place.run(['repo', 'adopt', REPOSITORY, '--wait', '1m', ...argv], {
+        env,
+        now: () => new Date(now),
+        pause: (milliseconds) => {
+          now += milliseconds
+          return Promise.resolve()
+        },
+      })
+    }
+
+    it('ends when every role of the signer lists the key, and the key holder has signed with it', async () => {
+      const ran = await waiting([[], problem(503, 'NOTARY_UNAVAILABLE'), [ROLES[0]!], ROLES])
+      expect([ran.exit, ran.codes()], ran.stderr).to.deep.equal([0, []])
+      expect(ran.json()).to.deep.include({ listedIn: ROLES, proven: true })
+      expect(ran.stderr)
+        .to.include('Ask the owner of the repository to run: docker trust signer add')
+        .and.include('not listed yet for targets/countersign and targets/releases.\n')
+        .and.include('(NOTARY_UNAVAILABLE)')
+        .and.include('not listed yet for targets/releases.\n')
+    })
+
+    it('OWNER_MUST_ADD_KEY, exit 4: when the time is over', async () => {
+      const ran = await waiting([[ROLES[0]!]])
+      expect([ran.exit, ran.codes()]).to.deep.equal([4, ['OWNER_MUST_ADD_KEY']])
+      expect(ran.json()).to.deep.include({ listedIn: [ROLES[0]], proven: false })
+      expect(api.requests.filter(({ method }) => method === 'GET').length).to.be.within(3, 12)
+    })
+
+    it('what does not pass by itself ends it; durations that are none, and imported keys, are refused', async () => {
+      const denied = await waiting([problem(403, 'NOT_PERMITTED')])
+      expect([denied.exit, denied.codes()]).to.deep.equal([3, ['NOT_PERMITTED']])
+      expect((await waiting([ROLES], ['--wait', 'soon'])).codes()).to.deep.equal(['DURATION_INVALID'])
+      expect((await repo(['adopt', REPOSITORY, '--pin', PIN, '--wait', '1m', '--imported-keys'])).exit).to.equal(2)
+    })
+
+    it('KEYS_NOT_PROVEN: a signature by another key, of another repository, or none', () => {
+      const gun = parseGun(REPOSITORY)
+      const [ours, other] = [testKey('ours'), testKey('other')]
+      const challenge = randomBytes(32).toString('base64')
+      const answer = (key: TestKey, of = gun) => {
+        const message = adoptionMessage(of, ours.publicKey.canonicalKeyId, challenge)
+        const { method, signature } = signWith(key, message)
+        const proof = { challenge, method, signature: Buffer.from(signature).toString('base64') }
+        return { proof } as unknown as OperationResponse<'pin-repository'>
+      }
+      requireProof(gun, ours.publicKey, answer(ours))
+      const forged = [answer(other), answer(ours, parseGun('localhost:5055/proto/other'))]
+      for (const one of [...forged, {} as OperationResponse<'pin-repository'>]) {
+        expectCode('KEYS_NOT_PROVEN', () => {
+          requireProof(gun, ours.publicKey, one)
+        })
+      }
+    })
+  })
+
   it("reads Docker's own copy without being told", async () => {
     const copy = place.path(`.docker/trust/tuf/${REPOSITORY}/metadata`)
     mkdirSync(dirname(copy), { recursive: true })
@@ -116,7 +204,7 @@ describe('cli operator commands', () => {
     const scope = new Scope()
     afterEach(() => scope.close())
 
-    const answer: Answer = ({ url }, response) => {
+    const answer: Served = ({ url }, response) => {
       const name = url.slice(`/v2/${REPOSITORY}/_trust/tuf/`.length).replace(/\.[0-9a-f]{64}\.json$/, '.json')
       const file = join(METADATA, name)
       if (!existsSync(file)) response.writeHead(404)

@@ -70,7 +70,7 @@ describe('the operations of the key holder', () => {
       ['observe-repository', 'files gun', 'roles'],
       ['append-record', 'facts kind', 'index'],
       ['prove-inclusion', 'gun publication tag', 'checkpoint index leafHash proof publicKey record'],
-      ['pin-repository', 'certificateKeyIds evidence files gun keyType signer', 'key pem repository'],
+      ['pin-repository', 'certificateKeyIds evidence files gun keyType signer', 'key pem proof repository'],
       ['begin-key-import', '', 'challenge expiresAt session transportKey'],
       [
         'import-key',

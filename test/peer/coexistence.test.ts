@@ -3,6 +3,7 @@
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { Countersign } from '../support/countersign.ts'
+import { argumentsOf, commandsOf } from '../support/page-commands.ts'
 import { DockerClient } from '../support/peers/docker-client.ts'
 import { startDockerEngine } from '../support/peers/docker-engine.ts'
 import { startDockerRegistry, type DockerRegistry } from '../support/peers/docker-registry.ts'
@@ -13,6 +14,8 @@ import { waitFor } from '../support/polling.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { Scope } from '../support/scope.ts'
 import { createTestCa } from '../support/tls.ts'
+
+const PAGE = 'docs/operations/adoption.md'
 
 describe('beside other signers', function () {
   this.timeout(60_000)
@@ -93,7 +96,31 @@ describe('beside other signers', function () {
         code: 'SIGNING_ROLE_UNAVAILABLE',
       })
       expect(await everything(gun)).to.deep.equal(before)
-      await docker.must(['trust', 'signer', 'add', '--key', file, 'countersign', gun])
+      // From here on by the page: what waits ends when the owner has run its line.
+      const names = new Map([
+        ['GUN', gun],
+        ['ROOT_CERTIFICATE', await rootKeyId(gun)],
+        ['TRUST_SERVER', notary.url],
+        ['SIGNER', 'countersign'],
+        ['signer.pem', file],
+      ])
+      const [adoption = '', byOwner = ''] = commandsOf(PAGE, 'As one signer among others')
+      const env = { COUNTERSIGN_OPERATOR_SOCKET: countersign.operatorSocket, COUNTERSIGN_CA_FILE: notary.caFile }
+      const argv = argumentsOf(adoption, names)
+      const early = await countersign.run(
+        argv.map((word) => (word === '1h' ? '0s' : word)),
+        { env },
+      )
+      expect([early.status, early.text.includes('OWNER_MUST_ADD_KEY')], early.text).to.deep.equal([4, true])
+      const waiting = countersign.run([...argv, '--json'], { env, timeoutMs: 50_000 })
+      await docker.must(argumentsOf(byOwner, names))
+      const proven = await waiting
+      expect(proven.status, proven.text).to.equal(0)
+      expect(JSON.parse(proven.stdout)).to.deep.include({
+        signer: 'countersign',
+        listedIn: ['targets/countersign', 'targets/releases'],
+        proven: true,
+      })
     })
 
     it('signing one tag leaves every other entry untouched', async () => {
