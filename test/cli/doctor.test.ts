@@ -54,6 +54,17 @@ describe('the findings of doctor', () => {
     ['content trust', { contentTrust: 'yes' }, { 'content-trust': 'warning' }],
     ['content trust that is off', { contentTrust: 'False' }, {}],
     ['a trust server without TLS', { contentTrustServer: 'http://notary' }, { 'content-trust-server': 'problem' }],
+    [
+      'a password for the trust server',
+      { contentTrustServer: 'https://bob:s3cret@notary.example.com' },
+      { 'content-trust-server': 'problem' },
+    ],
+    [
+      'a user name for the trust server',
+      { contentTrustServer: 'https://bob@notary.example.com' },
+      { 'content-trust-server': 'problem' },
+    ],
+    ['a trust server that is no address', { contentTrustServer: 'https://' }, { 'content-trust-server': 'problem' }],
     ['a trust server of its own', { contentTrustServer: 'https://notary.example.com' }, {}],
     [
       'no server',
@@ -241,6 +252,15 @@ describe('cli doctor', () => {
     expect(found.means('left-over-secrets'))
       .to.include('DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE, NOTARY_TARGETS_PASSPHRASE')
       .and.not.to.include('hush')
+  })
+
+  it('shows no password of an address', async () => {
+    const { stdout, stderr } = await run([], {
+      DOCKER_CONTENT_TRUST_SERVER: 'https://bob:s3cret@127.0.0.1:1/?k=s3cret',
+    })
+    expect(stdout + stderr).not.to.match(/s3cret|bob/)
+    const plain = await run([], { DOCKER_CONTENT_TRUST_SERVER: 'https://127.0.0.1:1/?k=s3cret' })
+    expect(plain.stdout).to.include('to https://127.0.0.1:1.').and.not.to.include('s3cret')
   })
 
   it('explains what docker said; ERROR_UNKNOWN: something else', async () => {

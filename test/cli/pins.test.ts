@@ -187,14 +187,40 @@ describe('cli pin', () => {
     })
 
     it('PIN_BUNDLE_OTHER_KEY: a bundle of a stranger; one whose key is known, for what another key has pinned', async () => {
-      const stranger = await strangers('stranger.pins')
+      await strangers('stranger.pins')
       expect((await imported('stranger.pins', '--key', fingerprint)).codes()).to.deep.equal(['PIN_BUNDLE_OTHER_KEY'])
       await pinned()
       expect((await imported('stranger.pins')).codes()).to.deep.equal(['PIN_BUNDLE_OTHER_KEY'])
-      // Named, it takes over; from then on the former key does not get it back by itself.
-      expect((await imported('stranger.pins', '--key', stranger)).exit).to.equal(0)
+    })
+
+    it('PIN_BUNDLE_REPLACES: a named key takes over only by --replace, and names what it would take', async () => {
+      await pinned()
+      const stranger = await strangers('stranger.pins')
+      expect((await imported('stranger.pins', '--replace')).codes()).to.deep.equal(['USAGE_INVALID'])
+      const named = await imported('stranger.pins', '--key', stranger)
+      expect([named.exit, named.codes()]).to.deep.equal([1, ['PIN_BUNDLE_REPLACES']])
+      expect(named.stderr).to.include(APP).and.not.to.include(OTHER)
+      expect((await imported('stranger.pins', '--key', stranger, '--replace')).exit).to.equal(0)
+      // From then on the former key gets it back neither by itself nor by name.
       await exported('newer.pins')
       expect((await imported('newer.pins')).codes()).to.deep.equal(['PIN_BUNDLE_OTHER_KEY'])
+      expect((await imported('newer.pins', '--key', fingerprint)).codes()).to.deep.equal(['PIN_BUNDLE_REPLACES'])
+    })
+
+    it('PIN_BUNDLE_OTHER_KEY: a key that brought none of the pins any more is forgotten', async () => {
+      await exported('app.pins', APP)
+      await exported('other.pins', OTHER)
+      expect((await imported('app.pins', '--key', fingerprint)).exit).to.equal(0)
+      const stranger = await strangers('stranger.pins')
+      expect((await imported('stranger.pins', '--key', stranger, '--replace')).exit).to.equal(0)
+      expect((await imported('other.pins')).codes()).to.deep.equal(['PIN_BUNDLE_OTHER_KEY'])
+      // Neither does a file help that lists it still.
+      const file = developer.path('.config/countersign/pins.json')
+      const store = JSON.parse(readFileSync(file, 'utf8')) as { keys: string[] }
+      const former = ((await exported('again.pins')).json() as { publicKey: string }).publicKey
+      writeFileSync(file, JSON.stringify({ ...store, keys: [...store.keys, former] }))
+      expect((await imported('other.pins')).codes()).to.deep.equal(['PIN_BUNDLE_OTHER_KEY'])
+      expect((await imported('other.pins', '--key', fingerprint)).exit).to.equal(0)
     })
 
     it('PINS_DAMAGED: pins that cannot be read keep everything from being believed', async () => {

@@ -112,8 +112,18 @@ function contentTrustServer({ contentTrustServer: value = '' }: MachineFacts): r
       ),
     ]
   }
-  if (/^https:\/\/[^/\s]+/.test(value))
-    return [ok(id, `DOCKER_CONTENT_TRUST_SERVER sends every question about signatures to ${value}.`)]
+  const url = URL.parse(value)
+  if (url !== null && (url.username !== '' || url.password !== '')) {
+    return [
+      problem(
+        id,
+        'DOCKER_CONTENT_TRUST_SERVER holds a user name or password, which every program of this user can read.',
+        'Write it as https://notary.example.com, and log in with docker login.',
+      ),
+    ]
+  }
+  if (url?.protocol === 'https:')
+    return [ok(id, `DOCKER_CONTENT_TRUST_SERVER sends every question about signatures to ${url.origin}.`)]
   return [
     problem(
       id,

@@ -29,6 +29,11 @@ interface ExportOptions extends SocketOptions {
   readonly reason: string
 }
 
+interface ImportOptions {
+  readonly key?: string
+  readonly replace?: true
+}
+
 export function addPinCommands(program: Command, perform: Perform): void {
   const group = program
     .command('pin')
@@ -77,6 +82,7 @@ Examples:
     )
     .argument('<file>', 'the bundle')
     .option('--key <key>', "fingerprint of the bundle's key, the key itself, or a file with it; needed the first time")
+    .option('--replace', 'with --key: let it take over pins that have come with another key')
     .addHelpText(
       'after',
       `
@@ -84,10 +90,11 @@ A bundle that is older than what is here is refused. What it does not name stays
 
 Examples:
   $ countersign pin import team.pins --key 6ea804ec05093b81ccc56ecdcd6ccb9e57cb2a4e35d7262a2636de361fc35ec7
-  $ countersign pin import newer.pins`,
+  $ countersign pin import newer.pins
+  $ countersign pin import other.pins --key 1f0c4bb2f2a8d9f7a3b1c5d4e6f7089a1b2c3d4e5f60718293a4b5c6d7e8f901 --replace`,
     )
-    .action((file: string, options: { key?: string }, command: Command) =>
-      perform(command, (session) => importPins(session, file, options.key)),
+    .action((file: string, options: ImportOptions, command: Command) =>
+      perform(command, (session) => importPins(session, file, options)),
     )
   group
     .command('list')
@@ -199,8 +206,10 @@ async function signersOf(operator: KeyHolderConnection, gun: string): Promise<Si
 }
 
 /** @throws CliError PIN_BUNDLE_*, PIN_KEY_MISSING, FILE_UNREADABLE, PINS_DAMAGED, FILE_UNWRITABLE */
-async function importPins(session: Session, file: string, key: string | undefined): Promise<ExitStatus> {
+async function importPins(session: Session, file: string, { key, replace }: ImportOptions): Promise<ExitStatus> {
   const { terminal, output } = session
+  const replaces = replace === true
+  if (replaces && key === undefined) throw new CliError('USAGE_INVALID', '--replace goes with --key.')
   const named = key === undefined ? undefined : await readKey(key)
   const store = await readPinStore(terminal)
   if (named === undefined && store.keys.length === 0) throw keyMissing()
@@ -210,7 +219,7 @@ async function importPins(session: Session, file: string, key: string | undefine
       named === undefined ? store.keys.includes(publicKey) : named === publicKey || named === fingerprint,
     ),
   )
-  const next = withBundle(store, bundle, { isNamed: named !== undefined, now: terminal.now() })
+  const next = withBundle(store, bundle, { isNamed: named !== undefined, replaces, now: terminal.now() })
   await writePinStore(terminal, next)
   const { serial, madeAt, expiresAt, fingerprint, repositories } = bundle
   const guns = repositories.map(({ gun }) => gun)
@@ -245,7 +254,7 @@ function requireBundle(read: ReturnType<typeof readBundle>): SignedBundle {
         'PIN_BUNDLE_OTHER_KEY',
         'The bundle is signed with another key than the one that is trusted.',
         {
-          next: 'Compare the fingerprint with the operator. If the key was replaced, name the new one with --key.',
+          next: 'Compare the fingerprint with the operator. If the key was replaced, name the new one with --key, and say --replace.',
         },
       )
     default:

@@ -10,6 +10,8 @@ import type { Terminal } from '../terminal.ts'
 
 /** Bytes: some ten thousand repositories. */
 const MAX_BYTES = 64 * 1024 * 1024
+/** Names in one sentence; the facts have all. */
+const MAX_SHOWN = 5
 
 const storedRepository = pinnedRepository.extend({
   /** Of the bundle: its key in verifier form, its number, SHA-256 of what was signed. */
@@ -25,7 +27,7 @@ const storedRepository = pinnedRepository.extend({
 
 const storeSchema = z.strictObject({
   format: z.literal(1),
-  /** Keys whose bundles are taken, in verifier form. */
+  /** Keys whose bundles are taken, in verifier form: those that pins below have come with. */
   keys: z.array(z.string()),
   repositories: z.array(storedRepository),
 })
@@ -49,7 +51,9 @@ export async function readPinStore(terminal: Pick<Terminal, 'env' | 'homeFolder'
   const bytes = await readFileIfPresent(path, MAX_BYTES)
   if (bytes === undefined) return EMPTY
   try {
-    return storeSchema.parse(JSON.parse(bytes.toString('utf8')))
+    const { format, keys, repositories } = storeSchema.parse(JSON.parse(bytes.toString('utf8')))
+    const inUse = new Set(repositories.map(({ from }) => from.publicKey))
+    return { format, keys: keys.filter((key) => inUse.has(key)), repositories }
   } catch (cause) {
     throw new CliError('PINS_DAMAGED', `The pins of this machine cannot be read: ${path}.`, {
       facts: { file: path },
@@ -74,12 +78,20 @@ export async function writePinStore(terminal: Pick<Terminal, 'env' | 'homeFolder
   }
 }
 
+export interface BundleTerms {
+  /** The key was named for this import. */
+  readonly isNamed: boolean
+  /** A named key may take over what another key's bundle has pinned. */
+  readonly replaces: boolean
+  readonly now: Date
+}
+
 /**
  * The store with a bundle in it. What it names takes the place of what was there; what it does not name stays.
- * @param isNamed the key was named for this import: then it may take over what another key's bundle has pinned
- * @throws CliError PIN_BUNDLE_OLDER, PIN_BUNDLE_EXPIRED, PIN_BUNDLE_OTHER_KEY
+ * Keys that brought none of the pins any more are forgotten.
+ * @throws CliError PIN_BUNDLE_OLDER, PIN_BUNDLE_EXPIRED, PIN_BUNDLE_OTHER_KEY, PIN_BUNDLE_REPLACES
  */
-export function withBundle(store: PinStore, bundle: SignedBundle, o: { isNamed: boolean; now: Date }): PinStore {
+export function withBundle(store: PinStore, bundle: SignedBundle, o: BundleTerms): PinStore {
   const { serial, sha256, madeAt, expiresAt, publicKey } = bundle
   if (expiresAt !== undefined && Date.parse(expiresAt) <= o.now.getTime()) {
     throw new CliError('PIN_BUNDLE_EXPIRED', `The bundle has expired on ${expiresAt}.`, {
@@ -88,18 +100,21 @@ export function withBundle(store: PinStore, bundle: SignedBundle, o: { isNamed: 
     })
   }
   const present = new Map(store.repositories.map((one) => [one.gun, one]))
+  const ofOtherKeys: string[] = []
   for (const { gun } of bundle.repositories) {
     const known = present.get(gun)?.from
     if (known === undefined) continue
     if (known.publicKey === publicKey) refuseOlder(gun, known, bundle)
-    else if (!o.isNamed) throw otherKey(gun)
+    else ofOtherKeys.push(gun)
   }
+  // Numbers of two keys cannot be compared: nothing says that this bundle is the newer one, but for a person.
+  if (ofOtherKeys.length > 0 && !(o.isNamed && o.replaces)) throw otherKey(ofOtherKeys, o.isNamed)
   const from = { publicKey, serial, sha256, madeAt, ...(expiresAt !== undefined && { expiresAt }) }
   for (const one of bundle.repositories) {
     present.set(one.gun, { ...one, from: { ...from, importedAt: o.now.toISOString() } })
   }
   const repositories = [...present.values()].sort((one, other) => (one.gun < other.gun ? -1 : 1))
-  return { format: 1, keys: [...new Set([...store.keys, publicKey])], repositories }
+  return { format: 1, keys: [...new Set(repositories.map((one) => one.from.publicKey))].sort(), repositories }
 }
 
 function refuseOlder(gun: string, known: StoredPins['from'], { serial, sha256 }: SignedBundle): void {
@@ -116,11 +131,19 @@ function refuseOlder(gun: string, known: StoredPins['from'], { serial, sha256 }:
   )
 }
 
-function otherKey(gun: string): CliError {
-  return new CliError('PIN_BUNDLE_OTHER_KEY', `The pins of ${gun} here have come with bundles of another key.`, {
-    facts: { gun },
-    next: 'If that key was replaced, name the new one with --key, which you have from the operator.',
-  })
+function otherKey(guns: readonly string[], isNamed: boolean): CliError {
+  const shown =
+    guns.slice(0, MAX_SHOWN).join(', ') + (guns.length > MAX_SHOWN ? ` and ${guns.length - MAX_SHOWN} more` : '')
+  return new CliError(
+    isNamed ? 'PIN_BUNDLE_REPLACES' : 'PIN_BUNDLE_OTHER_KEY',
+    `Pins here have come with bundles of another key: ${shown}.`,
+    {
+      facts: { guns: guns.join(' ') },
+      next: isNamed
+        ? 'Nothing was changed. If the operator says that the key was replaced, say --replace as well.'
+        : 'If that key was replaced, name the new one with --key, which you have from the operator, and say --replace.',
+    },
+  )
 }
 
 export function pinsOf({ repositories }: PinStore, gun: Gun): StoredPins | undefined {
