@@ -27,7 +27,7 @@ import { chunkRecord } from './record-chunks.ts'
 import { refuseFrozen, type PinnedRoot } from './repositories.ts'
 import { finishPair, highestVersion, nextIssue, recordPayload, type ServedPair } from './served-pair.ts'
 import type { Issue, ServedRepository } from './served-repositories.ts'
-import { allServerKeys, noteListedKeys } from './server-keys.ts'
+import { allServerKeys, displacedKeys, noteListedKeys } from './server-keys.ts'
 
 /** See the operation's description in the protocol. @throws KeyHolderError */
 export async function serveUpdate(
@@ -92,9 +92,13 @@ export async function serveUpdate(
     evidence: request.evidence,
   }
   const roles = [...accepted.changed].map(([role, { version, sha256 }]) => ({ role, version, sha256 }))
-  commitAhead(holder, chunkRecord(record, 'roles', roles), () => {
+  const displaced = displacedKeys(holder, gun, root)
+  const replaced = displaced.map(({ role, publicKey: { canonicalKeyId } }): AuditRecord => {
+    return { kind: 'key-replaced', by: 'key-holder', gun, role, canonicalKeyId }
+  })
+  commitAhead(holder, [...replaced, ...chunkRecord(record, 'roles', roles)], () => {
     holder.served.save(after, before)
-    noteListedKeys(holder, gun, root)
+    noteListedKeys(holder, gun, root, displaced)
     if (served !== undefined) dropSuperseded(holder, served)
     if (unsigned !== undefined) recordPayload(holder, gun, root, unsigned)
   })

@@ -62,25 +62,49 @@ export function signingKeysOf(
   return ourKeysOf(holder, gun, root, role).map(({ publicKey }) => [publicKey.canonicalKeyId, publicKey.tufKeyId])
 }
 
-/** Every key made for the trust server's roles of a repository, listed or not. */
+/** Every key that can sign the trust server's roles of a repository once a root lists it. */
 export function allServerKeys(holder: Holder, gun: Gun): ServerKeys {
   const idsOf = (role: RoleName): ReadonlySet<TufKeyId> =>
-    new Set(keysOfRole(holder, gun, role).map(({ publicKey }) => publicKey.tufKeyId))
+    new Set(activeKeysOf(holder, gun, role).map(({ publicKey }) => publicKey.tufKeyId))
   return { snapshot: idsOf(SNAPSHOT), timestamp: idsOf(TIMESTAMP) }
 }
 
-/** Remembers which of them an accepted root lists; call inside its transaction. */
-export function noteListedKeys(holder: Holder, gun: Gun, root: Received<RootMetadata>): void {
+/**
+ * The keys that an accepted root puts out of use: an earlier one listed them, this one does not. They were made without a word of what
+ * they replace, so it is the list that tells. Those that wait for their root stay.
+ */
+export function displacedKeys(holder: Holder, gun: Gun, root: Received<RootMetadata>): readonly StoredKey[] {
+  return [SNAPSHOT, TIMESTAMP].flatMap((role) => {
+    const { keys } = baseRoleKeys(root, role)
+    return activeKeysOf(holder, gun, role).filter(
+      ({ publicKey }) => !keys.has(publicKey.tufKeyId) && holder.serverKeys.wasListed(gun, publicKey.canonicalKeyId),
+    )
+  })
+}
+
+/** Remembers which of them an accepted root lists, and which it displaces; call inside its transaction. */
+export function noteListedKeys(
+  holder: Holder,
+  gun: Gun,
+  root: Received<RootMetadata>,
+  displaced: readonly StoredKey[],
+): void {
   for (const role of [SNAPSHOT, TIMESTAMP]) {
     for (const { publicKey } of ourKeysOf(holder, gun, root, role)) {
       holder.serverKeys.noteListed(gun, publicKey.canonicalKeyId)
     }
   }
+  for (const { publicKey } of displaced) holder.keys.setState(gun, publicKey.canonicalKeyId, 'replaced')
 }
 
 function ourKeysOf(holder: Holder, gun: Gun, root: Received<RootMetadata>, role: RoleName): StoredKey[] {
   const { keys } = baseRoleKeys(root, role)
-  return keysOfRole(holder, gun, role).filter(({ publicKey }) => keys.has(publicKey.tufKeyId))
+  return activeKeysOf(holder, gun, role).filter(({ publicKey }) => keys.has(publicKey.tufKeyId))
+}
+
+/** A replaced key signs nothing, whoever lists it again; of a retired one there is nothing left to sign with. */
+function activeKeysOf(holder: Holder, gun: Gun, role: RoleName): StoredKey[] {
+  return keysOfRole(holder, gun, role).filter(({ state }) => state === 'active')
 }
 
 function keysOfRole(holder: Holder, gun: Gun, role: RoleName): StoredKey[] {

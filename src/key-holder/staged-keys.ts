@@ -41,13 +41,15 @@ export async function stageKey(holder: Holder, { request, socket }: Call<'stage-
   return { response: { ...exportOf(key.publicKey), replaces } }
 }
 
-/** See the operation's description in the protocol. @throws KeyHolderError KEY_NOT_FOUND, KEY_IN_USE, CUSTODY_* */
+/** See the operation's description in the protocol. @throws KeyHolderError GUN_NOT_MANAGED, KEY_NOT_FOUND, KEY_IN_USE, CUSTODY_* */
 export async function retireKey(
   holder: Holder,
   { request, socket }: Call<'retire-key'>,
 ): Promise<Answer<'retire-key'>> {
   const gun = parseGun(request.gun)
   const { canonicalKeyId, reason, evidence } = request
+  // Whether it can be answered, before anything is destroyed: a repository may be served and not managed.
+  holder.repositories.get(gun)
   const key = holder.keys.ofGun(gun).find(({ publicKey }) => publicKey.canonicalKeyId === canonicalKeyId)
   if (key === undefined) {
     throw new KeyHolderError('KEY_NOT_FOUND', 'There is no such key here.', { gun, canonicalKeyId })

@@ -53,6 +53,36 @@ describe('serving', () => {
       expect((await ask(true)).keyId).to.not.equal(next.keyId)
     })
 
+    it('that a root no longer lists are replaced, sign nothing any more, and can be retired', async () => {
+      const repository = await ServedRepository.create(holder)
+      const retire = (canonicalKeyId: string) =>
+        holder.operator.call('retire-key', { gun: SERVED_GUN, canonicalKeyId, reason: 'replaced', evidence: EVIDENCE })
+      const [old] = repository.builder.role(SNAPSHOT).keys
+      const { canonicalKeyId } = old!.publicKey
+      await expectCodeAsync('GUN_NOT_MANAGED', () => retire(canonicalKeyId))
+      await HeldRepository.initialize(holder, SERVED_GUN)
+      await expectCodeAsync('KEY_IN_USE', () => retire(canonicalKeyId))
+      await ask(true)
+      await expectCodeAsync('KEY_IN_USE', () => retire(canonicalKeyId))
+      repository.builder.nextRoot()
+      await repository.takeKeys([SNAPSHOT], true)
+      await repository.update(ROOT)
+      const records = await holder.wholeLog()
+      expect(records.filter(({ kind }) => kind === 'key-replaced')).to.have.length(1)
+      expect(records.find(({ kind }) => kind === 'key-replaced')).to.include({ role: SNAPSHOT, canonicalKeyId })
+      // Back to the old key: nobody can be made to sign with it.
+      repository.builder.nextRoot()
+      const [next] = repository.builder.role(SNAPSHOT).keys
+      repository.builder.role(SNAPSHOT).keys = [old!]
+      await expectCodeAsync('UPDATE_NO_SNAPSHOT', () => repository.update(ROOT))
+      await retire(canonicalKeyId)
+      await expectCodeAsync('UPDATE_NO_SNAPSHOT', () => repository.update(ROOT))
+      await expectCodeAsync('KEY_IN_USE', () => retire(next!.publicKey.canonicalKeyId))
+      const retired = (await holder.wholeLog()).filter(({ kind }) => kind === 'key-retired')
+      expect(retired).to.have.length(1)
+      expect(retired[0]).to.include({ role: SNAPSHOT, canonicalKeyId })
+    })
+
     it('are recorded, and made only where repositories may be served', async () => {
       const { keyId } = await ask()
       expect(holder.log().at(-1)).to.include({ kind: 'server-key-created', by: 'trust-server', tufKeyId: keyId })
