@@ -13,7 +13,7 @@ import { SCHEMA } from '../../src/store/schema.ts'
 import { SCHEMA as TRUST_SERVER_SCHEMA } from '../../src/trust-server/schema.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { BACKUP_PASSPHRASE, EVIDENCE, HeldRepository, LIMITS, put, TestKeyHolder } from '../support/key-holder.ts'
-import { commandsOf } from '../support/page-commands.ts'
+import { argumentsOf, commandsOf } from '../support/page-commands.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { runCommand } from '../support/processes.ts'
 import { sha256Of } from '../support/repository-builder.ts'
@@ -314,7 +314,13 @@ describe('cli backup', () => {
       (of as { inTokens: { gun: string; proof: string }[] }).inTokens.map((key) => `${key.gun} ${key.proof}`)
 
     it('drill: is done where each has signed in its token', async () => {
-      const ran = await run('drill', '--key-holder-config', config)
+      const names = new Map([
+        ['BACKUP', copy],
+        ['PASSPHRASE_FILE', held.backupPassphraseFile],
+        ['KEY_HOLDER_CONFIG', config],
+      ])
+      const [command = ''] = commandsOf('docs/operations/tokens.md', 'Backups')
+      const ran = await place.run([...argumentsOf(command, names), '--json'])
       expect([ran.exit, ran.codes()], ran.stderr).to.deep.equal([0, []])
       expect(proofs((ran.json() as { proven: unknown }).proven)).to.deep.equal([`${gun} proven`, `${gun} proven`])
     }).timeout(60_000)

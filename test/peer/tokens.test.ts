@@ -5,14 +5,14 @@ import { expect } from 'chai'
 import { parseKeyHolderConfig } from '../../src/key-holder/config.ts'
 import { parseLimits } from '../../src/key-holder/limits.ts'
 import { Countersign, KEY_HOLDER_UID, SHARED_GID } from '../support/countersign.ts'
-import { commandsOf, filesOf } from '../support/page-commands.ts'
+import { argumentsOf, commandsOf, filesOf } from '../support/page-commands.ts'
 import { startDockerRegistry } from '../support/peers/docker-registry.ts'
 import { ImageMaker, type PushedImage } from '../support/peers/images.ts'
 import { NotaryClient } from '../support/peers/notary-client.ts'
 import { startNotaryServer, type NotaryServer } from '../support/peers/notary-server.ts'
 import { requirePeers } from '../support/peers/require-peers.ts'
 import { waitFor } from '../support/polling.ts'
-import { runCommand } from '../support/processes.ts'
+import { runCommand, runToSuccess } from '../support/processes.ts'
 import { Scope } from '../support/scope.ts'
 import { PIN, SoftHsm } from '../support/softhsm.ts'
 import { createTestCa } from '../support/tls.ts'
@@ -55,16 +55,16 @@ describe('keys in a PKCS#11 token', function () {
   }
   const follow = async (heading: string, gun: string, keyId = ''): Promise<string[]> => {
     const printed: string[] = []
-    for (const command of commandsOf(PAGE, heading).filter((line) => line.startsWith('countersign '))) {
-      // Words in quotes stay together.
-      const words = [...command.matchAll(/"([^"]*)"|(\S+)/g)].map(([, quoted, word = '']) => quoted ?? word)
-      const argv = words.slice(1).map((word) => {
-        if (word === 'KEYID') return keyId
-        return word
-          .replace('registry.example.com/team/app', gun)
-          .replace(/^\/var\/.*\.sock$/, countersign.operatorSocket)
-      })
-      printed.push((await countersign.must(argv)).stdout)
+    const names = new Map([
+      ['KEYID', keyId],
+      ['registry.example.com/team/app', gun],
+      ['/var/lib/countersign-key-holder/operator.sock', countersign.operatorSocket],
+      ['http://127.0.0.1:8750/metrics', `${countersign.url}/metrics`],
+    ])
+    for (const command of commandsOf(PAGE, heading)) {
+      const argv = argumentsOf(command, names)
+      const ran = command.startsWith('curl ') ? await runToSuccess('curl', argv) : await countersign.must(argv)
+      printed.push(ran.stdout)
     }
     return printed
   }
@@ -126,7 +126,7 @@ describe('keys in a PKCS#11 token', function () {
     asked.push(ask(more[2]!))
     await waitFor('the alarm', async () => ((await isAvailable()) === '0' ? true : undefined))
     await waitFor('key list', async () => ((await custodyOf(gun))?.endsWith(', not there') === true ? true : undefined))
-    await follow('When it does not sign', gun)
+    expect((await follow('When it does not sign', gun))[1]).to.include('countersign_key_holder_token_available')
     await hsm.startServer()
     const answers = await Promise.all(asked)
     for (const { status, text } of answers) expect(status, `${text}\n${countersign.logs()}`).to.equal(0)

@@ -1,9 +1,21 @@
 // A change of root as the services see it, over the real key holder: planned, signed by a key that neither process has, published once.
-import { attachSignatures, parseRoot, RELEASES, ROOT, TARGETS, type PublicKey } from '@countersign/tuf'
+import { randomBytes } from 'node:crypto'
+import {
+  attachSignatures,
+  encodePrivateKeyFile,
+  parseRoot,
+  RELEASES,
+  ROOT,
+  TARGETS,
+  type PublicKey,
+} from '@countersign/tuf'
 import { expect } from 'chai'
 import type { SigningRequest } from '../../src/domain/signing-request.ts'
 import type { RootChangeRequest, RootPlanRequest } from '../../src/service/services.ts'
 import { PUBLICATION_STEPS } from '../../src/service/steps.ts'
+import { Workplace } from '../cli/support/run-cli.ts'
+import { fakeServices, startFixture } from '../http/fixture.ts'
+import { argumentsOf, commandsOf } from '../support/page-commands.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { outcome, startHeldWorld } from '../support/fakes/held-world.ts'
 import { app, ended, everybody, type World } from '../support/fakes/world.ts'
@@ -123,6 +135,41 @@ describe('a change of root, as a request', () => {
       expect(outcome(await world.sign(`${app}:2.0`))).to.equal('published')
       const record = holder.log().findLast(({ kind }) => kind === 'root-change')
       expect(record).to.deep.include({ expired: [ROOT, TARGETS, 'targets/countersign', RELEASES] })
+    })
+
+    it('goes as docs/operations/expiry.md says', async () => {
+      const { tokens } = world.services
+      const fixture = await startFixture({
+        realServices: { ...world.services, webhooks: fakeServices([]).webhooks },
+        now: () => world.time.now(),
+      })
+      scope.add(() => fixture.stop())
+      const place = new Workplace()
+      scope.add(() => {
+        place.remove()
+      })
+      const { secret } = await tokens.create(everybody, { name: 'operator', grants: everybody.grants })
+      const passphrase = 'correct horse battery'
+      const file = { privateKey: lasting.privateKey, role: ROOT }
+      place.file('root.key', encodePrivateKeyFile(file, Buffer.from(passphrase), randomBytes(8), randomBytes(16)))
+      place.file('root.key.crt', pemOf(lasting))
+      place.file('passphrase', `${passphrase}\n`)
+      const files = ['renewed.json', 'signed.json', 'passphrase'].map((name) => [name, place.path(name)] as const)
+      const names = new Map([['GUN', app], ['ROOT_KEY', place.path('root.key')], ...files])
+      const exits: [string, number][] = []
+      for (const command of commandsOf('docs/operations/expiry.md', 'An expired root')) {
+        const env = { COUNTERSIGN_SERVER: fixture.url, COUNTERSIGN_TOKEN: secret }
+        const ran = await place.run(argumentsOf(command, names), { env, now: () => world.time.now() })
+        exits.push([`${command} ${ran.codes().join(' ')}`.trim(), ran.exit])
+      }
+      expect(exits).to.deep.equal([
+        ['countersign repo repair GUN --dry-run REPAIR_NOT_POSSIBLE', 1],
+        ['countersign root export GUN --out renewed.json', 0],
+        ['countersign root sign renewed.json --root ROOT_KEY --passphrase-file passphrase --out signed.json', 0],
+        ['countersign root apply signed.json', 0],
+        ['countersign repo repair GUN', 0],
+      ])
+      expect(outcome(await world.sign(`${app}:2.0`))).to.equal('published')
     })
 
     it('nothing else is signed before it', async () => {
