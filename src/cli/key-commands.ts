@@ -94,7 +94,7 @@ async function listKeys(session: Session, gun: Gun): Promise<ExitStatus> {
   const { keys } = report.custody
   session.output.document({ gun, keys, ...(report.trouble !== undefined && { trouble: report.trouble }) })
   session.output.table(
-    ['STATE', 'MADE FOR', 'SIGNS NOW', 'TYPE', 'CUSTODY', 'SINCE', 'LAST USED', 'KEY'],
+    ['STATE', 'MADE FOR', 'SIGNS NOW', 'TYPE', 'CUSTODY', 'MADE', 'LAST USED', 'KEY'],
     keys.map(({ state, role, signs, keyType, custody, createdAt, lastUsedAt, canonicalKeyId }) => [
       state,
       role,
