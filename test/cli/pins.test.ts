@@ -6,9 +6,9 @@ import { expect } from 'chai'
 import { parse, parseAllDocuments } from 'yaml'
 import { HeldRepository, put, TestKeyHolder } from '../support/key-holder.ts'
 import { startMetadataServer, type MetadataServer } from '../support/peers/metadata-server.ts'
-import { NOW, RepositoryBuilder } from '../support/repository-builder.ts'
+import { NOW, RepositoryBuilder, sha256Of } from '../support/repository-builder.ts'
 import { Scope } from '../support/scope.ts'
-import { testCertificateKey } from '../support/test-keys.ts'
+import { testCertificateKey, type TestKey } from '../support/test-keys.ts'
 import { createTestCa } from '../support/tls.ts'
 import { Workplace, type Ran } from './support/run-cli.ts'
 
@@ -131,11 +131,72 @@ describe('cli pin', () => {
     expect(verified.stderr).to.include('countersign: warning: No root of')
   })
 
-  it('VERSION_ROLLED_BACK: a new machine takes no root below the pinned one', async () => {
+  it('ROOT_NOT_PINNED: a new machine takes no root below the pinned one', async () => {
     await pinned()
     const file = developer.path('.config/countersign/pins.json')
     writeFileSync(file, readFileSync(file, 'utf8').replace('"version": 1', '"version": 2'))
-    expect((await run(['pull', IMAGE])).codes()).to.deep.equal(['VERSION_ROLLED_BACK'])
+    expect((await run(['pull', IMAGE])).codes()).to.deep.equal(['ROOT_NOT_PINNED'])
+  })
+
+  describe('one root key of several', () => {
+    const [one, two, three, evil] = ['one', 'two', 'three', 'evil'].map((name) =>
+      testCertificateKey(`pins ${name}`, { commonName: APP }),
+    ) as [TestKey, TestKey, TestKey, TestKey]
+    const signed = (): RepositoryBuilder =>
+      RepositoryBuilder.withSigner('countersign', APP).put('targets/releases', '1.0', '1.0')
+    let builder: RepositoryBuilder
+
+    /** Pins of the second root, as a bundle brings them: two of these keys have to sign what follows it. */
+    function pinSecond(): void {
+      builder.nextRoot((root) => {
+        root.keys = [two, three]
+        root.threshold = 2
+      })
+      builder.nextVersions()
+      const file = builder.files().get('2.root.json')!
+      const certificates = [two, three].map(({ publicKey }) => ({
+        keyId: publicKey.tufKeyId,
+        pem: Buffer.from(publicKey.publicValue, 'base64').toString(),
+      }))
+      const root = { version: 2, sha256: sha256Of(file), threshold: 2 }
+      const at = clock.toISOString()
+      const from = { publicKey: 'test', serial: 1, sha256: sha256Of(file), madeAt: at, importedAt: at }
+      const store = { format: 1, keys: [], repositories: [{ gun: APP, root, certificates, from }] }
+      mkdirSync(developer.path('.config/countersign'), { recursive: true })
+      developer.file('.config/countersign/pins.json', JSON.stringify(store))
+    }
+
+    beforeEach(() => {
+      builder = signed()
+      builder.role('root').keys = [one, two]
+    })
+
+    it('ROOT_NOT_PINNED: one that is listed no more makes no other root, not even for a machine that remembers it', async () => {
+      server.repositories.set(APP, builder.files())
+      const first = await run(['pull', IMAGE, '--pin', two.publicKey.tufKeyId])
+      expect(first.exit, first.stderr).to.equal(0)
+      const forged = signed()
+      forged.role('root').keys = [one, two]
+      forged.nextRoot((root) => (root.keys = [evil]))
+      forged.nextVersions()
+      pinSecond()
+      server.repositories.set(APP, forged.files())
+      expect((await run(['pull', IMAGE])).codes()).to.deep.equal(['ROOT_NOT_PINNED'])
+      server.repositories.set(APP, builder.files())
+      expect((await run(['pull', IMAGE])).codes()).to.deep.equal([])
+    })
+
+    it('SIGNATURE_BELOW_THRESHOLD: one where two have to sign makes no later root', async () => {
+      pinSecond()
+      const second = builder.files().get('2.root.json')!
+      const forged = signed()
+      forged.role('root').keys = [two]
+      forged.role('root').version = 3
+      server.repositories.set(APP, new Map([...forged.files(), ['2.root.json', second]]))
+      expect((await run(['pull', IMAGE])).codes()).to.deep.equal(['SIGNATURE_BELOW_THRESHOLD'])
+      server.repositories.set(APP, builder.files())
+      expect((await run(['pull', IMAGE])).codes()).to.deep.equal([])
+    })
   })
 
   describe('import refuses', () => {

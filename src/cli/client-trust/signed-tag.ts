@@ -4,6 +4,9 @@ import {
   CodedError,
   findTarget,
   hexOfBase64Digest,
+  ROOT,
+  ROOT_MAX_BYTES,
+  sha256Hex,
   signersOf,
   TufError,
   type Gun,
@@ -15,8 +18,8 @@ import {
 } from '@countersign/tuf'
 import type { TaggedReference } from '../../domain/image-reference.ts'
 import { CliError } from '../errors.ts'
-import { pinIdsOf, pinsOf, readPinStore, withPinnedRoot, type StoredPins } from '../pins/store.ts'
-import { verifyPublished } from '../published-metadata.ts'
+import { pinIdsOf, pinsOf, readPinStore, type StoredPins } from '../pins/store.ts'
+import { verifyPublished, type ReadMetadata } from '../published-metadata.ts'
 import type { Session } from '../session.ts'
 import { memoryOf, recall, remember, type TrustMemory } from './memory.ts'
 import { requireOnePin, trustServerOf, type TrustOptions } from './options.ts'
@@ -49,11 +52,12 @@ export async function resolveSignedTag(
   const { terminal } = session
   const { gun } = reference
   const memory = await recall(terminal, gun)
-  const start = startOf(reference, memory, options, pinsOf(await readPinStore(terminal), gun))
+  const { begin, ...start } = startOf(reference, memory, options, pinsOf(await readPinStore(terminal), gun))
   const { openNotary } = await import('../notary-source.ts')
   const source = await openNotary(session, gun, trustServerOf(reference, options, terminal), options.realm ?? [])
   try {
-    const trusted = await verify({ gun, now: terminal.now(), ...start }, source)
+    const pin = 'sha256' in begin ? await pinnedRoot(gun, begin, memory, source) : begin
+    const trusted = await verify({ gun, now: terminal.now(), pin, highest: start.highest }, source)
     await remember(terminal, gun, memoryOf(trusted, start.pins, memory))
     return {
       ...signedIn(trusted, reference),
@@ -66,12 +70,23 @@ export async function resolveSignedTag(
   }
 }
 
-type Start = Pick<VerifierOptions, 'pin' | 'highest'> & Pick<TrustMemory, 'pins'> & { readonly anchor: Anchor }
+interface Source {
+  readonly address: string
+  readonly read: ReadMetadata
+}
+
+interface Start extends Pick<TrustMemory, 'pins'> {
+  /** A pin, or which root it is that has still to be fetched. */
+  readonly begin: RootPin | StoredPins['root']
+  readonly highest: ReadonlyMap<RoleName, KnownVersion>
+  readonly anchor: Anchor
+}
 
 /**
  * A remembered root goes on where no pin is named, or one by which it was believed: roots that followed it since are taken by its keys. Another
- * pin begins anew, and keeps the versions, unless what is remembered was believed without any pin. Pins of this machine count like named ones
- * where none is named, and let no root below theirs pass.
+ * pin begins anew, and keeps the versions, unless what is remembered was believed without any pin. Pins of this machine count where none is
+ * named. They say which root it was, byte for byte, so trust begins with that one, whatever is remembered: with its threshold, and with none of
+ * the keys that it does not list any more.
  */
 function startOf(
   { gun }: TaggedReference,
@@ -80,30 +95,43 @@ function startOf(
   stored: StoredPins | undefined,
 ): Start {
   const { pin = [], tofu = false } = options
-  const isStored = pin.length === 0 && stored !== undefined
-  const named = isStored ? pinIdsOf(stored) : pin
-  const floor = (highest: ReadonlyMap<RoleName, KnownVersion>) => (isStored ? withPinnedRoot(highest, stored) : highest)
-  const anchor = isStored ? 'bundle' : 'pin'
-  const goesOn = named.length === 0 || named.some((pin) => memory?.pins.includes(pin) === true)
-  if (memory !== undefined && goesOn) {
-    const pin: RootPin = { kind: 'root', bytes: memory.root }
-    return { pin, highest: floor(memory.roles), pins: memory.pins, anchor: named.length > 0 ? anchor : 'memory' }
+  const kept = memory === undefined || memory.pins.length === 0 ? new Map<never, never>() : memory.roles
+  if (pin.length === 0 && stored !== undefined) {
+    return { begin: stored.root, highest: kept, pins: pinIdsOf(stored), anchor: 'bundle' }
   }
-  if (named.length > 0) {
-    const highest = memory === undefined || memory.pins.length === 0 ? new Map<never, never>() : memory.roles
-    return { pin: { kind: 'certificates', tufKeyIds: named }, highest: floor(highest), pins: named, anchor }
+  if (memory !== undefined && (pin.length === 0 || pin.some((one) => memory.pins.includes(one)))) {
+    const anchor = pin.length > 0 ? 'pin' : 'memory'
+    return { begin: { kind: 'root', bytes: memory.root }, highest: memory.roles, pins: memory.pins, anchor }
   }
-  if (tofu) return { pin: { kind: 'tofu' }, highest: new Map(), pins: [], anchor: 'first-use' }
+  if (pin.length > 0)
+    return { begin: { kind: 'certificates', tufKeyIds: pin }, highest: kept, pins: pin, anchor: 'pin' }
+  if (tofu) return { begin: { kind: 'tofu' }, highest: new Map(), pins: [], anchor: 'first-use' }
   throw new CliError('PIN_MISSING', `Nothing says which root of ${gun} is the right one.`, {
     facts: { gun },
     next: 'Import a bundle of pins (countersign pin import), or give --pin KEYID, from its owner (repo init prints it; docker trust inspect shows it as Root). Or --tofu: believe the server this once.',
   })
 }
 
-async function verify(
-  options: VerifierOptions,
-  source: { readonly address: string; readonly read: Parameters<typeof verifyPublished>[1] },
-): Promise<TrustedRepository> {
+/** The root that is pinned by its hash: what is remembered, or the trust server's. @throws CodedError ROOT_NOT_PINNED; NotaryError, NetError */
+async function pinnedRoot(
+  gun: Gun,
+  { version, sha256 }: StoredPins['root'],
+  memory: TrustMemory | undefined,
+  { address, read }: Source,
+): Promise<RootPin> {
+  if (memory !== undefined && sha256Hex(memory.root) === sha256) return { kind: 'root', bytes: memory.root }
+  const fileName = `${version}.root.json`
+  const bytes = await read({ fileName, role: ROOT, maxBytes: ROOT_MAX_BYTES, optional: true })
+  if (bytes !== undefined && sha256Hex(bytes) === sha256) return { kind: 'root', bytes }
+  const why = bytes === undefined ? 'it has no such version' : 'its root of that version is another one'
+  throw new CodedError(
+    'ROOT_NOT_PINNED',
+    `What ${address} has of ${gun} is not believed: version ${version} of root is pinned, and ${why}.`,
+    { gun, server: address, version },
+  )
+}
+
+async function verify(options: VerifierOptions, source: Source): Promise<TrustedRepository> {
   try {
     return await verifyPublished(options, source.read)
   } catch (cause) {

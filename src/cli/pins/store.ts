@@ -1,7 +1,7 @@
 // The pins of this machine: root certificates that came in signed bundles. One file, written whole or not at all.
 import { mkdir, rename, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { parseTufKeyId, ROOT, type Gun, type KnownVersion, type RoleName, type TufKeyId } from '@countersign/tuf'
+import { parseTufKeyId, type Gun, type TufKeyId } from '@countersign/tuf'
 import * as z from 'zod'
 import { pinnedRepository, type SignedBundle } from '../../key-holder/pin-bundle.ts'
 import { CliError } from '../errors.ts'
@@ -152,14 +152,4 @@ export function pinsOf({ repositories }: PinStore, gun: Gun): StoredPins | undef
 
 export function pinIdsOf({ certificates }: StoredPins): readonly TufKeyId[] {
   return certificates.map(({ keyId }) => parseTufKeyId(keyId))
-}
-
-/** The highest versions, and no root below the one that was pinned. */
-export function withPinnedRoot(
-  highest: ReadonlyMap<RoleName, KnownVersion>,
-  { root }: StoredPins,
-): ReadonlyMap<RoleName, KnownVersion> {
-  const known = highest.get(ROOT)
-  if (known !== undefined && known.version >= root.version) return highest
-  return new Map([...highest, [ROOT, { version: root.version }]])
 }
