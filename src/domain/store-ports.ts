@@ -69,6 +69,8 @@ export interface RequestStore {
   /** The request that this key stored before. @throws DomainError IDEMPOTENCY_KEY_REUSED */
   findRepeated(idempotency: IdempotencyKey): SigningRequest | undefined
   find(id: string): SigningRequest | undefined
+  /** The newest request for this digest that was made for an event, or signed it, whoever asked for that. Undefined: events may ask. */
+  findAsked(gun: Gun, tag: TargetName, sha256: string): string | undefined
   /** Newest first. @throws DomainError CURSOR_INVALID */
   list(query: RequestQuery): { requests: readonly SigningRequest[]; nextCursor?: string }
   /** Images that are not final, oldest first; of one repository or of all. */

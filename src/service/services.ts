@@ -41,6 +41,8 @@ export interface Submission {
   readonly mode?: 'each'
   /** `registry/repository:tag`, with or without digest: sign what is signed there, where the images' registries serve the same digest. */
   readonly promotedFrom?: string
+  /** The digest that the registry has to serve for each of them, where references name none (64 hex digits). */
+  readonly expected?: string
   /** Of one repository, and made by a plan: more images than others may name. */
   readonly isPruning?: true
   readonly policy?: string

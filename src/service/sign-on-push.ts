@@ -146,7 +146,7 @@ export class SignOnPush implements PushService {
 
   /** Each step can be repeated: a crash before the tag is noted or forgotten leads to the same look again, and to the same request. */
   async #settle(tag: DueTag): Promise<Settled> {
-    const { repositories } = this.#dependencies
+    const { repositories, requests } = this.#dependencies
     const source = this.#sources.get(tag.source)
     const isMeant = source !== undefined && isSwitchedOn(source, tag.gun, tag.tag)
     if (!isMeant || repositories.find(tag.gun)?.state !== 'ready') return this.#end(tag, 'ignored')
@@ -161,6 +161,8 @@ export class SignOnPush implements PushService {
     const isNamed = tag.claims.includes(served)
     // Somebody pushed again since; that push has an event of its own, on its way or before this one.
     if (!isNamed && !tag.claims.includes('')) return this.#found(tag, 'outdated', served)
+    const asked = requests.findAsked(tag.gun, tag.tag, served)
+    if (asked !== undefined) return this.#found(tag, 'known', served, asked)
     const { request } = await this.#submit(pusher(source), submissionFor(source, tag, served, isNamed))
     return this.#found(tag, 'requested', served, request.id)
   }
@@ -205,8 +207,9 @@ export class SignOnPush implements PushService {
 }
 
 /**
- * One request for each repository, tag and digest, whenever and however often events come: also after it was denied, has failed, or its
- * signature was taken back. Only a person asks again then. Where no event named the digest, the request names none either.
+ * Where no event named the digest, the request names none either, and is for this one all the same. There is one for each repository, tag and
+ * digest, whenever and however often events come, and whoever sends them: also after it was denied, has failed, or its signature was taken back.
+ * Only a person asks again then. The key is for a crash before the tag is noted.
  */
 function submissionFor(source: PushSource, { gun, tag }: DueTag, served: string, isNamed: boolean) {
   const { policy } = source
@@ -215,6 +218,7 @@ function submissionFor(source: PushSource, { gun, tag }: DueTag, served: string,
   return {
     kind: 'sign' as const,
     images: [image],
+    expected: served,
     description: `Pushed, says ${source.registry}.`,
     origin: `event of ${pushIdentity(source)} (${source.kind})`,
     idempotencyKey: `push-${createHash('sha256').update(meaning).digest('hex')}`,

@@ -155,14 +155,14 @@ interface Resolved {
 
 async function resolveSubjects(
   dependencies: ServiceDependencies,
-  { kind, mode, promotedFrom }: Submission,
+  { kind, mode, promotedFrom, expected }: Submission,
   images: readonly TaggedReference[],
 ): Promise<readonly Resolved[]> {
   if (kind === 'unsign') return images.map((image) => ({ subject: namedSubject(image) }))
   const source = promotedFrom === undefined ? undefined : await signedSource(dependencies, parseSource(promotedFrom))
   const resolve = async (image: TaggedReference): Promise<Resolved> => {
     try {
-      const subject = await resolvedSubject(dependencies.resolver, image)
+      const subject = await resolvedSubject(dependencies.resolver, image, expected)
       return { subject: source === undefined ? subject : promoted(subject, source) }
     } catch (error) {
       if (mode !== 'each' || isOutage(error) || !(error instanceof CodedError)) throw error
@@ -185,12 +185,14 @@ function namedSubject({ text, gun, tag, digest }: TaggedReference): ImageSubject
 async function resolvedSubject(
   resolver: ServiceDependencies['resolver'],
   image: TaggedReference,
+  expected: string | undefined,
 ): Promise<ImageSubject> {
   const { sha256, length, mediaType } = await resolver.resolve(image)
-  if (image.digest !== undefined && image.digest !== sha256) {
+  const requested = image.digest ?? expected
+  if (requested !== undefined && requested !== sha256) {
     throw new DomainError('DIGEST_MISMATCH', 'The registry serves another digest under this tag than the one named.', {
       image: image.text,
-      requested: image.digest,
+      requested,
       served: sha256,
     })
   }

@@ -136,6 +136,10 @@ export class SqliteRequestStore implements RequestStore {
     return row === undefined ? undefined : this.#read(row)
   }
 
+  findAsked(gun: string, tag: string, sha256: string): string | undefined {
+    return this.#statements.findAsked.get(gun, tag, sha256)?.id
+  }
+
   list(query: RequestQuery): { requests: readonly SigningRequest[]; nextCursor?: string } {
     const requests: SigningRequest[] = []
     const { gun = null, status = null } = query
@@ -336,6 +340,12 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
       `INSERT INTO idempotency_keys (principal, key, body_sha256, request) VALUES (:principal, :key, :bodySha256, :sequence)`,
     ),
     find: sqlite.prepare<[string], RequestRow>(`SELECT ${request} FROM requests r WHERE r.id = ?`),
+    findAsked: sqlite.prepare<[string, string, string], { id: string }>(
+      `SELECT r.id FROM images i JOIN requests r ON r.sequence = i.request
+       WHERE i.gun = ? AND i.tag = ? AND i.tag <> '' AND i.record ->> '$.subject.sha256' = ? AND r.kind = 'sign'
+         AND (r.submitter_id GLOB 'push:*' OR i.status = 'published')
+       ORDER BY i.request DESC LIMIT 1`,
+    ),
     findKey: sqlite.prepare<[string, string], RequestRow & { body_sha256: string }>(
       `SELECT ${request}, k.body_sha256 FROM idempotency_keys k JOIN requests r ON r.sequence = k.request
        WHERE k.principal = ? AND k.key = ?`,

@@ -272,6 +272,10 @@ const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (gun, tag, sha256)
   ) STRICT, WITHOUT ROWID;
   `,
+  // 13: what was asked for a tag, which is looked for at each look at a pushed one.
+  `
+  CREATE INDEX images_by_tag ON images (gun, tag, request) WHERE tag <> '';
+  `,
 ]
 
 export const SCHEMA: Schema = {

@@ -175,13 +175,50 @@ describe('sign on push', () => {
     tell([pushed('v1', 'a')])
     await looked()
     await world.unsign(`${app}:v1`)
-    for (const by of [source, source]) {
-      tell([claim('v1', A)], by)
-      await looked()
+    // The policy that is asked for may be another one by then.
+    const settings = {
+      ...world.dependencies.settings,
+      signOnPush: { ...signOnPush, sources: [{ ...source, policy: 'pushed' }, hub] },
+    }
+    world.services = createServices({ ...world.dependencies, settings })
+    for (const by of [source, hub]) {
+      for (const sha256 of [A, undefined]) {
+        tell([claim('v1', sha256)], by)
+        expect(await looked()).to.deep.equal(['v1 known'])
+      }
     }
     expect(requests().filter(({ kind }) => kind === 'sign')).to.have.length(1)
     expect(await world.found('v1')).to.equal(undefined)
     expect(unsigned().map(({ tag, status }) => [tag, status])).to.deep.equal([['v1', 'published']])
+  })
+
+  it('does not ask for what a person signed and took back', async () => {
+    const event = pushed('v1', 'a')
+    await world.sign(`${app}:v1@sha256:${A}`)
+    await world.unsign(`${app}:v1`)
+    tell([event])
+    expect(await looked()).to.deep.equal(['v1 known'])
+    expect(await world.found('v1')).to.equal(undefined)
+  })
+
+  it('signs what was looked at where no event named it, and nothing that took its place since', async () => {
+    world.registry.push(app, 'v1', 'a')
+    tell([claim('v1')], hub)
+    const { resolver } = world.dependencies
+    let asked = 0
+    const moving: ImageResolver = {
+      probe: (image) => resolver.probe(image),
+      resolve: (image) => {
+        if (++asked === 2) world.registry.push(app, 'v1', 'b')
+        return resolver.resolve(image)
+      },
+    }
+    world.services = createServices({ ...world.dependencies, resolver: moving })
+    expect(await looked()).to.deep.equal(['v1 DIGEST_MISMATCH'])
+    expect(requests()).to.deep.equal([])
+    world.time.advance(1_000)
+    expect(await looked()).to.deep.equal(['v1 requested'])
+    expect((await world.found('v1'))?.sha256).to.equal(B)
   })
 
   describe('under a policy', () => {
