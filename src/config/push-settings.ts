@@ -43,7 +43,8 @@ export const pushSettings = z
   .strictObject({
     sources: z.array(source).max(32).default([]).meta({ description: 'Registries that tell of pushes. None: off.' }),
     queue: z.int().min(1_000).max(100_000).default(10_000).meta({
-      description: 'Pushes that may wait to be looked at; then events are refused, and sent again by the registry.',
+      description:
+        'Pushes of one source that may wait to be looked at; then its events are refused, and sent again by the registry.',
     }),
     looksPerMinute: z.int().min(1).max(6_000).default(600).meta({
       description: 'Pushed tags that are looked at within a minute.',

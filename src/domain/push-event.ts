@@ -38,6 +38,12 @@ export interface PushedImage {
   readonly sha256?: string
 }
 
+/** Which digest a source named for a tag; '' stands for an event that named none. */
+export interface ToldDigest {
+  readonly sha256: string
+  readonly source: string
+}
+
 /** A tag that was pushed and is not signed, as far as is known. */
 export interface PushedTag {
   readonly gun: Gun
@@ -46,8 +52,8 @@ export interface PushedTag {
   readonly source: string
   /** When that was. */
   readonly since: Date
-  /** The digests that events named since it was looked at last; '' stands for events that named none. Empty: it was looked at. */
-  readonly claims: readonly string[]
+  /** What events said since it was looked at last. Empty: it was looked at. */
+  readonly claims: readonly ToldDigest[]
   /** What the registry served when it was looked at last, 64 hex digits. */
   readonly sha256?: string
   /** The request that was made for that digest. */

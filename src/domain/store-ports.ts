@@ -204,7 +204,7 @@ export interface DueTag extends PushedTag {
 export interface PushedTags {
   /**
    * Stores what an event told: all of it or nothing, and what is there already once. Due at once.
-   * @param limit claims that may wait @throws DomainError PUSH_QUEUE_FULL
+   * @param limit claims of this source that may wait @throws DomainError PUSH_QUEUE_FULL
    */
   add(images: readonly PushedImage[], source: string, at: Date, limit: number): void
   /** Those that are due, first those that have been for longest. */

@@ -147,9 +147,8 @@ export class SignOnPush implements PushService {
   /** Each step can be repeated: a crash before the tag is noted or forgotten leads to the same look again, and to the same request. */
   async #settle(tag: DueTag): Promise<Settled> {
     const { repositories, requests } = this.#dependencies
-    const source = this.#sources.get(tag.source)
-    const isMeant = source !== undefined && isSwitchedOn(source, tag.gun, tag.tag)
-    if (!isMeant || repositories.find(tag.gun)?.state !== 'ready') return this.#end(tag, 'ignored')
+    const meant = [...this.#sources.values()].filter((source) => isSwitchedOn(source, tag.gun, tag.tag))
+    if (meant.length === 0 || repositories.find(tag.gun)?.state !== 'ready') return this.#end(tag, 'ignored')
     const { trusted, custody } = await loadRepository(this.#dependencies, tag.gun, { acceptsExpired: true })
     const signed = signedDigest(trusted, tag.tag)
     if (signed !== undefined) return this.#signedAlready(tag, signed)
@@ -158,12 +157,16 @@ export class SignOnPush implements PushService {
     // A request would fail, and there is one for each digest: it is made when the freeze has ended.
     if (custody.state === 'frozen') return this.#wait(tag, 'REPOSITORY_FROZEN')
     if (served === tag.sha256 && tag.request !== undefined) return this.#found(tag, 'known', served, tag.request)
-    const isNamed = tag.claims.includes(served)
+    // In the name of a source that told of it, and is switched on now: the first in the configuration.
+    const teller = (sha256: string): PushSource | undefined =>
+      meant.find(({ name }) => tag.claims.some((claim) => claim.source === name && claim.sha256 === sha256))
+    const naming = teller(served)
+    const source = naming ?? teller('')
     // Somebody pushed again since; that push has an event of its own, on its way or before this one.
-    if (!isNamed && !tag.claims.includes('')) return this.#found(tag, 'outdated', served)
+    if (source === undefined) return this.#found(tag, 'outdated', served)
     const asked = requests.findAsked(tag.gun, tag.tag, served)
     if (asked !== undefined) return this.#found(tag, 'known', served, asked)
-    const { request } = await this.#submit(pusher(source), submissionFor(source, tag, served, isNamed))
+    const { request } = await this.#submit(pusher(source), submissionFor(source, tag, served, naming !== undefined))
     return this.#found(tag, 'requested', served, request.id)
   }
 
@@ -179,7 +182,7 @@ export class SignOnPush implements PushService {
 
   /** Whether it stands in the registry for what is signed is another question, and that of the watch for drift. */
   #signedAlready(tag: DueTag, signed: string): Settled {
-    const isOther = tag.claims.some((claim) => claim !== signed)
+    const isOther = tag.claims.some(({ sha256 }) => sha256 !== signed)
     if (isOther) this.#dependencies.signedTags.hurry(tag.gun, tag.tag)
     return this.#end(tag, isOther ? 'moved' : 'signed')
   }

@@ -2,12 +2,18 @@
 import { parseGun, parseTag, type Gun } from '@countersign/tuf'
 import { DomainError } from '../domain/errors.ts'
 import type { EventOutbox, PushedTags, DueTag } from '../domain/ports.ts'
-import { type PushCounts, type PushedImage, type PushedTag, unsignedNews } from '../domain/push-event.ts'
+import {
+  type PushCounts,
+  type PushedImage,
+  type PushedTag,
+  type ToldDigest,
+  unsignedNews,
+} from '../domain/push-event.ts'
 import { imageOf, type ImageRecord, type RequestKind, type RequestStatus } from '../domain/signing-request.ts'
 import type { WebhookNews } from '../domain/webhook-event.ts'
 import type { StoreDatabase } from './database.ts'
 
-/** Tags that are kept at most: each of them was found in its registry, or waits for that. */
+/** Tags of one source that are kept at most: each of them was found in its registry, or waits for that. */
 const MAX_TAGS = 100_000
 
 interface PushedRow {
@@ -39,12 +45,12 @@ export class SqlitePushedTags implements PushedTags {
     this.#database.transaction(() => {
       for (const { gun, tag, sha256 = '' } of images) {
         addTag.run({ gun, tag, source, at: at.toISOString() })
-        addClaim.run(gun, tag, sha256)
+        addClaim.run(gun, tag, sha256, source)
       }
       // What was there already is no more than before; so the size is looked at afterwards, and an exception takes all of it back.
-      const { claims = 0, tags = 0 } = size.get() ?? {}
+      const { claims = 0, tags = 0 } = size.get({ source }) ?? {}
       if (claims <= limit && tags <= MAX_TAGS) return
-      throw new DomainError('PUSH_QUEUE_FULL', 'More pushed tags wait to be looked at than may wait.', { limit })
+      throw new DomainError('PUSH_QUEUE_FULL', 'More pushed tags of this source wait than may wait.', { source, limit })
     })
   }
 
@@ -124,7 +130,7 @@ export class SqlitePushedTags implements PushedTags {
   }
 
   #dropClaims({ gun, tag, claims }: DueTag): void {
-    for (const sha256 of claims) this.#statements.dropClaim.run(gun, tag, sha256)
+    for (const { sha256, source } of claims) this.#statements.dropClaim.run(gun, tag, sha256, source)
   }
 
   #toTag(row: PushedRow): PushedTag {
@@ -133,7 +139,7 @@ export class SqlitePushedTags implements PushedTags {
       tag: parseTag(row.tag),
       source: row.source,
       since: new Date(row.since),
-      claims: this.#statements.claims.all(row.gun, row.tag).map(({ sha256 }) => sha256),
+      claims: this.#statements.claims.all(row.gun, row.tag),
       ...(row.sha256 !== null && { sha256: row.sha256 }),
       ...(row.request !== null && { request: row.request }),
       ...(row.status !== null && { status: row.status }),
@@ -153,17 +159,18 @@ function prepareStatements(sqlite: StoreDatabase['sqlite']) {
       `INSERT INTO pushed_tags (gun, tag, source, since, due_at) VALUES (:gun, :tag, :source, :at, :at)
        ON CONFLICT (gun, tag) DO UPDATE SET due_at = CASE WHEN trouble IS NULL THEN min(due_at, :at) ELSE due_at END`,
     ),
-    addClaim: sqlite.prepare('INSERT OR IGNORE INTO pushed_claims (gun, tag, sha256) VALUES (?, ?, ?)'),
-    size: sqlite.prepare<[], { claims: number; tags: number }>(
-      'SELECT (SELECT count(*) FROM pushed_claims) AS claims, (SELECT count(*) FROM pushed_tags) AS tags',
+    addClaim: sqlite.prepare('INSERT OR IGNORE INTO pushed_claims (gun, tag, sha256, source) VALUES (?, ?, ?, ?)'),
+    size: sqlite.prepare<[object], { claims: number; tags: number }>(
+      `SELECT (SELECT count(*) FROM pushed_claims WHERE source = :source) AS claims,
+         (SELECT count(*) FROM pushed_tags WHERE source = :source) AS tags`,
     ),
     due: sqlite.prepare<[string, number], PushedRow>(`${select} WHERE p.due_at <= ? ORDER BY p.due_at LIMIT ?`),
     find: sqlite.prepare<[string, string], PushedRow>(`${select} WHERE p.gun = ? AND p.tag = ?`),
-    claims: sqlite.prepare<[string, string], { sha256: string }>(
-      'SELECT sha256 FROM pushed_claims WHERE gun = ? AND tag = ?',
+    claims: sqlite.prepare<[string, string], ToldDigest>(
+      'SELECT sha256, source FROM pushed_claims WHERE gun = ? AND tag = ?',
     ),
     setDue: sqlite.prepare('UPDATE pushed_tags SET due_at = ? WHERE gun = ? AND tag = ?'),
-    dropClaim: sqlite.prepare('DELETE FROM pushed_claims WHERE gun = ? AND tag = ? AND sha256 = ?'),
+    dropClaim: sqlite.prepare('DELETE FROM pushed_claims WHERE gun = ? AND tag = ? AND sha256 = ? AND source = ?'),
     // Whoever made it due meanwhile, or told of it, wants another look.
     note: sqlite.prepare(
       `UPDATE pushed_tags SET sha256 = :sha256, request = :request, trouble = NULL,

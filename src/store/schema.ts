@@ -276,6 +276,19 @@ const MIGRATIONS: readonly string[] = [
   `
   CREATE INDEX images_by_tag ON images (gun, tag, request) WHERE tag <> '';
   `,
+  // 14: what each source told. What was told before counts as told by the source that told of its tag first.
+  `
+  ALTER TABLE pushed_claims RENAME TO former_claims;
+  CREATE TABLE pushed_claims (
+    gun TEXT NOT NULL,
+    tag TEXT NOT NULL,
+    sha256 TEXT NOT NULL,
+    source TEXT NOT NULL,
+    PRIMARY KEY (gun, tag, sha256, source)
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO pushed_claims SELECT c.gun, c.tag, c.sha256, t.source FROM former_claims c JOIN pushed_tags t USING (gun, tag);
+  DROP TABLE former_claims;
+  `,
 ]
 
 export const SCHEMA: Schema = {

@@ -57,6 +57,7 @@ describe('parseConfig', () => {
       `signOnPush: { sources: [{ ${PUSHES} }, { ${PUSHES} }] }`,
       'signOnPush.sources[1].name',
     ],
+    ['a queue in which a delivery has no room', 'signOnPush: { queue: 999 }', 'signOnPush.queue'],
     [
       'an unknown kind of events',
       `signOnPush: { sources: [{ ${PUSHES.replace('harbor', 'quay')} }] }`,

@@ -233,7 +233,14 @@ const unsigned = {
   waiting: 1,
   oldest: at,
   tags: [
-    { gun, tag: parseTag('1.5'), source: 'hub', since: at, claims: [''], trouble: 'REGISTRY_UNAVAILABLE' },
+    {
+      gun,
+      tag: parseTag('1.5'),
+      source: 'hub',
+      since: at,
+      claims: [{ sha256: '', source: 'hub' }],
+      trouble: 'REGISTRY_UNAVAILABLE',
+    },
     {
       gun,
       tag: parseTag('1.6'),

@@ -374,6 +374,29 @@ describe('sign on push', () => {
     expect([unsigned(), world.registry.asked.length]).to.deep.equal([[], asked])
   })
 
+  it('asks in the name of a source that told, and of no other', async () => {
+    world.close()
+    await start(policyOf({ 'people.yaml': PEOPLE, 'team.yaml': OPEN.replace('push:*', 'push:main') }))
+    const served = pushed('v2', 'a')
+    tell([claim('v2', B)])
+    expect(await looked()).to.deep.equal(['v2 outdated'])
+    tell([served], hub)
+    tell([claim('v2', B)])
+    await looked()
+    expect(requests().map(({ submitter }) => submitter.id)).to.deep.equal(['push:hub'])
+    expect(unsigned().map(({ status }) => status)).to.deep.equal(['denied'])
+  })
+
+  it('keeps what a source told whose events were waiting with those of a source that is switched off', async () => {
+    const event = pushed('v1', 'a')
+    tell([event])
+    tell([event], hub)
+    const settings = { ...world.dependencies.settings, signOnPush: { ...signOnPush, sources: [hub] } }
+    world.services = createServices({ ...world.dependencies, settings })
+    expect(await looked()).to.deep.equal(['v1 requested'])
+    expect(requests().map(({ submitter }) => submitter.id)).to.deep.equal(['push:hub'])
+  })
+
   it('forgets a tag that is gone by the time it is looked at', async () => {
     tell([pushed('v1', 'a')])
     world.registry.remove(app, 'v1')
@@ -388,6 +411,7 @@ describe('sign on push', () => {
     tell(many.slice(1))
     tell(many.slice(1))
     expectCode('PUSH_QUEUE_FULL', () => tell(many.slice(0, 1)))
+    expect(tell(many.slice(0, 1), hub), 'each source has a queue of its own').to.include({ accepted: 1 })
     const slow = { ...source, name: 'slow', eventsPerMinute: 2 }
     tell([], slow)
     tell([], slow)

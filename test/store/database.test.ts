@@ -88,6 +88,21 @@ describe('the database', () => {
     }).to.throw()
   })
 
+  it('of the schema with claims of nobody gives them to the source that told of their tag', () => {
+    const former = createSqliteDatabase(path, { ...SCHEMA, migrations: SCHEMA.migrations.slice(0, 12) })
+    former.sqlite.exec(
+      `INSERT INTO pushed_tags (gun, tag, source, since, due_at) VALUES ('g', 'v1', 'main', 't', 't'), ('g', 'v2', 'hub', 't', 't');
+       INSERT INTO pushed_claims VALUES ('g', 'v1', 'a'), ('g', 'v1', ''), ('g', 'v2', 'b');`,
+    )
+    former.close()
+    const { sqlite } = keep(openDatabase(path))
+    expect(sqlite.prepare("SELECT tag || sha256 || ' ' || source FROM pushed_claims").pluck().all()).to.deep.equal([
+      'v1 main',
+      'v1a main',
+      'v2b hub',
+    ])
+  })
+
   it('refuses the schema of a newer Countersign', () => {
     const database = createDatabase(path)
     database.sqlite.pragma(`user_version = ${SCHEMA.migrations.length + 1}`)
