@@ -32,6 +32,7 @@ export {
 } from './lifetimes.ts'
 export {
   KEY_TYPES,
+  certificateKeyOf,
   certificatePem,
   encodePublicKey,
   isCertificateKey,

@@ -4,7 +4,14 @@ import { createHash, createPublicKey, generateKeyPairSync, type KeyObject } from
 import { certificatePem, parseGun, parseRoot, ROOT, type Gun } from '@countersign/tuf'
 import { KeyHolderError } from '../key-holder-protocol/errors.ts'
 import { commit, type Answer, type Call, type Holder } from './holder.ts'
-import { bundleBody, keyFingerprint, signBundle, type PinBundle, type PinnedRepository } from './pin-bundle.ts'
+import {
+  bundleBody,
+  isCertificate,
+  keyFingerprint,
+  signBundle,
+  type PinBundle,
+  type PinnedRepository,
+} from './pin-bundle.ts'
 import { findPinKey, keepPinKey, logOriginOf, nextPinSerial, takePinSerial } from './settings.ts'
 import { encodeVerifierKey } from './signed-note.ts'
 
@@ -87,7 +94,10 @@ function pinnedRepository(holder: Holder, gun: Gun): PinnedRepository {
   const { keyIds = [], threshold = 1 } = roles.get(ROOT) ?? {}
   const certificates = keyIds.flatMap((keyId) => {
     const key = keys.get(keyId)
-    return key === undefined ? [] : [{ keyId, pem: certificatePem(key) }]
+    if (key === undefined) return []
+    // A root may list a key under an ID that is not its own; nobody takes signatures under it.
+    const certificate = { keyId, pem: certificatePem(key) }
+    return isCertificate(certificate) ? [certificate] : []
   })
   return { gun, root: { version, sha256, threshold }, certificates }
 }

@@ -1,6 +1,7 @@
 // A bundle of pins: the root certificates of repositories as a key holder has pinned them, in a C2SP signed note under a key that signs nothing
 // else. Written by the key holder, read by the command line. Pure.
 import { createHash, type KeyObject } from 'node:crypto'
+import { certificateKeyOf, CodedError } from '@countersign/tuf'
 import * as z from 'zod'
 import { readVerifierKey, signNote, splitNote, verifyNoteBody, type VerifierKey } from './signed-note.ts'
 
@@ -81,7 +82,22 @@ export function readBundle(
   // First whose it is: about a bundle of a stranger there is nothing else to say.
   if (!isTrusted(bundle.publicKey, fingerprint) || !isNamed(split, key)) return 'other-key'
   if (!verifyNoteBody(split, key)) return 'signature'
+  if (!bundle.repositories.every(hasCertificates)) return 'malformed'
   return { ...bundle, fingerprint, sha256: createHash('sha256').update(split.body).digest('hex') }
+}
+
+/** Whether each of them is a certificate, and the one that its ID names. */
+export function hasCertificates({ certificates }: PinnedRepository): boolean {
+  return certificates.every(isCertificate)
+}
+
+export function isCertificate({ keyId, pem }: PinnedRepository['certificates'][number]): boolean {
+  try {
+    return certificateKeyOf(pem).tufKeyId === keyId
+  } catch (error) {
+    if (error instanceof CodedError) return false
+    throw error
+  }
 }
 
 function isNamed(

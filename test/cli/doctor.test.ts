@@ -101,6 +101,11 @@ describe('the findings of doctor', () => {
       { 'trust-server': 'problem' },
     ],
     ['a registry that is away', { registry: away('NET_DNS') }, { registry: 'problem' }],
+    [
+      'authorities of a registry that cannot be read',
+      { registry: { code: 'FILE_UNREADABLE', reason: 'x' } },
+      { registry: 'problem' },
+    ],
     ['no pins', { pins: { pinned: 0 } }, { pins: 'warning' }],
     ['no pins of the repository', { pins: { gun: GUN, pinned: 0 } }, { pins: 'warning' }],
     ['a first use', { pins: { gun: GUN, pinned: 0, memory: 'first-use' } }, { pins: 'warning' }],
@@ -253,6 +258,18 @@ describe('cli doctor', () => {
       .to.include('DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE, NOTARY_TARGETS_PASSPHRASE')
       .and.not.to.include('hush')
   })
+
+  it('takes a docker that does not answer for absent, and kills it', async () => {
+    const [own, kid] = [place.path('own'), place.path('kid')]
+    place.file('docker', `#!/bin/sh\n/bin/sleep 60 & echo $! > ${kid}\necho $$ > ${own}\nexec /bin/sleep 60\n`, 0o700)
+    try {
+      expect(await states([])).to.include({ 'docker-client': 'warning' })
+      const pid = Number(readFileSync(own, 'utf8'))
+      expect(() => process.kill(pid, 0)).to.throw('ESRCH')
+    } finally {
+      process.kill(Number(readFileSync(kid, 'utf8')))
+    }
+  }).timeout(15_000)
 
   it('shows no password of an address', async () => {
     const { stdout, stderr } = await run([], {

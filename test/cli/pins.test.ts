@@ -1,9 +1,15 @@
 // `pin`: bundles from a real key holder, what is refused of them, what pull and verify make of them, and the forms for other programs.
-import { createPublicKey, X509Certificate } from 'node:crypto'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { certificatePem } from '@countersign/tuf'
 import { expect } from 'chai'
 import { parse, parseAllDocuments } from 'yaml'
+import { connaisseurValues } from '../../src/cli/pins/formats.ts'
+import { readPinStore, updatePinStore, withBundle } from '../../src/cli/pins/store.ts'
+import { bundleBody, signBundle, type PinnedRepository } from '../../src/key-holder/pin-bundle.ts'
+import { encodeVerifierKey } from '../../src/key-holder/signed-note.ts'
+import { expectCodeAsync } from '../support/expect-code.ts'
 import { HeldRepository, put, TestKeyHolder } from '../support/key-holder.ts'
 import { startMetadataServer, type MetadataServer } from '../support/peers/metadata-server.ts'
 import { NOW, RepositoryBuilder, sha256Of } from '../support/repository-builder.ts'
@@ -15,6 +21,13 @@ import { Workplace, type Ran } from './support/run-cli.ts'
 const [APP, OTHER] = ['registry.example.com/team/app', 'registry.example.com/team/other']
 const IMAGE = `${APP}:1.0`
 const TRUST_SERVER = ['--trust-server', 'https://notary.example.com:4443/']
+
+function pinnedAs(gun: string) {
+  const { publicKey } = testCertificateKey('pinned', { commonName: gun })
+  const certificate = { keyId: publicKey.tufKeyId, pem: certificatePem(publicKey) }
+  const certificates: [typeof certificate] = [certificate]
+  return { gun, root: { version: 1, sha256: 'a'.repeat(64), threshold: 1 }, certificates }
+}
 
 describe('cli pin', () => {
   const scope = new Scope()
@@ -294,10 +307,69 @@ describe('cli pin', () => {
       ]) {
         expect((await run(argv, env)).codes(), argv.join(' ')).to.deep.equal(['PINS_DAMAGED'])
       }
+      // A certificate that is none, and one under another ID.
+      await pinned()
+      const good = readFileSync(developer.path('.config/countersign/pins.json'), 'utf8')
+      for (const bad of [
+        good.replace('BEGIN CERT', 'BEGIN X'),
+        good.replace(/"keyId": "[0-9a-f]{8}/, '"keyId": "00000000'),
+      ]) {
+        expect(bad).not.to.equal(good)
+        writeFileSync(pins, bad)
+        for (const argv of [['list'], ['show', APP]]) {
+          expect((await run(['pin', ...argv], env)).codes(), argv.join(' ')).to.deep.equal(['PINS_DAMAGED'])
+        }
+      }
       const unwritable = ['pin', 'import', operator.path('team.pins'), '--key', fingerprint]
       expect((await run(unwritable, { COUNTERSIGN_PINS: '/dev/null/pins' })).exit).to.equal(1)
       expect((await run(['pin', 'show', `${APP}-none`])).codes()).to.deep.equal(['PIN_UNKNOWN'])
     })
+  })
+
+  it('PIN_BUNDLE_INVALID: a signed bundle with something else in the place of a certificate', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('ed25519')
+    const key = encodeVerifierKey('test.example.com/pins', publicKey)
+    const codes = async (certificate: PinnedRepository['certificates'][number]) => {
+      const [madeAt, repositories] = [NOW.toISOString(), [{ ...pinnedAs(APP), certificates: [certificate] }]]
+      const body = bundleBody({ serial: 1, madeAt, publicKey: key, repositories })
+      operator.file('signed.pins', signBundle(body, 'test.example.com/pins', privateKey))
+      return (await imported('signed.pins', '--key', key)).codes()
+    }
+    const [good] = pinnedAs(APP).certificates
+    expect(await codes({ ...good, pem: 'no certificate' })).to.deep.equal(['PIN_BUNDLE_INVALID'])
+    expect(await codes({ ...good, keyId: 'a'.repeat(64) })).to.deep.equal(['PIN_BUNDLE_INVALID'])
+    expect(await codes(good)).to.deep.equal([])
+  })
+
+  it('loses no pins where several programs import at once', async () => {
+    const terminal = { env: {}, homeFolder: developer.folder }
+    const guns = Array.from({ length: 4 }, (_, index) => `${APP}-${index}`)
+    await Promise.all(
+      guns.map((gun) =>
+        updatePinStore(terminal, (store) => {
+          const [madeAt, repositories] = [NOW.toISOString(), [pinnedAs(gun)]]
+          const bundle = { serial: 1, madeAt, publicKey: gun, repositories, fingerprint: '', sha256: '' }
+          return { store: withBundle(store, bundle, { isNamed: true, replaces: false, now: NOW }), result: undefined }
+        }),
+      ),
+    )
+    const { repositories } = await readPinStore(terminal)
+    expect(repositories.map(({ gun }) => gun)).to.deep.equal(guns)
+    expect(readdirSync(developer.path('.config/countersign'))).to.deep.equal(['pins.json'])
+    // One that always comes second gives up.
+    const file = developer.path('.config/countersign/pins.json')
+    const outrun = updatePinStore(terminal, (store) => {
+      writeFileSync(file, `${readFileSync(file, 'utf8')}\n`)
+      return { store, result: undefined }
+    })
+    await expectCodeAsync('FILE_UNWRITABLE', () => outrun)
+  })
+
+  it('gives Kubernetes names that it takes', () => {
+    const values = connaisseurValues([pinnedAs(`${'a'.repeat(54)}/app`), pinnedAs(`${'a'.repeat(54)}/bpp`)], '')
+    const names = [...values.matchAll(/- name: (a+.*)$/gm)].map(([, name]) => name)
+    expect(names).to.have.length(2)
+    for (const name of names) expect(name).to.match(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/)
   })
 
   describe('export', () => {
@@ -336,8 +408,12 @@ describe('cli pin', () => {
       }
       const [{ type, host, trustRoots } = { type: '', host: '', trustRoots: [] }] = application.validators
       expect([type, host]).to.deep.equal(['notaryv1', 'notary.example.com:4443'])
-      expect(application.policy.map(({ pattern }) => pattern)).to.deep.equal([`${APP}:*`, `${OTHER}:*`])
-      expect(application.policy.map((rule) => rule.with.trustRoot)).to.deep.equal(trustRoots.map(({ name }) => name))
+      expect(application.policy.map(({ pattern, with: { trustRoot } }) => [pattern, trustRoot])).to.deep.equal(
+        [APP, OTHER].flatMap((gun, index) => [
+          [`${gun}:*`, trustRoots[index]?.name],
+          [`${gun}@sha256:*`, trustRoots[index]?.name],
+        ]),
+      )
       const bundle = text('team.pins')
       const pem = JSON.parse(/"pem":("[^"]+")/.exec(bundle)?.[1] ?? '""') as string
       expect(createPublicKey(trustRoots[0]!.key).equals(new X509Certificate(pem).publicKey)).to.equal(true)

@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http'
 import { join, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import {
+  certificatePem,
   canonicalText,
   CodedError,
   encodeCanonical,
@@ -62,6 +63,7 @@ import { AZURE, DISTRIBUTION, DOCKER_HUB, HARBOR } from '../http/push-examples.t
 import { initialization } from './key-holder.ts'
 import { IDENTITY_TARGETS } from './fuzz-targets-of-identity.ts'
 import { TRUST_SERVER_TARGETS } from './fuzz-targets-of-trust-server.ts'
+import { testCertificateKey } from './test-keys.ts'
 
 export interface FuzzTarget {
   readonly name: string
@@ -114,6 +116,7 @@ const logOrigin = 'test.example.com/audit'
 const logged = ['{"kind":"a"}', '{"kind":"b","gun":"c"}', '{"kind":"c"}'].map((entry) => Buffer.from(entry))
 /** What is left over of a whole bundle is nothing, and stands at its end. */
 const loggedHashes = [...logged, Buffer.alloc(0)].map(leafHash)
+const pinned = testCertificateKey('pinned', { commonName: GUN }).publicKey
 const pinBundle = signBundle(
   bundleBody({
     serial: 1,
@@ -123,7 +126,7 @@ const pinBundle = signBundle(
       {
         gun: GUN,
         root: { version: 1, sha256: 'a'.repeat(64), threshold: 1 },
-        certificates: [{ keyId: 'b'.repeat(64), pem: '-----BEGIN CERTIFICATE-----\n' }],
+        certificates: [{ keyId: pinned.tufKeyId, pem: certificatePem(pinned) }],
       },
     ],
   }),

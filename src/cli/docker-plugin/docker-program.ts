@@ -40,12 +40,16 @@ export class DockerProgram {
     return this.hasTerminal ? this.#run(args, 'terminal') : this.#run(args, 'lines')
   }
 
-  /** Runs without the terminal; its lines are shown where `shows` says so. @throws CliError DOCKER_NOT_FOUND, INTERRUPTED */
-  read(args: readonly string[], shows: 'lines' | 'nothing'): Promise<DockerRun> {
-    return this.#run(args, shows)
+  /**
+   * Runs without the terminal; its lines are shown where `shows` says so.
+   * @param limitMs after which it is killed, and taken for absent
+   * @throws CliError DOCKER_NOT_FOUND, INTERRUPTED
+   */
+  read(args: readonly string[], shows: 'lines' | 'nothing', limitMs?: number): Promise<DockerRun> {
+    return this.#run(args, shows, limitMs)
   }
 
-  async #run(args: readonly string[], shows: 'terminal' | 'lines' | 'nothing'): Promise<DockerRun> {
+  async #run(args: readonly string[], shows: 'terminal' | 'lines' | 'nothing', limitMs?: number): Promise<DockerRun> {
     const { terminal, output, docker } = this.#session
     const isOnTerminal = shows === 'terminal'
     const child = spawn(this.#program, [...(docker?.dockerOptions ?? []), ...args], {
@@ -71,9 +75,23 @@ export class DockerProgram {
         output.progress(line)
       }),
     ]
+    // Streams that are closed early end in an error, which says nothing.
+    if (limitMs !== undefined) for (const each of told) each.catch(() => undefined)
+    let timer: NodeJS.Timeout | undefined
     try {
       const status = await new Promise<number>((resolve, reject) => {
         child.once('error', reject)
+        if (limitMs !== undefined) {
+          timer = setTimeout(() => {
+            child.once('exit', () => {
+              reject(new Error(`It has not answered within ${limitMs} ms`))
+            })
+            child.kill('SIGKILL')
+            // What it has started itself may hold its pipes open.
+            child.stdout?.destroy()
+            child.stderr?.destroy()
+          }, limitMs)
+        }
         child.once('close', (code) => {
           resolve(code ?? 1)
         })
@@ -84,6 +102,7 @@ export class DockerProgram {
     } catch (cause) {
       throw cause instanceof CliError ? cause : notFound(this.#program, cause)
     } finally {
+      clearTimeout(timer)
       terminal.interrupted.removeEventListener('abort', stop)
     }
   }

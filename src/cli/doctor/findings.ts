@@ -205,7 +205,9 @@ function trustServer({ trustServer: reach }: MachineFacts): readonly Finding[] {
 }
 
 function registry({ registry: reach }: MachineFacts): readonly Finding[] {
-  if (reach === undefined || !('isReached' in reach)) return []
+  if (reach === undefined) return []
+  if (!('isReached' in reach))
+    return [problem('registry', `${reach.code}: ${reach.reason}`, 'Correct what the sentence names.')]
   if (reach.isReached) return [ok('registry', `The registry ${reach.address} answers.`)]
   const next = "For a private authority: docker's engine has it in /etc/docker/certs.d/HOST/ca.crt."
   return [unreached('registry', 'The registry', reach, next)]

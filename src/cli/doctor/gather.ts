@@ -20,6 +20,8 @@ import type { MachineFacts, PinFacts, Reach, TokenFacts, Unasked } from './facts
 
 /** Milliseconds: a server that takes longer is as good as away for somebody who waits. */
 const TIMEOUTS = { connectMs: 3_000, headersMs: 4_000, totalMs: 5_000 }
+/** Milliseconds: `docker --version` asks nobody. */
+const DOCKER_LIMIT = 3_000
 /** Folders below that of private keys: `tuf_keys` and the parts of a repository's name, in old layouts. */
 const MAX_DEPTH = 6
 const HUB_REGISTRY = 'registry-1.docker.io'
@@ -63,10 +65,10 @@ function namedIn(env: Readonly<Record<string, string | undefined>>, variable: st
   return value === '' ? {} : { [name]: value }
 }
 
-/** Absent: there is no docker, or something else under its name. */
+/** Absent: there is no docker, something else under its name, or something that does not answer. */
 async function dockerVersion(session: Session): Promise<string | undefined> {
   try {
-    const { lines } = await new DockerProgram(session).read(['--version'], 'nothing')
+    const { lines } = await new DockerProgram(session).read(['--version'], 'nothing', DOCKER_LIMIT)
     return /^Docker version (\d+\.\d+\.\d+)/.exec(lines[0] ?? '')?.[1]
   } catch (error) {
     if (error instanceof CodedError && error.code === 'DOCKER_NOT_FOUND') return undefined

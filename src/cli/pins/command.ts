@@ -14,7 +14,7 @@ import { evidenceOf, socketOption, withOperator, type SocketOptions } from '../o
 import { parseTrustServer } from '../published-metadata.ts'
 import type { Perform, Session } from '../session.ts'
 import type { SignerKey } from './formats.ts'
-import { pinsOf, pinStorePath, readPinStore, withBundle, writePinStore, type StoredPins } from './store.ts'
+import { pinsOf, pinStorePath, readPinStore, updatePinStore, withBundle, type StoredPins } from './store.ts'
 
 const MAX_BUNDLE_BYTES = 64 * 1024 * 1024
 const MAX_KEY_BYTES = 4096
@@ -211,17 +211,17 @@ async function importPins(session: Session, file: string, { key, replace }: Impo
   const replaces = replace === true
   if (replaces && key === undefined) throw new CliError('USAGE_INVALID', '--replace goes with --key.')
   const named = key === undefined ? undefined : await readKey(key)
-  const store = await readPinStore(terminal)
-  if (named === undefined && store.keys.length === 0) throw keyMissing()
   const text = (await readPublicFile(file, MAX_BUNDLE_BYTES)).toString('utf8')
-  const bundle = requireBundle(
-    readBundle(text, (publicKey, fingerprint) =>
-      named === undefined ? store.keys.includes(publicKey) : named === publicKey || named === fingerprint,
-    ),
-  )
-  const next = withBundle(store, bundle, { isNamed: named !== undefined, replaces, now: terminal.now() })
-  await writePinStore(terminal, next)
-  const { serial, madeAt, expiresAt, fingerprint, repositories } = bundle
+  const terms = { isNamed: named !== undefined, replaces, now: terminal.now() }
+  const { serial, madeAt, expiresAt, fingerprint, repositories } = await updatePinStore(terminal, (store) => {
+    if (named === undefined && store.keys.length === 0) throw keyMissing()
+    const bundle = requireBundle(
+      readBundle(text, (publicKey, print) =>
+        named === undefined ? store.keys.includes(publicKey) : named === publicKey || named === print,
+      ),
+    )
+    return { store: withBundle(store, bundle, terms), result: bundle }
+  })
   const guns = repositories.map(({ gun }) => gun)
   output.document({ file: pinStorePath(terminal), serial, madeAt, expiresAt, fingerprint, repositories: guns })
   output.line(`Pinned: ${guns.length === 1 ? (guns[0] ?? '') : `${guns.length} repositories`}`, 'green')

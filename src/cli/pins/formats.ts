@@ -23,7 +23,8 @@ export function notaryConfig(repositories: readonly PinnedRepository[]): string 
 
 /**
  * Values of Connaisseur's chart, version 3 (charts/connaisseur/values.yaml): one validator of type notaryv1 with a trust root for each
- * certificate, and a rule for each repository. It pins bare keys, ECDSA only.
+ * certificate, and two rules for each repository: images with a tag, and with a digest alone, which have no colon after the name. It pins bare
+ * keys, ECDSA or RSA (internal/validator/notaryv1/notaryv1_validator.go trustRootKeys).
  * @param host of the trust server; without it Connaisseur asks Docker Hub's
  */
 export function connaisseurValues(repositories: readonly PinnedRepository[], host: string): string {
@@ -34,7 +35,13 @@ export function connaisseurValues(repositories: readonly PinnedRepository[], hos
   }))
   const validator = { name: 'countersign', type: 'notaryv1', host, trustRoots: named.flatMap(({ roots }) => roots) }
   const policy = named.flatMap(({ gun, roots: [root] }) =>
-    root === undefined ? [] : [{ pattern: `${gun}:*`, validator: validator.name, with: { trustRoot: root.name } }],
+    root === undefined
+      ? []
+      : [`${gun}:*`, `${gun}@sha256:*`].map((pattern) => ({
+          pattern,
+          validator: validator.name,
+          with: { trustRoot: root.name },
+        })),
   )
   return stringify({ application: { validators: [validator], policy } })
 }
@@ -86,8 +93,8 @@ class Names {
       text
         .toLowerCase()
         .replaceAll(/[^a-z0-9]+/g, '-')
-        .replaceAll(/^-+|-+$/g, '')
-        .slice(0, 55) || 'root'
+        .slice(0, 55)
+        .replaceAll(/^-+|-+$/g, '') || 'root'
     let name = base
     for (let count = 2; this.#taken.has(name); count++) name = `${base}-${count}`
     this.#taken.add(name)

@@ -1,15 +1,19 @@
 // The pins of this machine: root certificates that came in signed bundles. One file, written whole or not at all.
-import { mkdir, rename, rm } from 'node:fs/promises'
+import { randomUUID } from 'node:crypto'
+import { existsSync, readFileSync, renameSync } from 'node:fs'
+import { mkdir, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { parseTufKeyId, type Gun, type TufKeyId } from '@countersign/tuf'
 import * as z from 'zod'
-import { pinnedRepository, type SignedBundle } from '../../key-holder/pin-bundle.ts'
+import { hasCertificates, pinnedRepository, type SignedBundle } from '../../key-holder/pin-bundle.ts'
 import { CliError } from '../errors.ts'
 import { readFileIfPresent, writeNewFile } from '../files.ts'
 import type { Terminal } from '../terminal.ts'
 
 /** Bytes: some ten thousand repositories. */
 const MAX_BYTES = 64 * 1024 * 1024
+/** Of a change, where others write at the same time. */
+const MAX_ATTEMPTS = 20
 /** Names in one sentence; the facts have all. */
 const MAX_SHOWN = 5
 
@@ -48,10 +52,15 @@ export function pinStorePath({ env, homeFolder }: Pick<Terminal, 'env' | 'homeFo
 /** What was imported; empty where nothing was. @throws CliError PINS_DAMAGED, FILE_UNREADABLE */
 export async function readPinStore(terminal: Pick<Terminal, 'env' | 'homeFolder'>): Promise<PinStore> {
   const path = pinStorePath(terminal)
-  const bytes = await readFileIfPresent(path, MAX_BYTES)
+  return parseStore(path, await readFileIfPresent(path, MAX_BYTES))
+}
+
+/** @throws CliError PINS_DAMAGED */
+function parseStore(path: string, bytes: Buffer | undefined): PinStore {
   if (bytes === undefined) return EMPTY
   try {
     const { format, keys, repositories } = storeSchema.parse(JSON.parse(bytes.toString('utf8')))
+    if (!repositories.every(hasCertificates)) throw new Error('a certificate is none, or has another ID')
     const inUse = new Set(repositories.map(({ from }) => from.publicKey))
     return { format, keys: keys.filter((key) => inUse.has(key)), repositories }
   } catch (cause) {
@@ -63,19 +72,43 @@ export async function readPinStore(terminal: Pick<Terminal, 'env' | 'homeFolder'
   }
 }
 
-/** @throws CliError FILE_UNWRITABLE */
-export async function writePinStore(terminal: Pick<Terminal, 'env' | 'homeFolder'>, store: PinStore): Promise<void> {
+/**
+ * Reads the pins, changes and writes them. Where another program has written meanwhile it starts over from what that one wrote, so that neither's
+ * pins are lost.
+ * @throws CliError PINS_DAMAGED, FILE_UNREADABLE, FILE_UNWRITABLE; what `change` throws
+ */
+export async function updatePinStore<Result>(
+  terminal: Pick<Terminal, 'env' | 'homeFolder'>,
+  change: (store: PinStore) => { readonly store: PinStore; readonly result: Result },
+): Promise<Result> {
   const path = pinStorePath(terminal)
-  const temporary = `${path}.${process.pid}`
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    const before = await readFileIfPresent(path, MAX_BYTES)
+    const { store, result } = change(parseStore(path, before))
+    if (await replacePins(path, before, store)) return result
+  }
+  throw unwritable(path, new Error('other programs keep on writing it'))
+}
+
+/** False: the file is no longer what it was before. @throws CliError FILE_UNWRITABLE */
+async function replacePins(path: string, before: Buffer | undefined, store: PinStore): Promise<boolean> {
+  const temporary = `${path}.${randomUUID()}`
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o700 })
-    await rm(temporary, { force: true })
     await writeNewFile(temporary, `${JSON.stringify(store, undefined, 1)}\n`, 0o644)
-    await rename(temporary, path)
+    // In one go, after the slow part: what is left is the time of two system calls.
+    const isSame = before === undefined ? !existsSync(path) : existsSync(path) && before.equals(readFileSync(path))
+    if (isSame) renameSync(temporary, path)
+    return isSame
   } catch (cause) {
+    throw unwritable(path, cause)
+  } finally {
     await rm(temporary, { force: true }).catch(() => undefined)
-    throw new CliError('FILE_UNWRITABLE', `The pins cannot be written: ${path}.`, { facts: { file: path }, cause })
   }
+}
+
+function unwritable(path: string, cause: unknown): CliError {
+  return new CliError('FILE_UNWRITABLE', `The pins cannot be written: ${path}.`, { facts: { file: path }, cause })
 }
 
 export interface BundleTerms {
