@@ -94,14 +94,15 @@ async function listKeys(session: Session, gun: Gun): Promise<ExitStatus> {
   const { keys } = report.custody
   session.output.document({ gun, keys, ...(report.trouble !== undefined && { trouble: report.trouble }) })
   session.output.table(
-    ['STATE', 'MADE FOR', 'SIGNS NOW', 'TYPE', 'CUSTODY', 'MADE', 'LAST USED', 'KEY'],
-    keys.map(({ state, role, signs, keyType, custody, createdAt, lastUsedAt, canonicalKeyId }) => [
+    ['STATE', 'MADE FOR', 'SIGNS NOW', 'TYPE', 'CUSTODY', 'MADE', 'SIGNS SINCE', 'LAST USED', 'KEY'],
+    keys.map(({ state, role, signs, keyType, custody, createdAt, activeSince, lastUsedAt, canonicalKeyId }) => [
       state,
       role,
       signs === undefined ? 'unknown' : signs.length === 0 ? 'nothing' : signs.join(', '),
       keyType,
       custody,
       createdAt.slice(0, 10),
+      (state === 'active' && signs?.length === 0 ? undefined : activeSince?.slice(0, 10)) ?? 'not yet',
       lastUsedAt?.slice(0, 10) ?? 'never',
       canonicalKeyId,
     ]),

@@ -273,6 +273,7 @@ export const keyReportSchema = repositoryReportSchema.extend({
         canonicalKeyId: text,
         custody: text,
         createdAt: text,
+        activeSince: text.optional(),
         lastUsedAt: text.optional(),
         state: text,
         signs: z.array(text).optional(),

@@ -98,6 +98,8 @@ export interface RepositoryCustody {
     readonly canonicalKeyId: string
     readonly custody: string
     readonly createdAt: string
+    /** Since when it signs; absent: not yet. */
+    readonly activeSince?: string
     /** When a file was last signed with it. */
     readonly lastUsedAt?: string
     readonly state: 'active' | 'staged' | 'replaced' | 'retired'

@@ -184,7 +184,7 @@ function toCustody(gun: Gun, response: OperationResponse<'repository-status'>): 
     rootCustody,
     ...(frozenBecause !== undefined && { frozenBecause }),
     ...(pinnedRoot !== undefined && { pinnedRoot }),
-    keys: response.keys.map(({ role, lastUsedAt, replaces, ...key }) => ({
+    keys: response.keys.map(({ role, activeSince, lastUsedAt, replaces, ...key }) => ({
       keyType: key.keyType,
       tufKeyId: key.tufKeyId,
       canonicalKeyId: key.canonicalKeyId,
@@ -192,6 +192,7 @@ function toCustody(gun: Gun, response: OperationResponse<'repository-status'>): 
       createdAt: key.createdAt,
       state: key.state,
       role: parseRoleName(role),
+      ...(activeSince !== undefined && { activeSince }),
       ...(lastUsedAt !== undefined && { lastUsedAt }),
       ...(replaces !== undefined && { replaces }),
     })),

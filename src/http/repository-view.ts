@@ -36,6 +36,10 @@ const custodyShape = z.strictObject({
       canonicalKeyId: z.string(),
       custody: z.string(),
       createdAt: z.string(),
+      activeSince: z
+        .string()
+        .optional()
+        .meta({ description: 'Since when it signs; absent where a root or a delegation has yet to list it.' }),
       lastUsedAt: z
         .string()
         .optional()

@@ -71,6 +71,8 @@ const keyDescription = z.strictObject({
   /** In words. */
   custody: text(128),
   createdAt: text(32),
+  /** Since when it signs. Absent: not yet. */
+  activeSince: text(32).optional(),
   /** Absent: nothing was signed with it yet. */
   lastUsedAt: text(32).optional(),
   /** `staged`: made to replace another key, listed nowhere yet. `replaced`: no longer listed. `retired`: destroyed. */

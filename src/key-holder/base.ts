@@ -85,7 +85,10 @@ export function rememberBase(holder: Holder, gun: Gun, base: Base): void {
     holder.payloads.markPublished(gun, file.role, file.version, file.messageSha256)
   }
   if (base.newRoot !== undefined) holder.repositories.pin(gun, base.newRoot)
-  for (const { canonicalKeyId, state } of base.keysMoved) holder.keys.setState(gun, canonicalKeyId, state)
+  for (const { canonicalKeyId, state } of base.keysMoved) {
+    if (state === 'active') holder.keys.activated(gun, canonicalKeyId, holder.now())
+    else holder.keys.replaced(gun, canonicalKeyId)
+  }
 }
 
 /** What a base teaches, for the audit log. */

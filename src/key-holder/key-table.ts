@@ -30,6 +30,8 @@ export interface StoredKey {
   readonly publicKey: PublicKey
   /** RFC 3339. */
   readonly createdAt: string
+  /** RFC 3339: since when it signs; absent: not yet. */
+  readonly activeSince?: string
   /** RFC 3339; absent: nothing was signed with it yet. */
   readonly lastUsedAt?: string
   readonly custody: KeyCustody
@@ -60,6 +62,7 @@ interface Row {
   public_value: string
   sealed: Buffer
   created_at: string
+  active_since: string | null
   last_used_at: string | null
   state: KeyState
   replaces: string | null
@@ -81,8 +84,8 @@ export class KeyTable {
 
   insert(key: StoredKey): void {
     this.#database.run(
-      `INSERT INTO keys (gun, role, canonical_key_id, key_type, public_value, sealed, created_at, state, replaces, origin, custody)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO keys (gun, role, canonical_key_id, key_type, public_value, sealed, created_at, active_since, state, replaces, origin, custody)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       key.gun,
       key.role,
       key.publicKey.canonicalKeyId,
@@ -90,6 +93,7 @@ export class KeyTable {
       key.publicKey.publicValue,
       key.sealed,
       key.createdAt,
+      key.state === 'active' ? key.createdAt : null,
       key.state,
       key.replaces ?? null,
       key.origin,
@@ -97,8 +101,14 @@ export class KeyTable {
     )
   }
 
-  setState(gun: Gun, canonicalKeyId: string, state: Exclude<KeyState, 'retired'>): void {
-    this.#database.run('UPDATE keys SET state = ? WHERE gun = ? AND canonical_key_id = ?', state, gun, canonicalKeyId)
+  replaced(gun: Gun, canonicalKeyId: string): void {
+    const sql = `UPDATE keys SET state = 'replaced' WHERE gun = ? AND canonical_key_id = ?`
+    this.#database.run(sql, gun, canonicalKeyId)
+  }
+
+  activated(gun: Gun, canonicalKeyId: string, at: Date): void {
+    const sql = `UPDATE keys SET state = 'active', active_since = ? WHERE gun = ? AND canonical_key_id = ?`
+    this.#database.run(sql, at.toISOString(), gun, canonicalKeyId)
   }
 
   markUsed(gun: Gun, canonicalKeyId: string, at: Date): void {
@@ -148,8 +158,8 @@ export class KeyTable {
     this.#database.run('DELETE FROM keys')
     for (const row of rows) {
       this.#database.run(
-        `INSERT INTO keys (rowid, gun, role, canonical_key_id, key_type, public_value, sealed, created_at, last_used_at, state, replaces, origin, custody)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO keys (rowid, gun, role, canonical_key_id, key_type, public_value, sealed, created_at, active_since, last_used_at, state, replaces, origin, custody)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
         row.rowid,
         row.gun,
         row.role,
@@ -158,6 +168,7 @@ export class KeyTable {
         row.public_value,
         anew.get(`${row.gun}#${row.canonical_key_id}`) ?? row.sealed,
         row.created_at,
+        row.active_since,
         row.last_used_at,
         row.state,
         row.replaces,
@@ -212,6 +223,7 @@ export class KeyTable {
       publicKey,
       createdAt: row.created_at,
       custody,
+      ...(row.active_since !== null && { activeSince: row.active_since }),
       ...(row.last_used_at !== null && { lastUsedAt: row.last_used_at }),
       sealed,
       state,

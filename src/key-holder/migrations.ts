@@ -218,4 +218,14 @@ export const MIGRATIONS: readonly string[] = [
   INSERT INTO unwanted_token_keys (custody, reason, since)
     SELECT DISTINCT custody, 'retired', created_at FROM keys WHERE state = 'retired' AND custody <> 'sealed';
   `,
+  `
+  -- Since when a key signs; null: not yet. A key that was made to replace another one begins when it is listed, of which the log tells.
+  ALTER TABLE keys ADD COLUMN active_since TEXT;
+  UPDATE keys SET active_since = created_at WHERE state <> 'staged';
+  UPDATE keys SET active_since = listed.at FROM (
+    SELECT CAST(entry AS TEXT) ->> '$.gun' AS gun, CAST(entry AS TEXT) ->> '$.canonicalKeyId' AS id, CAST(entry AS TEXT) ->> '$.at' AS at
+    FROM log_entries
+    WHERE instr(CAST(entry AS TEXT), '"key-listed"') > 0 AND CAST(entry AS TEXT) ->> '$.kind' = 'key-listed') AS listed
+  WHERE listed.gun = keys.gun AND listed.id = keys.canonical_key_id;
+  `,
 ]

@@ -54,7 +54,7 @@ export function describeRepository(holder: Holder, gun: Gun): OperationResponse<
     rootCustody,
     keys: holder.keys
       .ofGun(gun)
-      .map(({ role, publicKey, createdAt, lastUsedAt, state, replaces, origin, custody }) => ({
+      .map(({ role, publicKey, createdAt, activeSince, lastUsedAt, state, replaces, origin, custody }) => ({
         gun,
         role,
         keyType: publicKey.keyType,
@@ -62,6 +62,7 @@ export function describeRepository(holder: Holder, gun: Gun): OperationResponse<
         canonicalKeyId: publicKey.canonicalKeyId,
         custody: holder.custody.describe({ custody, origin }),
         createdAt,
+        ...(activeSince !== undefined && { activeSince }),
         ...(lastUsedAt !== undefined && { lastUsedAt }),
         state,
         ...(replaces !== undefined && { replaces }),

@@ -94,7 +94,7 @@ export function noteListedKeys(
       holder.serverKeys.noteListed(gun, publicKey.canonicalKeyId)
     }
   }
-  for (const { publicKey } of displaced) holder.keys.setState(gun, publicKey.canonicalKeyId, 'replaced')
+  for (const { publicKey } of displaced) holder.keys.replaced(gun, publicKey.canonicalKeyId)
 }
 
 function ourKeysOf(holder: Holder, gun: Gun, root: Received<RootMetadata>, role: RoleName): StoredKey[] {

@@ -11,6 +11,7 @@ const KEY = {
   canonicalKeyId: 'a'.repeat(64),
   custody: 'sealed',
   createdAt: '2026-11-25T10:00:00.000Z',
+  activeSince: '2026-11-26T10:00:00.000Z',
   lastUsedAt: '2026-11-27T10:00:00.000Z',
   state: 'active',
   signs: ['targets/countersign', 'targets/releases'],
@@ -54,7 +55,7 @@ describe('cli key', () => {
     const ran = await key('list', GUN)
     expect(ran.exit).to.equal(0)
     expect(ran.stdout).to.match(
-      /active +targets\/countersign +targets\/countersign, targets\/releases +ecdsa +sealed +2026-11-25 +2026-11-27 +a{64}/,
+      /active +targets\/countersign +targets\/countersign, targets\/releases +ecdsa +sealed +2026-11-25 +2026-11-26 +2026-11-27 +a{64}/,
     )
     expect(ran.stdout).to.match(/replaced +targets\/countersign +nothing +/)
     expect((await key('list', GUN, '--json')).json()).to.deep.equal({ gun: GUN, keys: REPORT.custody.keys })

@@ -87,12 +87,27 @@ describe('the succession of a signing key', () => {
     expect([...verified.keys()]).to.have.members([TARGETS, SIGNER, RELEASES])
 
     repository.publish(attachments)
+    holder.now = new Date(holder.now.getTime() + 60_000)
+    const listedAt = holder.now.toISOString()
     await repository.observe()
     expect(await states(repository)).to.deep.equal(['replaced', 'active'])
     expect((await repository.delegationKey()).publicKey.canonicalKeyId).to.equal(staged.canonicalKeyId)
     expect(repository.tags(RELEASES)).to.deep.equal(['1.0'])
     await repository.sign([put('1.1')])
     expect(repository.tags(ROLE)).to.deep.equal(['1.0', '1.1'])
+    // Since when each of them signs: also where the database is from before that was noted.
+    const since = async (): Promise<(string | undefined)[]> => {
+      const { response } = await holder.operator.call('repository-status', { gun: repository.gun })
+      return response.keys.filter(({ role }) => role === ROLE).map(({ activeSince }) => activeSince)
+    }
+    const { createdAt } = (await holder.operator.call('repository-status', { gun: repository.gun })).response.keys[0]!
+    expect(await since()).to.deep.equal([createdAt, listedAt])
+    await holder.stop()
+    holder.database((database) => {
+      undoMigrations(database, 'COLUMN active_since')
+    })
+    await holder.start()
+    expect(await since()).to.deep.equal([createdAt, listedAt])
     const kinds = holder.log().map(({ kind }) => kind)
     expect(kinds).to.include.members(['key-created', 'keys-replacement', 'key-listed', 'key-replaced'])
   })

@@ -10,6 +10,7 @@ const UNDO: readonly (readonly [migration: string, sql: string])[] = [
   ['COLUMN custody', 'ALTER TABLE keys DROP COLUMN custody'],
   ['COLUMN restored_version', 'ALTER TABLE signed_payloads DROP COLUMN restored_version'],
   ['TABLE unwanted_token_keys', 'DROP TABLE unwanted_token_keys'],
+  ['COLUMN active_since', 'ALTER TABLE keys DROP COLUMN active_since'],
 ]
 
 /** @param first what is in the text of the migration that the next start is to carry out again, with those after it */
