@@ -89,15 +89,15 @@ async function prune(session: Session, gun: string, options: PruneOptions): Prom
       )
     return EXIT.done
   }
-  if (plan.entries.length >= plan.signed && options.all !== true) {
-    throw new CliError('PRUNE_LEAVES_NOTHING', `All ${plan.signed} signed tags would lose their signature.`, {
+  if ((plan.stays < 1 || plan.entries.length >= plan.signed) && options.all !== true) {
+    throw new CliError('PRUNE_LEAVES_NOTHING', `Of ${plan.signed} signed tags none was found that stays.`, {
       next: 'Make sure that the registry has told the truth; then repeat it with --all.',
     })
   }
   return apply(session, plan, options)
 }
 
-/** All pages, up to as many entries as one publication takes. */
+/** All pages, up to as many entries as one publication takes, and on until one shows a tag that stays. */
 async function planned(session: Session, gun: string, options: PruneOptions): Promise<PrunePlanResource> {
   const api = await session.api()
   const { gone = false, olderThan, keepLast } = options
@@ -109,6 +109,7 @@ async function planned(session: Session, gun: string, options: PruneOptions): Pr
   const entries: PrunePlanResource['entries'] = []
   const kept: PrunePlanResource['kept'] = []
   let signed: number
+  let stays = 0
   let cursor: string | undefined
   do {
     if (cursor !== undefined) rules.set('cursor', cursor)
@@ -117,15 +118,16 @@ async function planned(session: Session, gun: string, options: PruneOptions): Pr
     entries.push(...page.entries)
     kept.push(...page.kept)
     signed = page.signed
+    stays += page.stays
     if (cursor !== undefined && page.nextCursor !== undefined && page.nextCursor <= cursor) {
       throw new CliError('SERVER_ANSWER_MALFORMED', 'The pages of the plan go in a circle.')
     }
     cursor = page.nextCursor
     session.output.progress(`${gun}: ${entries.length} tags found`)
-  } while (cursor !== undefined && entries.length < MAX_PRUNED)
+  } while (cursor !== undefined && (entries.length < MAX_PRUNED || stays === 0))
   const hasMore = cursor !== undefined || entries.length > MAX_PRUNED
   if (hasMore) session.output.warn(`One publication takes ${MAX_PRUNED} tags: repeat it afterwards for the rest.`)
-  return { gun, signed, entries: entries.slice(0, MAX_PRUNED), kept }
+  return { gun, signed, stays, entries: entries.slice(0, MAX_PRUNED), kept }
 }
 
 function printPlan({ output }: Session, { gun, signed, entries, kept }: PrunePlanResource): void {
@@ -155,13 +157,14 @@ async function apply(
   { gun, entries }: PrunePlanResource,
   options: PruneOptions,
 ): Promise<ExitStatus> {
-  const { policy, description, wait, timeout } = options
+  const { policy, description, wait, timeout, all = false } = options
   const api = await session.api()
   const request = await api.call({
     method: 'POST',
     path: `v1/repositories/${encodeURIComponent(gun)}/prunings`,
     body: {
       entries: entries.map(({ tag, digest }) => ({ tag, digest })),
+      ...(all && { all }),
       ...(policy !== undefined && { policy }),
       ...(description !== undefined && { description }),
     },

@@ -233,6 +233,7 @@ export type UnsignedResource = z.infer<typeof unsignedSchema>
 export const prunePlanSchema = z.looseObject({
   gun: text,
   signed: z.number(),
+  stays: z.number(),
   entries: z.array(
     z.looseObject({
       tag: text,

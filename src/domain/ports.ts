@@ -66,8 +66,14 @@ export interface ResolvedImage {
   readonly platforms: readonly string[]
 }
 
+/** The registry's own word, the fact `registryCode` of IMAGE_NOT_FOUND: this manifest is not there. OCI distribution-spec v1.1, Error codes. */
+export const MANIFEST_UNKNOWN = 'MANIFEST_UNKNOWN'
+
 export interface ImageResolver {
-  /** Fetches the manifest by tag (or by digest where the reference has no tag) and hashes it. @throws RegistryError */
+  /**
+   * Fetches the manifest by tag (or by digest where the reference has no tag) and hashes it. IMAGE_NOT_FOUND is any 404; only with
+   * MANIFEST_UNKNOWN the registry has said so itself. @throws RegistryError
+   */
   resolve(image: ImageReference): Promise<ResolvedImage>
   /**
    * The digest that the registry names for a tag, without the manifest: a hint, 64 hex digits. Undefined where it has no such tag, or names

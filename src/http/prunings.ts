@@ -22,6 +22,9 @@ const planShape = z
   .strictObject({
     gun: z.string(),
     signed: z.int().meta({ description: 'Tags that clients find signed, all of them.' }),
+    stays: z.int().meta({
+      description: 'How many of this page stay for certain: served still, where the registry was asked, and not old.',
+    }),
     entries: z
       .array(
         z.strictObject({
@@ -94,6 +97,7 @@ export function pruningRoutes(requests: RequestService): Route[] {
             .array(z.strictObject({ tag: text(128), digest: digestText }))
             .min(1)
             .max(MAX_PRUNED),
+          all: z.boolean().optional().meta({ description: '`true`: even where no signed tag is left.' }),
           policy: text(128).optional(),
           description: text(MAX_DESCRIPTION).optional(),
         }),
@@ -115,15 +119,17 @@ export function pruningRoutes(requests: RequestService): Route[] {
           'IDEMPOTENCY_KEY_REUSED',
           'NOT_PERMITTED',
           'REPOSITORY_NOT_READY',
+          'PRUNING_LEAVES_NOTHING',
           ...TRUST_SERVER_CODES,
         ],
       },
       async ({ principal, params, body, idempotencyKey }) => {
         const gun = parseGun(params.gun)
-        const { entries, policy, description } = body
+        const { entries, all = false, policy, description } = body
         const { request, isRepeated } = await requests.submit(principal, {
           kind: 'unsign',
           isPruning: true,
+          ...(all && { mayLeaveNothing: true }),
           images: entries.map(({ tag, digest }) => `${gun}:${tag}@${digest}`),
           ...(policy !== undefined && { policy }),
           ...(description !== undefined && { description }),
@@ -139,10 +145,11 @@ export function pruningRoutes(requests: RequestService): Route[] {
   ]
 }
 
-function view({ gun, signed, entries, kept, nextCursor }: PrunePage): z.output<typeof planShape> {
+function view({ gun, signed, stays, entries, kept, nextCursor }: PrunePage): z.output<typeof planShape> {
   return {
     gun,
     signed,
+    stays,
     entries: entries.map(({ tag, sha256, reason, signedAt }) => ({
       tag,
       digest: printDigest(sha256),

@@ -1,13 +1,17 @@
 // One OCI registry: what it serves under a tag or digest, hashed here. Asks for nothing but manifests, and what their digest is, with a pull scope.
 // OCI distribution-spec v1.1, Pulling manifests.
 import { createHash } from 'node:crypto'
+import * as z from 'zod'
 import type { ImageReference } from '../domain/image-reference.ts'
-import type { ImageResolver, ResolvedImage } from '../domain/ports.ts'
+import { type ImageResolver, MANIFEST_UNKNOWN, type ResolvedImage } from '../domain/ports.ts'
 import { AuthenticatedClient, type RemoteOptions } from '../net/authenticated-client.ts'
 import { isPassing, NetError } from '../net/errors.ts'
 import type { HttpResponse } from '../net/http-client.ts'
 import { RegistryError } from './errors.ts'
 import { ACCEPTED_TYPES, readManifest } from './manifest.ts'
+
+/** OCI distribution-spec v1.1, Error codes. */
+const errorBody = z.looseObject({ errors: z.array(z.looseObject({ code: z.string() })).min(1) })
 
 export interface RegistryOptions extends RemoteOptions {
   /** The host as it stands in image references. */
@@ -111,9 +115,13 @@ function named(cause: unknown, image: ImageReference, maxBytes: number): unknown
   )
 }
 
-function refusal({ status }: HttpResponse, image: ImageReference): RegistryError {
+function refusal({ status, body }: HttpResponse, image: ImageReference): RegistryError {
   const facts = { image: image.text, status }
-  if (status === 404) return new RegistryError('IMAGE_NOT_FOUND', 'The registry has no such image.', facts)
+  if (status === 404) {
+    // What stands between may answer 404 as well, and so does a registry that hides what we may not read.
+    const named = saysManifestUnknown(body) ? { registryCode: MANIFEST_UNKNOWN } : {}
+    return new RegistryError('IMAGE_NOT_FOUND', 'The registry has no such image.', { ...facts, ...named })
+  }
   if (status === 401 || status === 403) {
     return new RegistryError('REGISTRY_UNAUTHORIZED', 'The registry does not let us read this image.', facts)
   }
@@ -128,4 +136,14 @@ function refusal({ status }: HttpResponse, image: ImageReference): RegistryError
     'The registry answers in a way that is not understood.',
     facts,
   )
+}
+
+/** The registry itself, and of nothing but this manifest. */
+function saysManifestUnknown(body: Uint8Array): boolean {
+  try {
+    const { errors } = z.parse(errorBody, JSON.parse(Buffer.from(body).toString('utf8')))
+    return errors.every(({ code }) => code === MANIFEST_UNKNOWN)
+  } catch {
+    return false
+  }
 }

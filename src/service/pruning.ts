@@ -9,7 +9,9 @@ import {
   targetsOf,
   type TrustedRepository,
 } from '@countersign/tuf'
-import { parseImageReference } from '../domain/image-reference.ts'
+import { DomainError } from '../domain/errors.ts'
+import { parseImageReference, type TaggedReference } from '../domain/image-reference.ts'
+import { MANIFEST_UNKNOWN } from '../domain/ports.ts'
 import { codeOf, failureOf, isOutage } from '../domain/port-faults.ts'
 import { notPermitted, type Principal, requireGrant } from '../domain/principal.ts'
 import { oldTags, type PruneReason, type PruneRules, type SignedEntry } from '../domain/pruning.ts'
@@ -63,6 +65,7 @@ export async function planPruning(
   return {
     gun,
     signed: entries.length,
+    stays: page.length - found.size - kept.length,
     entries: page.flatMap((entry) => {
       const reason = found.get(entry.tag)
       return reason === undefined ? [] : [{ ...entry, reason }]
@@ -72,7 +75,10 @@ export async function planPruning(
   }
 }
 
-/** Two answers have to say so: one to a question without a body, and one to a question for the manifest. */
+/**
+ * Two answers have to say so: one to a question without a body, and one to a question for the manifest, in the registry's own words. Any other
+ * 404 may be that of a proxy, of a wrong path, or of a registry that hides what we may not read.
+ */
 async function isGone({ resolver }: ServiceDependencies, gun: Gun, tag: TargetName): Promise<boolean> {
   const image = parseImageReference(`${gun}:${tag}`)
   if ((await resolver.probe(image)) !== undefined) return false
@@ -80,8 +86,33 @@ async function isGone({ resolver }: ServiceDependencies, gun: Gun, tag: TargetNa
     await resolver.resolve(image)
     return false
   } catch (error) {
-    if (codeOf(error) === 'IMAGE_NOT_FOUND') return true
-    throw error
+    if (!(error instanceof CodedError) || codeOf(error) !== 'IMAGE_NOT_FOUND') throw error
+    if (error.facts['registryCode'] === MANIFEST_UNKNOWN) return true
+    throw new DomainError(
+      'TAG_NOT_KNOWN_GONE',
+      'The answer is 404, and not the one of a registry that has no such tag (MANIFEST_UNKNOWN).',
+      { image: image.text },
+    )
+  }
+}
+
+/**
+ * A pruning leaves a signed tag, unless that is asked for.
+ * @throws DomainError PRUNING_LEAVES_NOTHING; TufError, NotaryError, KeyHolderError
+ */
+export async function requireSomeLeft(
+  dependencies: ServiceDependencies,
+  images: readonly TaggedReference[],
+): Promise<void> {
+  for (const gun of new Set(images.map((image) => image.gun))) {
+    const { trusted } = await loadRepository(dependencies, gun)
+    const named = new Set(images.filter((image) => image.gun === gun).map(({ tag }) => tag))
+    const signed = signedEntries(trusted, new Map())
+    if (signed.length === 0 || signed.some(({ tag }) => !named.has(tag))) continue
+    throw new DomainError('PRUNING_LEAVES_NOTHING', 'No signed tag would be left in the repository.', {
+      gun,
+      signed: signed.length,
+    })
   }
 }
 

@@ -45,6 +45,8 @@ export interface Submission {
   readonly expected?: string
   /** Of one repository, and made by a plan: more images than others may name. */
   readonly isPruning?: true
+  /** Of a pruning: even where no signed tag is left. */
+  readonly mayLeaveNothing?: true
   readonly policy?: string
   readonly description?: string
   /** 1 to 255 characters. */
@@ -184,6 +186,8 @@ export interface PrunePage {
   readonly signed: number
   /** Those of this page that the rules name. */
   readonly entries: readonly (SignedEntry & { readonly reason: PruneReason })[]
+  /** How many of this page are none of them for certain: served still, where the registry was asked, and not old. */
+  readonly stays: number
   /** Those of which nothing could be found out, or that cannot be unsigned completely. */
   readonly kept: readonly { readonly tag: string; readonly code: string; readonly detail: string }[]
   readonly nextCursor?: string

@@ -22,6 +22,7 @@ import {
 import type { ServiceDependencies } from './dependencies.ts'
 import { judgeSubmission, readStanding, recentRequests, type Standing } from './judgement.ts'
 import { parseSource, promoted, signedSource } from './promotion.ts'
+import { requireSomeLeft } from './pruning.ts'
 import type { Explanation, Submission } from './services.ts'
 import type { SubmissionBatch } from './submission-batch.ts'
 import { checkSubmission } from './submission-checks.ts'
@@ -58,6 +59,7 @@ export async function submit(
   const repeated = idempotency === undefined ? undefined : dependencies.requests.findRepeated(idempotency)
   if (repeated !== undefined) return { request: repeated, isRepeated: true }
 
+  if (submission.isPruning === true && submission.mayLeaveNothing !== true) await requireSomeLeft(dependencies, images)
   // One policy for all images, whatever is loaded meanwhile.
   const policy = dependencies.policies.current()
   const resolved = await resolveSubjects(dependencies, submission, images)

@@ -8,6 +8,7 @@ const entry = (tag: string) => ({ tag, digest: DIGEST, reason: 'gone' })
 const page = (tags: readonly string[], more: object = {}) => ({
   gun: GUN,
   signed: 5,
+  stays: 1,
   entries: tags.map(entry),
   kept: [],
   ...more,
@@ -72,6 +73,36 @@ describe('cli prune', () => {
     const refused = await prune('--apply', plan)
     expect([refused.exit, refused.codes(), posted()]).to.deep.equal([1, ['PRUNE_LEAVES_NOTHING'], []])
     expect((await prune('--apply', plan, '--all')).exit).to.equal(0)
+    expect(posted()[0]?.body).to.have.property('all', true)
+  })
+
+  it('a tag of which nothing is known is none that is left: PRUNE_LEAVES_NOTHING', async () => {
+    const kept = [{ tag: 'e', code: 'REGISTRY_UNAUTHORIZED', detail: 'no' }]
+    const plan = place.file('plan.json', JSON.stringify({ ...page(['a', 'b', 'c', 'd']), stays: 0, kept }))
+    expect([(await prune('--apply', plan)).codes(), posted()]).to.deep.equal([['PRUNE_LEAVES_NOTHING'], []])
+  })
+
+  it('of more than one publication takes, all pages are looked at until one shows a tag that stays', async () => {
+    const pageOf = (number: number, stays: number, isLast: boolean) =>
+      page(
+        Array.from({ length: 4000 }, (_, index) => `t${number}-${index}`),
+        { signed: 12_000, stays, ...(!isLast && { nextCursor: `c${number}` }) },
+      )
+    for (const [stays, isRefused] of [
+      [0, true],
+      [1, false],
+    ] as const) {
+      await api.stop()
+      api = await new FakeApi(({ method, query }) => {
+        if (method === 'POST') return { status: 201, body: done }
+        const number = Number(query.get('cursor')?.slice(1) ?? 0) + 1
+        return { body: pageOf(number, number === 3 ? stays : 0, number === 3) }
+      }).start()
+      place = new Workplace(api.url)
+      expect((await prune('--gone', '--yes')).codes().includes('PRUNE_LEAVES_NOTHING')).to.equal(isRefused)
+      expect(api.requests.filter(({ method }) => method === 'GET')).to.have.length(3)
+      expect(posted()).to.have.length(stays)
+    }
   })
 
   it('a plan of another repository, or none: PRUNE_PLAN_INVALID', async () => {

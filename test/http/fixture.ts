@@ -332,6 +332,7 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
           note('planPruning', {
             gun,
             signed: 3,
+            stays: 1,
             entries: [{ tag: parseTag('1.0'), sha256: hex('image'), reason: 'old' as const, signedAt: at }],
             kept: [{ tag: '1.1', code: 'REGISTRY_UNAUTHORIZED', detail: 'no' }],
             nextCursor: '1.1',

@@ -201,6 +201,23 @@ describe('RegistryClient', () => {
     })
   }
 
+  it('tells a 404 in which the registry itself says that it has no such manifest from any other', async () => {
+    const errors = (...codes: string[]) => JSON.stringify({ errors: codes.map((code) => ({ code, message: 'x' })) })
+    for (const [body, registryCode] of [
+      [errors('MANIFEST_UNKNOWN'), 'MANIFEST_UNKNOWN'],
+      [errors('NAME_UNKNOWN'), undefined],
+      [errors('MANIFEST_UNKNOWN', 'NAME_UNKNOWN'), undefined],
+      [errors(), undefined],
+      ['{}', undefined],
+      ['404 page not found', undefined],
+      ['', undefined],
+    ] as const) {
+      const { resolve } = await started((_, response) => response.writeHead(404).end(body))
+      const { facts } = await expectCodeAsync('IMAGE_NOT_FOUND', resolve)
+      expect(facts['registryCode'], body).to.equal(registryCode)
+    }
+  })
+
   it('does not go where it is redirected', async () => {
     const elsewhere = await startScriptedServer(scope, serve(BYTES))
     const { resolve } = await started((_, response) => response.writeHead(307, { location: elsewhere.url }).end())

@@ -5,7 +5,7 @@ import fc from 'fast-check'
 import { oldTags, type PruneRules, type SignedEntry } from '../../src/domain/pruning.ts'
 import { requestStatus, type SigningRequest } from '../../src/domain/signing-request.ts'
 import { RegistryError } from '../../src/registry/errors.ts'
-import type { PrunePage } from '../../src/service/services.ts'
+import type { PrunePage, Submission } from '../../src/service/services.ts'
 import { expectCodeAsync } from '../support/expect-code.ts'
 import { outcome } from '../support/fakes/held-world.ts'
 import { app, ended, everybody, principal, World } from '../support/fakes/world.ts'
@@ -27,9 +27,12 @@ describe('pruning', () => {
   const plan = (rules: Partial<PruneRules>, after?: string): Promise<PrunePage> =>
     world.services.requests.planPruning(everybody, app, { gone: false, ...rules }, after)
   const named = ({ entries }: PrunePage): string[] => entries.map(({ tag, reason }) => `${tag} ${reason}`)
-  const apply = async ({ entries }: Pick<PrunePage, 'entries'>): Promise<SigningRequest> => {
+  const apply = async (
+    { entries }: Pick<PrunePage, 'entries'>,
+    how: Pick<Submission, 'mayLeaveNothing'> = {},
+  ): Promise<SigningRequest> => {
     const images = entries.map(({ tag, sha256 }) => `${app}:${tag}@sha256:${sha256}`)
-    const submission = { kind: 'unsign', isPruning: true, images } as const
+    const submission = { kind: 'unsign', isPruning: true, images, ...how } as const
     return ended(world, (await world.services.requests.submit(everybody, submission)).request)
   }
 
@@ -38,7 +41,7 @@ describe('pruning', () => {
     world.registry.push(app, '2', 'f')
     const found = await plan({ gone: true })
     expect(named(found)).to.deep.equal(['1 gone', '3 gone'])
-    expect(found).to.deep.include({ signed: 4, kept: [] })
+    expect(found).to.deep.include({ signed: 4, stays: 2, kept: [] })
     const before = world.observer.publications.length
     expect(requestStatus((await apply(found)).images)).to.equal('published')
     expect(world.observer.publications.slice(before).map(({ changes }) => changes)).to.deep.equal([2])
@@ -69,6 +72,14 @@ describe('pruning', () => {
       expect(found.kept).to.deep.equal([{ tag: '1', code: 'REGISTRY_UNAUTHORIZED', detail: 'no' }])
     })
 
+    it('that does not say itself that it has no such tag: a 404 of a proxy or of a wrong path', async () => {
+      world.registry.saysManifestUnknown = false
+      for (const tag of tags) world.registry.remove(app, tag)
+      const found = await plan({ gone: true })
+      expect([named(found), found.stays]).to.deep.equal([[], 0])
+      expect(found.kept.map(({ code }) => code)).to.deep.equal(tags.map(() => 'TAG_NOT_KNOWN_GONE'))
+    })
+
     it('that names no digest: the manifest is asked for before anything is gone', async () => {
       world.dependencies.resolver.probe = () => Promise.resolve(undefined)
       expect(named(await plan({ gone: true }))).to.deep.equal([])
@@ -89,6 +100,15 @@ describe('pruning', () => {
     world.time.advance(10 * DAY)
     world.database.sqlite.exec("DELETE FROM images WHERE tag = '2'")
     expect(named(await plan({ olderThanMs: DAY }))).to.deep.equal(['1 old', '3 old', '4 old'])
+  })
+
+  it('leaves a signed tag, unless it may leave nothing: PRUNING_LEAVES_NOTHING', async () => {
+    for (const tag of tags) world.registry.remove(app, tag)
+    const found = await plan({ gone: true })
+    expect(found.stays).to.equal(0)
+    await expectCodeAsync('PRUNING_LEAVES_NOTHING', () => apply(found))
+    expect(await world.found('1')).to.not.equal(undefined)
+    expect(requestStatus((await apply(found, { mayLeaveNothing: true })).images)).to.equal('published')
   })
 
   it('goes from page to page', async () => {

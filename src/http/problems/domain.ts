@@ -133,6 +133,16 @@ export const DOMAIN_PROBLEMS = {
     'The destination serves another digest than is signed at the source',
     'Copy the image by its digest, with all its platforms; then ask again.',
   ),
+  TAG_NOT_KNOWN_GONE: refuse(
+    409,
+    'The registry has not said itself that it has no such tag',
+    'Find out who answers 404 in its place: a proxy, a wrong path, a repository that is not there, or one that may not be read.',
+  ),
+  PRUNING_LEAVES_NOTHING: refuse(
+    409,
+    'No signed tag would be left',
+    'Make sure that the registry has told the truth; then say that all may go.',
+  ),
   GUN_ALREADY_PUBLISHED: refuse(
     409,
     'The trust server already holds metadata of this repository',

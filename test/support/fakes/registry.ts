@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto'
 import { CodedError } from '@countersign/tuf'
 import type { ImageReference } from '../../../src/domain/image-reference.ts'
-import type { ImageResolver, ResolvedImage } from '../../../src/domain/ports.ts'
+import { type ImageResolver, MANIFEST_UNKNOWN, type ResolvedImage } from '../../../src/domain/ports.ts'
 import { MANIFEST_TYPES } from '../../../src/registry/manifest.ts'
 
 export class FakeRegistryError extends CodedError<'IMAGE_NOT_FOUND' | 'REGISTRY_UNAVAILABLE'> {}
@@ -18,6 +18,8 @@ export class FakeRegistry implements ImageResolver {
   readonly probed: string[] = []
   /** False: probes fail as in an outage. */
   isReachable = true
+  /** False: a 404 as of a proxy, or of a repository that is not there. */
+  saysManifestUnknown = true
   readonly #images = new Map<string, ResolvedImage>()
   /** By `gun:tag` and `gun@sha256:hex`. */
   readonly #manifests = new Map<string, StoredManifest>()
@@ -60,10 +62,15 @@ export class FakeRegistry implements ImageResolver {
     return Promise.resolve(this.#images.get(`${gun}:${tag ?? ''}`)?.sha256)
   }
 
+  #notFound(): FakeRegistryError {
+    const facts = this.saysManifestUnknown ? { registryCode: MANIFEST_UNKNOWN } : {}
+    return new FakeRegistryError('IMAGE_NOT_FOUND', 'No such image.', facts)
+  }
+
   resolve({ gun, tag, text }: ImageReference): Promise<ResolvedImage> {
     this.asked.push(text)
     const image = this.#images.get(`${gun}:${tag ?? ''}`)
-    if (image === undefined) return Promise.reject(new FakeRegistryError('IMAGE_NOT_FOUND', 'No such image.'))
+    if (image === undefined) return Promise.reject(this.#notFound())
     return Promise.resolve(image)
   }
 }
