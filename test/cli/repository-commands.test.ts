@@ -57,7 +57,7 @@ describe('cli root create', () => {
     expect(ran.exit).to.equal(0)
     const keyFile = readFileSync(place.path('root.key'))
     expect(statSync(place.path('root.key')).mode & 0o777).to.equal(0o600)
-    expect(keyFile.toString()).to.match(/^-----BEGIN ENCRYPTED PRIVATE KEY-----\nrole: root\n\n/)
+    expect(keyFile.toString()).to.match(/^-----BEGIN ENCRYPTED PRIVATE KEY-----\npath: [0-9a-f]{64}\nrole: root\n\n/)
     const [opened] = parsePrivateKeyFile(keyFile, Buffer.from(PASSPHRASE))
     const pem = readFileSync(place.path('root.key.crt'), 'utf8')
     const key = certificateKey(pem)
