@@ -110,6 +110,7 @@ async function planned(session: Session, gun: string, options: PruneOptions): Pr
   const kept: PrunePlanResource['kept'] = []
   let signed: number
   let stays = 0
+  let madeAt: string | undefined
   let cursor: string | undefined
   do {
     if (cursor !== undefined) rules.set('cursor', cursor)
@@ -119,6 +120,7 @@ async function planned(session: Session, gun: string, options: PruneOptions): Pr
     kept.push(...page.kept)
     signed = page.signed
     stays += page.stays
+    madeAt ??= page.madeAt
     if (cursor !== undefined && page.nextCursor !== undefined && page.nextCursor <= cursor) {
       throw new CliError('SERVER_ANSWER_MALFORMED', 'The pages of the plan go in a circle.')
     }
@@ -127,7 +129,7 @@ async function planned(session: Session, gun: string, options: PruneOptions): Pr
   } while (cursor !== undefined && (entries.length < MAX_PRUNED || stays === 0))
   const hasMore = cursor !== undefined || entries.length > MAX_PRUNED
   if (hasMore) session.output.warn(`One publication takes ${MAX_PRUNED} tags: repeat it afterwards for the rest.`)
-  return { gun, signed, stays, entries: entries.slice(0, MAX_PRUNED), kept }
+  return { gun, madeAt, signed, stays, entries: entries.slice(0, MAX_PRUNED), kept }
 }
 
 function printPlan({ output }: Session, { gun, signed, entries, kept }: PrunePlanResource): void {
@@ -154,7 +156,7 @@ function readPlan(bytes: Buffer, gun: string): PrunePlanResource {
 
 async function apply(
   session: Session,
-  { gun, entries }: PrunePlanResource,
+  { gun, madeAt, entries }: PrunePlanResource,
   options: PruneOptions,
 ): Promise<ExitStatus> {
   const { policy, description, wait, timeout, all = false } = options
@@ -163,7 +165,8 @@ async function apply(
     method: 'POST',
     path: `v1/repositories/${encodeURIComponent(gun)}/prunings`,
     body: {
-      entries: entries.map(({ tag, digest }) => ({ tag, digest })),
+      madeAt,
+      entries: entries.map(({ tag, digest, reason }) => ({ tag, digest, reason })),
       ...(all && { all }),
       ...(policy !== undefined && { policy }),
       ...(description !== undefined && { description }),

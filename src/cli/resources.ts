@@ -232,13 +232,14 @@ export type UnsignedResource = z.infer<typeof unsignedSchema>
 /** What a pruning would do. */
 export const prunePlanSchema = z.looseObject({
   gun: text,
+  madeAt: z.iso.datetime({ precision: 3 }),
   signed: z.number(),
   stays: z.number(),
   entries: z.array(
     z.looseObject({
       tag: text,
       digest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
-      reason: text,
+      reason: z.enum(['gone', 'old']),
       signedAt: text.optional(),
     }),
   ),

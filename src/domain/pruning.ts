@@ -15,6 +15,13 @@ export interface PruneRules {
 
 export type PruneReason = 'gone' | 'old'
 
+/** Why a request drops a tag: by a plan, whose word is looked at again before anything is signed. */
+export interface Pruned {
+  readonly reason: PruneReason
+  /** When the plan was made. */
+  readonly plannedAt: Date
+}
+
 /** A tag that clients find signed. */
 export interface SignedEntry {
   readonly tag: TargetName

@@ -4,6 +4,7 @@ import { decodeBase64, type Gun, type RoleName, type TargetName } from '@counter
 import { type Decision, isSameGround } from './decision.ts'
 import { DomainError } from './errors.ts'
 import type { VerifiedOrigin } from './origin.ts'
+import type { Pruned } from './pruning.ts'
 import type { SignedApproval } from './signed-approval.ts'
 
 /** Of images. */
@@ -60,6 +61,8 @@ export interface ImageSubject {
   readonly mediaType?: string
   /** Of a promotion: this has to be signed there still, when it is signed here. */
   readonly promotedFrom?: PromotionSource
+  /** Of a pruning: this has to be so still, when it is unsigned. */
+  readonly pruned?: Pruned
 }
 
 /** What was asked for a repository as a whole. */

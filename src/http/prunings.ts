@@ -21,6 +21,9 @@ import { signingRequestShape, signingRequestView } from './signing-request-view.
 const planShape = z
   .strictObject({
     gun: z.string(),
+    madeAt: dateText.meta({
+      description: 'By the clock of the daemon. Of several pages that of the first one counts.',
+    }),
     signed: z.int().meta({ description: 'Tags that clients find signed, all of them.' }),
     stays: z.int().meta({
       description: 'How many of this page stay for certain: served still, where the registry was asked, and not old.',
@@ -94,9 +97,12 @@ export function pruningRoutes(requests: RequestService): Route[] {
         params: gunParams,
         body: z.strictObject({
           entries: z
-            .array(z.strictObject({ tag: text(128), digest: digestText }))
+            .array(z.strictObject({ tag: text(128), digest: digestText, reason: z.enum(['gone', 'old']) }))
             .min(1)
             .max(MAX_PRUNED),
+          madeAt: z.iso
+            .datetime({ precision: 3 })
+            .meta({ description: 'Of the plan: what was signed here later stays.' }),
           all: z.boolean().optional().meta({ description: '`true`: even where no signed tag is left.' }),
           policy: text(128).optional(),
           description: text(MAX_DESCRIPTION).optional(),
@@ -125,10 +131,10 @@ export function pruningRoutes(requests: RequestService): Route[] {
       },
       async ({ principal, params, body, idempotencyKey }) => {
         const gun = parseGun(params.gun)
-        const { entries, all = false, policy, description } = body
+        const { entries, madeAt, all = false, policy, description } = body
         const { request, isRepeated } = await requests.submit(principal, {
           kind: 'unsign',
-          isPruning: true,
+          pruning: entries.map(({ reason }) => ({ reason, plannedAt: new Date(madeAt) })),
           ...(all && { mayLeaveNothing: true }),
           images: entries.map(({ tag, digest }) => `${gun}:${tag}@${digest}`),
           ...(policy !== undefined && { policy }),
@@ -145,9 +151,10 @@ export function pruningRoutes(requests: RequestService): Route[] {
   ]
 }
 
-function view({ gun, signed, stays, entries, kept, nextCursor }: PrunePage): z.output<typeof planShape> {
+function view({ gun, madeAt, signed, stays, entries, kept, nextCursor }: PrunePage): z.output<typeof planShape> {
   return {
     gun,
+    madeAt: madeAt.toISOString(),
     signed,
     stays,
     entries: entries.map(({ tag, sha256, reason, signedAt }) => ({

@@ -38,6 +38,7 @@ import { judgeAgain } from './judgement.ts'
 import { expiryFor, type LoadedRepository, loadRepository } from './load-repository.ts'
 import { checkMove } from './move.ts'
 import { signedSource } from './promotion.ts'
+import { isGone } from './pruning.ts'
 import { settleEach } from './settle.ts'
 import type { SnapshotKeyCheck } from './snapshot-key.ts'
 import type { PublicationStep } from './steps.ts'
@@ -258,9 +259,21 @@ export class IntentFormer {
   ): Promise<{ readonly checked: readonly PendingImage[]; readonly isWaiting: boolean }> {
     const checked: PendingImage[] = []
     let isWaiting = false
+    const prunedIn = images.find(({ record }) => imageOf(record)?.pruned !== undefined)?.record.subject.gun
+    const lastSigned =
+      prunedIn === undefined ? new Map<never, never>() : this.#dependencies.requests.lastSigned(prunedIn)
+    let outage: Error | undefined
     const results = await settleEach(images, MAX_PARALLEL_RESOLVES, async (image) => {
       await this.#resolveAgain(image)
       await this.#verifySourceAgain(image)
+      if (outage !== undefined) throw outage
+      try {
+        await this.#checkPruningAgain(image, lastSigned)
+      } catch (error) {
+        // Of a registry that does not answer the other thousands are not asked, one after the other.
+        if (error instanceof Error && isOutage(error)) outage = error
+        throw error
+      }
     })
     for (const { item: image, result } of results) {
       if (result.status === 'fulfilled') checked.push(image)
@@ -285,6 +298,25 @@ export class IntentFormer {
         served: sha256,
       },
     )
+  }
+
+  /**
+   * Of a pruning: what was gone is gone still, and nobody has had it signed here since, at the same digest or another. The next publication is
+   * this one, so nothing is signed between. @throws DomainError TAG_SERVED_AGAIN, TAG_SIGNED_SINCE_PLAN, TAG_NOT_KNOWN_GONE; RegistryError
+   */
+  async #checkPruningAgain(
+    { record }: PendingImage,
+    lastSigned: ReadonlyMap<string, { readonly at: Date }>,
+  ): Promise<void> {
+    const { gun, tag, pruned } = imageOf(record) ?? {}
+    if (gun === undefined || tag === undefined || pruned === undefined) return
+    const facts = { image: `${gun}:${tag}` }
+    const last = lastSigned.get(tag)
+    if (last !== undefined && last.at.getTime() > pruned.plannedAt.getTime()) {
+      throw new DomainError('TAG_SIGNED_SINCE_PLAN', 'The tag was signed here after the pruning was planned.', facts)
+    }
+    if (pruned.reason !== 'gone' || (await isGone(this.#dependencies, gun, tag))) return
+    throw new DomainError('TAG_SERVED_AGAIN', 'The registry has the tag again.', facts)
   }
 
   /** Of a promotion: what was signed at the source must be signed there still. @throws as `signedSource` */

@@ -41,9 +41,10 @@ export async function planPruning(
 ): Promise<PrunePage> {
   requireGrant(principal, 'read', gun)
   if (dependencies.repositories.find(gun) === undefined) throw notPermitted('read', gun)
+  const madeAt = dependencies.clock.now()
   const { trusted, custody } = await loadRepository(dependencies, gun)
   const entries = signedEntries(trusted, dependencies.requests.lastSigned(gun))
-  const old = oldTags(entries, rules, dependencies.clock.now())
+  const old = oldTags(entries, rules, madeAt)
   const left = entries.filter(({ tag }) => tag > after)
   const page = left.slice(0, PAGE_TAGS)
   const found = new Map<TargetName, PruneReason>()
@@ -64,6 +65,7 @@ export async function planPruning(
   const last = page.at(-1)
   return {
     gun,
+    madeAt,
     signed: entries.length,
     stays: page.length - found.size - kept.length,
     entries: page.flatMap((entry) => {
@@ -79,7 +81,11 @@ export async function planPruning(
  * Two answers have to say so: one to a question without a body, and one to a question for the manifest, in the registry's own words. Any other
  * 404 may be that of a proxy, of a wrong path, or of a registry that hides what we may not read.
  */
-async function isGone({ resolver }: ServiceDependencies, gun: Gun, tag: TargetName): Promise<boolean> {
+export async function isGone(
+  { resolver }: Pick<ServiceDependencies, 'resolver'>,
+  gun: Gun,
+  tag: TargetName,
+): Promise<boolean> {
   const image = parseImageReference(`${gun}:${tag}`)
   if ((await resolver.probe(image)) !== undefined) return false
   try {

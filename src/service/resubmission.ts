@@ -20,12 +20,15 @@ export function resubmission(
   }
   const subjects = images.flatMap(({ record }) => imageOf(record) ?? [])
   const source = subjects.find(({ promotedFrom }) => promotedFrom !== undefined)?.promotedFrom
+  const pruning = subjects.flatMap(({ pruned }) => pruned ?? [])
   return {
     submission: {
       kind,
       images: subjects.map(pinned),
       ...(mode !== undefined && { mode }),
       ...(source !== undefined && { promotedFrom: pinned(source) }),
+      // A pruning is looked at again as the first time.
+      ...(pruning.length > 0 && pruning.length === subjects.length && { pruning }),
       ...(policy !== undefined && { policy }),
       ...(description !== undefined && { description }),
       resubmits: request.id,

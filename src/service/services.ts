@@ -9,7 +9,7 @@ import type { DriftChange, DriftCounts, SignedTag } from '../domain/drift.ts'
 import type { PushClaim, PushCounts, PushedTag, PushSource } from '../domain/push-event.ts'
 import type { ForeignVersion } from '../domain/foreign-version.ts'
 import type { Grant, Principal } from '../domain/principal.ts'
-import type { PruneReason, PruneRules, SignedEntry } from '../domain/pruning.ts'
+import type { Pruned, PruneReason, PruneRules, SignedEntry } from '../domain/pruning.ts'
 import type { ExpiredRole } from '../domain/repair.ts'
 import type { Receipt } from '../domain/receipt.ts'
 import type { Repository, RepositoryWarning, RoleReport } from '../domain/repository.ts'
@@ -43,8 +43,8 @@ export interface Submission {
   readonly promotedFrom?: string
   /** The digest that the registry has to serve for each of them, where references name none (64 hex digits). */
   readonly expected?: string
-  /** Of one repository, and made by a plan: more images than others may name. */
-  readonly isPruning?: true
+  /** Of one repository, and made by a plan, for each image in turn: more images than others may name. */
+  readonly pruning?: readonly Pruned[]
   /** Of a pruning: even where no signed tag is left. */
   readonly mayLeaveNothing?: true
   readonly policy?: string
@@ -182,6 +182,8 @@ export interface RequestService {
 
 export interface PrunePage {
   readonly gun: Gun
+  /** Before anything was looked at. */
+  readonly madeAt: Date
   /** All tags that clients find signed. */
   readonly signed: number
   /** Those of this page that the rules name. */

@@ -21,7 +21,7 @@ export function checkSubmission(
   submission: Submission,
   grant: GrantKind = 'submit',
 ): readonly TaggedReference[] {
-  checkFields(submission, submission.isPruning === true ? MAX_PRUNED : settings.maxImages)
+  checkFields(submission, submission.pruning !== undefined ? MAX_PRUNED : settings.maxImages)
   const { kind, promotedFrom } = submission
   if (promotedFrom !== undefined && kind !== 'sign') {
     throw new DomainError('REQUEST_FIELD_INVALID', 'Only a request to sign is a promotion.', { field: 'promotedFrom' })

@@ -59,7 +59,8 @@ export async function submit(
   const repeated = idempotency === undefined ? undefined : dependencies.requests.findRepeated(idempotency)
   if (repeated !== undefined) return { request: repeated, isRepeated: true }
 
-  if (submission.isPruning === true && submission.mayLeaveNothing !== true) await requireSomeLeft(dependencies, images)
+  if (submission.pruning !== undefined && submission.mayLeaveNothing !== true)
+    await requireSomeLeft(dependencies, images)
   // One policy for all images, whatever is loaded meanwhile.
   const policy = dependencies.policies.current()
   const resolved = await resolveSubjects(dependencies, submission, images)
@@ -157,10 +158,15 @@ interface Resolved {
 
 async function resolveSubjects(
   dependencies: ServiceDependencies,
-  { kind, mode, promotedFrom, expected }: Submission,
+  { kind, mode, promotedFrom, expected, pruning }: Submission,
   images: readonly TaggedReference[],
 ): Promise<readonly Resolved[]> {
-  if (kind === 'unsign') return images.map((image) => ({ subject: namedSubject(image) }))
+  if (kind === 'unsign') {
+    return images.map((image, index) => {
+      const pruned = pruning?.[index]
+      return { subject: { ...namedSubject(image), ...(pruned !== undefined && { pruned }) } }
+    })
+  }
   const source = promotedFrom === undefined ? undefined : await signedSource(dependencies, parseSource(promotedFrom))
   const resolve = async (image: TaggedReference): Promise<Resolved> => {
     try {

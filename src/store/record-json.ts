@@ -32,6 +32,7 @@ const subject = z.strictObject({
   length: z.number().int().exactOptional(),
   mediaType: z.string().exactOptional(),
   promotedFrom: z.strictObject({ gun, tag, sha256: hex64, role, version: z.number().int() }).exactOptional(),
+  pruned: z.strictObject({ reason: z.enum(['gone', 'old']), plannedAt: time }).exactOptional(),
 })
 const repositorySubject = z.strictObject({
   reference: z.string(),

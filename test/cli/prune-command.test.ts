@@ -4,9 +4,11 @@ import { FakeApi, type Script } from './support/fake-api.ts'
 import { DIGEST, GUN, published, request } from './support/resources.ts'
 import { Workplace, type Ran } from './support/run-cli.ts'
 
+const MADE_AT = '2026-01-01T00:00:00.000Z'
 const entry = (tag: string) => ({ tag, digest: DIGEST, reason: 'gone' })
 const page = (tags: readonly string[], more: object = {}) => ({
   gun: GUN,
+  madeAt: MADE_AT,
   signed: 5,
   stays: 1,
   entries: tags.map(entry),
@@ -48,8 +50,8 @@ describe('cli prune', () => {
   it('--yes unsigns what was found', async () => {
     const ran = await prune('--gone', '--yes', '--description', 'old')
     expect(ran.exit, ran.stderr).to.equal(0)
-    const entries = ['a', 'b'].map((tag) => ({ tag, digest: DIGEST }))
-    expect(posted().map(({ body }) => body)).to.deep.equal([{ entries, description: 'old' }])
+    const entries = ['a', 'b'].map((tag) => ({ tag, digest: DIGEST, reason: 'gone' }))
+    expect(posted().map(({ body }) => body)).to.deep.equal([{ madeAt: MADE_AT, entries, description: 'old' }])
     expect(posted()[0]?.path).to.equal(`/v1/repositories/${encodeURIComponent(GUN)}/prunings`)
   })
 
@@ -58,7 +60,7 @@ describe('cli prune', () => {
     const ran = await prune('--apply', place.file('plan.json', stdout))
     expect(ran.exit, ran.stderr).to.equal(0)
     expect(api.requests).to.have.length(3)
-    expect(posted()[0]?.body).to.deep.equal({ entries: ['a', 'b'].map((tag) => ({ tag, digest: DIGEST })) })
+    expect(posted()[0]?.body).to.deep.equal({ madeAt: MADE_AT, entries: ['a', 'b'].map(entry) })
   })
 
   it('pages that go in a circle: SERVER_ANSWER_MALFORMED', async () => {

@@ -92,7 +92,12 @@ const CALLS: Readonly<Record<string, Ask & { readonly status: number; readonly c
   pruneRepository: {
     method: 'POST',
     path: `/v1/repositories/${encodedGun}/prunings`,
-    body: { entries: [{ tag: '1.0', digest: `sha256:${'a'.repeat(64)}` }], policy: 'test', description: 'old' },
+    body: {
+      madeAt: '2026-01-01T00:00:00.000Z',
+      entries: [{ tag: '1.0', digest: `sha256:${'a'.repeat(64)}`, reason: 'old' }],
+      policy: 'test',
+      description: 'old',
+    },
     status: 201,
     call: 'submit',
   },

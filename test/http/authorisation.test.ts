@@ -118,7 +118,11 @@ const ASKS: Readonly<Record<string, (o: Place) => Ask & { readonly has?: (answer
   pruneRepository: (o) => ({
     method: 'POST',
     path: ofRepository(o, '/prunings'),
-    body: { entries: [{ tag: '1.0', digest: `sha256:${'0'.repeat(64)}` }] },
+    body: {
+      madeAt: '2026-01-01T00:00:00.000Z',
+      all: true,
+      entries: [{ tag: '1.0', digest: `sha256:${'0'.repeat(64)}`, reason: 'old' }],
+    },
   }),
   listUnsignedTags: (o) => ({ path: ofRepository(o, '/unsigned-tags') }),
   removeRepository: (o) => ({ method: 'DELETE', path: ofRepository(o, '') }),

@@ -331,6 +331,7 @@ export function fakeServices(calls: string[], overrides: { [K in keyof Fakes]?: 
         Promise.resolve(
           note('planPruning', {
             gun,
+            madeAt: at,
             signed: 3,
             stays: 1,
             entries: [{ tag: parseTag('1.0'), sha256: hex('image'), reason: 'old' as const, signedAt: at }],

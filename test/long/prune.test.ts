@@ -56,7 +56,8 @@ describe('pruning of 10,000 tags', function () {
 
     const [before, version] = [world.observer.publications.length, world.server.version(app, RELEASES)]
     const images = entries.map(({ tag, sha256 }) => `${app}:${tag}@sha256:${sha256}`)
-    const submission = { kind: 'unsign', isPruning: true, images } as const
+    const pruning = entries.map(() => ({ reason: 'gone' as const, plannedAt: world.time.now() }))
+    const submission = { kind: 'unsign', pruning, images } as const
     const { request } = await world.services.requests.submit(everybody, submission)
     expect(requestStatus((await ended(world, request)).images)).to.equal('published')
     expect(world.observer.publications.slice(before).map(({ changes }) => changes)).to.deep.equal([TAGS / 2])

@@ -28,11 +28,12 @@ describe('pruning', () => {
     world.services.requests.planPruning(everybody, app, { gone: false, ...rules }, after)
   const named = ({ entries }: PrunePage): string[] => entries.map(({ tag, reason }) => `${tag} ${reason}`)
   const apply = async (
-    { entries }: Pick<PrunePage, 'entries'>,
+    { entries, madeAt }: Pick<PrunePage, 'entries' | 'madeAt'>,
     how: Pick<Submission, 'mayLeaveNothing'> = {},
   ): Promise<SigningRequest> => {
     const images = entries.map(({ tag, sha256 }) => `${app}:${tag}@sha256:${sha256}`)
-    const submission = { kind: 'unsign', isPruning: true, images, ...how } as const
+    const pruning = entries.map(({ reason }) => ({ reason, plannedAt: madeAt }))
+    const submission = { kind: 'unsign', pruning, images, ...how } as const
     return ended(world, (await world.services.requests.submit(everybody, submission)).request)
   }
 
@@ -119,11 +120,42 @@ describe('pruning', () => {
   it('an entry that changed since the plan stays, and says so; the others go', async () => {
     for (const tag of ['1', '2']) world.registry.remove(app, tag)
     const found = await plan({ gone: true })
+    world.time.advance(1)
     world.registry.push(app, '1', 'f')
     await world.sign(`${app}:1`)
     const request = await apply(found)
-    expect([outcome(request), outcome(request, 1)]).to.deep.equal(['failed DIGEST_MISMATCH', 'published'])
+    expect([outcome(request), outcome(request, 1)]).to.deep.equal(['failed TAG_SIGNED_SINCE_PLAN', 'published'])
     expect((await world.found('1'))?.sha256).to.equal('f'.repeat(64))
+  })
+
+  it('a tag that is served again, at the same digest, stays: TAG_SERVED_AGAIN', async () => {
+    for (const tag of ['1', '2']) world.registry.remove(app, tag)
+    const found = await plan({ gone: true })
+    world.registry.push(app, '1', '1')
+    const request = await apply(found)
+    expect([outcome(request), outcome(request, 1)]).to.deep.equal(['failed TAG_SERVED_AGAIN', 'published'])
+    expect((await world.found('1'))?.sha256).to.equal('1'.repeat(64))
+  })
+
+  it('a tag that was signed anew at the same digest stays, also when it is asked for once more: TAG_SIGNED_SINCE_PLAN', async () => {
+    world.time.advance(10 * DAY)
+    const found = await plan({ olderThanMs: DAY, keepLast: 2 })
+    expect(named(found)).to.deep.equal(['1 old', '2 old'])
+    world.time.advance(1)
+    await world.sign(`${app}:1`)
+    const request = await apply(found)
+    expect([outcome(request), outcome(request, 1)]).to.deep.equal(['failed TAG_SIGNED_SINCE_PLAN', 'published'])
+    const again = await ended(world, (await world.services.requests.resubmit(everybody, request.id, {})).request)
+    expect(outcome(again)).to.equal('failed TAG_SIGNED_SINCE_PLAN')
+    expect((await world.found('1'))?.sha256).to.equal('1'.repeat(64))
+  })
+
+  it('a registry that no longer says itself that a tag is gone: it stays', async () => {
+    world.registry.remove(app, '1')
+    const found = await plan({ gone: true })
+    world.registry.saysManifestUnknown = false
+    expect(outcome(await apply(found))).to.equal('failed TAG_NOT_KNOWN_GONE')
+    expect(await world.found('1')).to.not.equal(undefined)
   })
 
   it('what cannot be unsigned completely is no part of a plan', async () => {

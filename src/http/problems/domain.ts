@@ -143,6 +143,16 @@ export const DOMAIN_PROBLEMS = {
     'No signed tag would be left',
     'Make sure that the registry has told the truth; then say that all may go.',
   ),
+  TAG_SERVED_AGAIN: refuse(
+    409,
+    'The registry has the tag again that was gone when the pruning was planned',
+    'It stays signed. Make a new plan, or unsign the tag by its name.',
+  ),
+  TAG_SIGNED_SINCE_PLAN: refuse(
+    409,
+    'The tag was signed here after the pruning was planned',
+    'It stays signed. Make a new plan, or unsign the tag by its name.',
+  ),
   GUN_ALREADY_PUBLISHED: refuse(
     409,
     'The trust server already holds metadata of this repository',
