@@ -234,7 +234,7 @@ describe('the client of the key holder', () => {
     it('sends nothing that is too large', async () => {
       await listen(answerWith({ response: {}, attachments: none }))
       const connection = connectKeyHolder(path)
-      const facts = Object.fromEntries(Array.from({ length: 300 }, (_, index) => [`f${index}`, 'x'.repeat(4096)]))
+      const facts = Object.fromEntries(Array.from({ length: 1200 }, (_, index) => [`f${index}`, 'x'.repeat(4096)]))
       await expectCodeAsync('FRAME_TOO_LARGE', () => connection.call('append-record', { kind: 'large', facts }))
       connection.close()
     })
