@@ -220,22 +220,23 @@ for (const { title, keys, loopback, custody } of VARIANTS) {
         })
       }
 
-      it('prune unsigns the tags that are gone from the registry, as it has shown', async function () {
-        if (!loopback) return this.skip()
-        const gone = await images.pushManifest(name, 'gone')
-        await countersign.must(['sign', gone.reference])
-        await images.remove(gone)
-        const shown = await countersign.must(['prune', gun, '--gone', '--json'])
-        const { entries, signed } = JSON.parse(shown.stdout) as { entries: { tag: string }[]; signed: number }
-        expect(entries.map(({ tag }) => tag)).to.deep.equal(['gone'])
-        const before = await clients[0]!.docker.inspectTrust(gun)
-        expect(before.SignedTags).to.have.length(signed)
-        const plan = join(scope.folder('prune'), 'plan.json')
-        writeFileSync(plan, shown.stdout)
-        await countersign.must(['prune', gun, '--apply', plan])
-        const { SignedTags } = await clients[0]!.docker.inspectTrust(gun)
-        expect(SignedTags).to.deep.equal(before.SignedTags.filter(({ SignedTag }) => SignedTag !== 'gone'))
-      })
+      if (loopback) {
+        it('prune unsigns the tags that are gone from the registry, as it has shown', async () => {
+          const gone = await images.pushManifest(name, 'gone')
+          await countersign.must(['sign', gone.reference])
+          await images.remove(gone)
+          const shown = await countersign.must(['prune', gun, '--gone', '--json'])
+          const { entries, signed } = JSON.parse(shown.stdout) as { entries: { tag: string }[]; signed: number }
+          expect(entries.map(({ tag }) => tag)).to.deep.equal(['gone'])
+          const before = await clients[0]!.docker.inspectTrust(gun)
+          expect(before.SignedTags).to.have.length(signed)
+          const plan = join(scope.folder('prune'), 'plan.json')
+          writeFileSync(plan, shown.stdout)
+          await countersign.must(['prune', gun, '--apply', plan])
+          const { SignedTags } = await clients[0]!.docker.inspectTrust(gun)
+          expect(SignedTags).to.deep.equal(before.SignedTags.filter(({ SignedTag }) => SignedTag !== 'gone'))
+        })
+      }
 
       it('verify agrees with docker, for a signed and for an unsigned tag', async () => {
         const unsigned = await images.pushManifest(name, 'unsigned')
