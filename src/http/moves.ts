@@ -5,7 +5,7 @@ import type { MovePlan, RequestService } from '../service/services.ts'
 import { signedRoot } from './root-changes.ts'
 import { type Route, tokenRoute } from './route.ts'
 import { dateText, gunParams, text, TRUST_SERVER_CODES } from './shapes.ts'
-import { signingRequestShape, signingRequestView } from './signing-request-view.ts'
+import { submittedReplies, submittedReply } from './submitted-reply.ts'
 
 const to = text(2048).meta({
   description: 'The trust server, as the configuration names it: a name, a URL, or embedded.',
@@ -83,20 +83,12 @@ export function moveRoutes(requests: RequestService): Route[] {
         summary: 'Move a repository to another trust server, with a root that the root keys have signed',
         params: gunParams,
         body: moveRequest,
-        replies: {
-          200: { description: 'The same move is under way.', schema: signingRequestShape },
-          201: { description: 'The request is stored. Location names it.', schema: signingRequestShape },
-        },
+        replies: submittedReplies('The same move is under way.'),
         codes: [...COMMON_CODES, 'MOVE_INVALID', 'ROOT_CHANGE_UNDER_WAY'],
       },
       async ({ principal, params, body }) => {
         const move = { to: body.to, next: decodeBase64(body.next), signatures: body.signatures }
-        const { request, isRepeated } = await requests.move(principal, parseGun(params.gun), move)
-        return {
-          status: isRepeated ? 200 : 201,
-          headers: { location: `/v1/signing-requests/${request.id}` },
-          body: signingRequestView(request),
-        }
+        return submittedReply(await requests.move(principal, parseGun(params.gun), move))
       },
     ),
   ]

@@ -16,7 +16,7 @@ import {
   text,
   TRUST_SERVER_CODES,
 } from './shapes.ts'
-import { signingRequestShape, signingRequestView } from './signing-request-view.ts'
+import { submittedReplies, submittedReply } from './submitted-reply.ts'
 
 const planShape = z
   .strictObject({
@@ -55,7 +55,12 @@ const count = z
 const age = z
   .string()
   .regex(/^[0-9]{1,9}(s|m|h|d)$/, 'must be a duration, as 90d')
-  .transform((value) => parseDuration(value.replace(/^0+(?=[0-9])/, '')) ?? 0)
+  .transform((value, context) => {
+    const milliseconds = parseDuration(value.replace(/^0+(?=[0-9])/, ''))
+    if (milliseconds !== undefined) return milliseconds
+    context.addIssue('must be a duration, as 90d')
+    return z.NEVER
+  })
 const cursor = z.string().regex(/^\w[\w.-]{0,127}$/, 'must be the cursor of the previous page')
 
 export function pruningRoutes(requests: RequestService): Route[] {
@@ -108,13 +113,7 @@ export function pruningRoutes(requests: RequestService): Route[] {
           description: text(MAX_DESCRIPTION).optional(),
         }),
         takesIdempotencyKey: true,
-        replies: {
-          200: {
-            description: 'The same request was submitted before with this idempotency key.',
-            schema: signingRequestShape,
-          },
-          201: { description: 'The request is stored. Location names it.', schema: signingRequestShape },
-        },
+        replies: submittedReplies('The same request was submitted before with this idempotency key.'),
         codes: [
           'GUN_INVALID',
           'IMAGE_REFERENCE_INVALID',
@@ -132,7 +131,7 @@ export function pruningRoutes(requests: RequestService): Route[] {
       async ({ principal, params, body, idempotencyKey }) => {
         const gun = parseGun(params.gun)
         const { entries, madeAt, all = false, policy, description } = body
-        const { request, isRepeated } = await requests.submit(principal, {
+        const submitted = await requests.submit(principal, {
           kind: 'unsign',
           pruning: entries.map(({ reason }) => ({ reason, plannedAt: new Date(madeAt) })),
           ...(all && { mayLeaveNothing: true }),
@@ -141,11 +140,7 @@ export function pruningRoutes(requests: RequestService): Route[] {
           ...(description !== undefined && { description }),
           ...(idempotencyKey !== undefined && { idempotencyKey }),
         })
-        return {
-          status: isRepeated ? 200 : 201,
-          headers: { location: `/v1/signing-requests/${request.id}` },
-          body: signingRequestView(request),
-        }
+        return submittedReply(submitted)
       },
     ),
   ]

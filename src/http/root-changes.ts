@@ -4,7 +4,7 @@ import * as z from 'zod'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
 import { gunParams, hex64, text, TRUST_SERVER_CODES } from './shapes.ts'
-import { signingRequestShape, signingRequestView } from './signing-request-view.ts'
+import { submittedReplies, submittedReply } from './submitted-reply.ts'
 
 /** Certificates that a root may list; roots of stock clients have one. */
 const MAX_ROOT_KEYS = 8
@@ -90,10 +90,7 @@ export function rootChangeRoutes(requests: RequestService): Route[] {
         summary: 'Publish a next root that the root keys have signed, with the targets that have to come with it',
         params: gunParams,
         body: changeRequest,
-        replies: {
-          200: { description: 'The same root is under way.', schema: signingRequestShape },
-          201: { description: 'The request is stored. Location names it.', schema: signingRequestShape },
-        },
+        replies: submittedReplies('The same root is under way.'),
         codes: [
           'GUN_INVALID',
           'NOT_PERMITTED',
@@ -108,12 +105,7 @@ export function rootChangeRoutes(requests: RequestService): Route[] {
       async ({ principal, params, body }) => {
         const { next, signatures } = body
         const change = { next: decodeBase64(next), signatures }
-        const { request, isRepeated } = await requests.changeRoot(principal, parseGun(params.gun), change)
-        return {
-          status: isRepeated ? 200 : 201,
-          headers: { location: `/v1/signing-requests/${request.id}` },
-          body: signingRequestView(request),
-        }
+        return submittedReply(await requests.changeRoot(principal, parseGun(params.gun), change))
       },
     ),
   ]

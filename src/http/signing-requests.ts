@@ -16,6 +16,7 @@ import {
   waitQuery,
 } from './shapes.ts'
 import { modeShape, requestStatusShape, signingRequestShape, signingRequestView } from './signing-request-view.ts'
+import { submittedReplies, submittedReply } from './submitted-reply.ts'
 
 export interface SigningRequestOptions {
   readonly requests: RequestService
@@ -57,13 +58,7 @@ export function signingRequestRoutes({ requests, maxWaitMs, maxImages }: Signing
       query: z.strictObject({ wait: waitQuery }),
       body: submission,
       takesIdempotencyKey: true,
-      replies: {
-        200: {
-          description: 'The same request was submitted before with this idempotency key.',
-          schema: signingRequestShape,
-        },
-        201: { description: 'The request is stored. Location names it.', schema: signingRequestShape },
-      },
+      replies: submittedReplies('The same request was submitted before with this idempotency key.'),
       codes: [
         'IMAGE_REFERENCE_INVALID',
         'IMAGE_TAG_MISSING',
@@ -82,7 +77,7 @@ export function signingRequestRoutes({ requests, maxWaitMs, maxImages }: Signing
       ],
     },
     async ({ principal, query, body, idempotencyKey, raw }) => {
-      const { request, isRepeated } = await requests.submit(principal, {
+      const submitted = await requests.submit(principal, {
         kind: body.kind,
         images: body.images,
         ...(body.mode === 'each' && { mode: body.mode }),
@@ -92,12 +87,8 @@ export function signingRequestRoutes({ requests, maxWaitMs, maxImages }: Signing
         ...(idempotencyKey !== undefined && { idempotencyKey }),
       })
       const waitMs = Math.min(query.wait ?? 0, maxWaitMs)
-      const latest = waitMs > 0 ? await requests.waitFor(principal, request.id, waitMs, raw.signal) : request
-      return {
-        status: isRepeated ? 200 : 201,
-        headers: { location: `/v1/signing-requests/${request.id}` },
-        body: signingRequestView(latest),
-      }
+      if (waitMs === 0) return submittedReply(submitted)
+      return submittedReply(submitted, await requests.waitFor(principal, submitted.request.id, waitMs, raw.signal))
     },
   )
 

@@ -5,7 +5,7 @@ import type { PublicCode } from './problem.ts'
 import type { RequestService } from '../service/services.ts'
 import { type Route, tokenRoute } from './route.ts'
 import { dateText, gunParams, TRUST_SERVER_CODES } from './shapes.ts'
-import { signingRequestShape, signingRequestView } from './signing-request-view.ts'
+import { submittedReplies, submittedReply } from './submitted-reply.ts'
 
 const repairPlanShape = z
   .strictObject({
@@ -37,20 +37,10 @@ export function upkeepRoutes(requests: RequestService): Route[] {
         method: 'POST',
         params: gunParams,
         body: z.strictObject({}).optional(),
-        replies: {
-          200: { description: 'Such a request is under way for this repository.', schema: signingRequestShape },
-          201: { description: 'The request is stored. Location names it.', schema: signingRequestShape },
-        },
+        replies: submittedReplies('Such a request is under way for this repository.'),
         codes: [...common, ...o.codes],
       },
-      async ({ principal, params }) => {
-        const { request, isRepeated } = await submit(principal, parseGun(params.gun))
-        return {
-          status: isRepeated ? 200 : 201,
-          headers: { location: `/v1/signing-requests/${request.id}` },
-          body: signingRequestView(request),
-        }
-      },
+      async ({ principal, params }) => submittedReply(await submit(principal, parseGun(params.gun))),
     )
   return [
     route(

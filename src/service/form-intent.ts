@@ -17,7 +17,6 @@ import {
 import { isSameGround } from '../domain/decision.ts'
 import { DomainError } from '../domain/errors.ts'
 import { evidenceOf, signedApprovals } from '../domain/evidence.ts'
-import { parseImageReference } from '../domain/image-reference.ts'
 import { failureOf, isOutage } from '../domain/port-faults.ts'
 import { isRotated, rolesToRotate, stagedKeys } from '../domain/key-rotation.ts'
 import type { DeclaredChange, PendingImage, RepositoryCustody } from '../domain/ports.ts'
@@ -30,18 +29,16 @@ import { expiredRoles, rolesToRepair } from '../domain/repair.ts'
 import { roleVersions } from '../domain/role-versions.ts'
 import { rolesToSign, rolesToUnsign } from '../domain/publication-roles.ts'
 import { signedDigest } from '../domain/signed-entry.ts'
-import { imageOf, moveToOf, nextRootOf, type ImageSubject } from '../domain/signing-request.ts'
-import { retrying } from './backoff.ts'
+import { imageOf, moveToOf, nextRootOf } from '../domain/signing-request.ts'
 import type { ServiceDependencies } from './dependencies.ts'
 import type { ImageProgress } from './image-progress.ts'
 import { judgeAgain } from './judgement.ts'
 import { expiryFor, type LoadedRepository, loadRepository } from './load-repository.ts'
 import { checkMove } from './move.ts'
-import { signedSource } from './promotion.ts'
-import { isGone } from './pruning.ts'
-import { settleEach } from './settle.ts'
+import { requireImage, SecondLook } from './second-look.ts'
 import type { SnapshotKeyCheck } from './snapshot-key.ts'
 import type { PublicationStep } from './steps.ts'
+import { throughOutages } from './through-outages.ts'
 
 export interface Intent {
   readonly publication: Publication
@@ -68,18 +65,18 @@ interface Candidate {
 const MAX_CHANGES = { put: 500, drop: MAX_PRUNED }
 /** Bytes of what goes to the key holder with the changes, below those of a frame's header. */
 const MAX_CHANGE_BYTES = 3 * 1024 * 1024
-/** Registry look-ups at the same time. */
-const MAX_PARALLEL_RESOLVES = 8
 
 export class IntentFormer {
   readonly #dependencies: ServiceDependencies
   readonly #progress: ImageProgress
   readonly #snapshotKey: SnapshotKeyCheck
+  readonly #second: SecondLook
 
   constructor(dependencies: ServiceDependencies, progress: ImageProgress, snapshotKey: SnapshotKeyCheck) {
     this.#dependencies = dependencies
     this.#progress = progress
     this.#snapshotKey = snapshotKey
+    this.#second = new SecondLook(dependencies, progress)
   }
 
   /**
@@ -129,7 +126,7 @@ export class IntentFormer {
   }
 
   async #load(gun: Gun, images: readonly PendingImage[]): Promise<LoadedRepository> {
-    return this.#retrying(images, async () => {
+    return throughOutages(this.#dependencies, this.#progress, images, async () => {
       const loaded = await loadRepository(this.#dependencies, gun, expiryFor(images[0]?.kind))
       // A move gives the snapshot to the new server, whoever signed it at the old one.
       if (images[0]?.kind !== 'move') await this.#snapshotKey.require(loaded.trusted)
@@ -143,13 +140,6 @@ export class IntentFormer {
     const [to, next] = [moveToOf(record), nextRootOf(record)]
     if (to === undefined || next === undefined) throw new Error('A move has a destination and a root.')
     if (!holdsRoot(loaded.trusted, next)) await checkMove(this.#dependencies, loaded, to, next)
-  }
-
-  /** Through short outages; whoever asks is told of them at once. */
-  #retrying<T>(images: readonly PendingImage[], work: () => Promise<T>): Promise<T> {
-    return retrying(this.#dependencies, isOutage, work, (error) => {
-      this.#progress.wait(images, error)
-    })
   }
 
   #candidate(loaded: LoadedRepository, image: PendingImage): Candidate | undefined {
@@ -259,72 +249,11 @@ export class IntentFormer {
   ): Promise<{ readonly checked: readonly PendingImage[]; readonly isWaiting: boolean }> {
     const checked: PendingImage[] = []
     let isWaiting = false
-    const prunedIn = images.find(({ record }) => imageOf(record)?.pruned !== undefined)?.record.subject.gun
-    const lastSigned =
-      prunedIn === undefined ? new Map<never, never>() : this.#dependencies.requests.lastSigned(prunedIn)
-    let outage: Error | undefined
-    const results = await settleEach(images, MAX_PARALLEL_RESOLVES, async (image) => {
-      await this.#resolveAgain(image)
-      await this.#verifySourceAgain(image)
-      if (outage !== undefined) throw outage
-      try {
-        await this.#checkPruningAgain(image, lastSigned)
-      } catch (error) {
-        // Of a registry that does not answer the other thousands are not asked, one after the other.
-        if (error instanceof Error && isOutage(error)) outage = error
-        throw error
-      }
-    })
-    for (const { item: image, result } of results) {
+    for (const { item: image, result } of await this.#second.look(images)) {
       if (result.status === 'fulfilled') checked.push(image)
       else if (this.#refuse([image], result.reason) === 'later') isWaiting = true
     }
     return { checked, isWaiting }
-  }
-
-  async #resolveAgain(image: PendingImage): Promise<void> {
-    if (image.kind !== 'sign') return
-    const subject = requireImage(image)
-    const { sha256, length } = await this.#retrying([image], () =>
-      this.#dependencies.resolver.resolve(parseImageReference(subject.reference)),
-    )
-    if (sha256 === subject.sha256 && length === subject.length) return
-    throw new DomainError(
-      'DIGEST_MISMATCH',
-      'The tag was moved in the registry after the request was made. Ask again.',
-      {
-        image: subject.reference,
-        requested: subject.sha256 ?? 'none',
-        served: sha256,
-      },
-    )
-  }
-
-  /**
-   * Of a pruning: what was gone is gone still, and nobody has had it signed here since, at the same digest or another. The next publication is
-   * this one, so nothing is signed between. @throws DomainError TAG_SERVED_AGAIN, TAG_SIGNED_SINCE_PLAN, TAG_NOT_KNOWN_GONE; RegistryError
-   */
-  async #checkPruningAgain(
-    { record }: PendingImage,
-    lastSigned: ReadonlyMap<string, { readonly at: Date }>,
-  ): Promise<void> {
-    const { gun, tag, pruned } = imageOf(record) ?? {}
-    if (gun === undefined || tag === undefined || pruned === undefined) return
-    const facts = { image: `${gun}:${tag}` }
-    const last = lastSigned.get(tag)
-    if (last !== undefined && last.at.getTime() > pruned.plannedAt.getTime()) {
-      throw new DomainError('TAG_SIGNED_SINCE_PLAN', 'The tag was signed here after the pruning was planned.', facts)
-    }
-    if (pruned.reason !== 'gone' || (await isGone(this.#dependencies, gun, tag))) return
-    throw new DomainError('TAG_SERVED_AGAIN', 'The registry has the tag again.', facts)
-  }
-
-  /** Of a promotion: what was signed at the source must be signed there still. @throws as `signedSource` */
-  async #verifySourceAgain(image: PendingImage): Promise<void> {
-    const source = imageOf(image.record)?.promotedFrom
-    if (source === undefined) return
-    const { gun, tag, sha256 } = source
-    await this.#retrying([image], () => signedSource(this.#dependencies, { gun, tag, digest: sha256 }))
   }
 
   /** The repository may say so already (asked twice, or published by a version whose answer was lost): nothing is signed then. */
@@ -377,12 +306,6 @@ function declared({ image, change }: Candidate): DeclaredChange | undefined {
   if (change === undefined) return undefined
   const approvals = signedApprovals(image)
   return { change, evidence: evidenceOf(image), ...(approvals.length > 0 && { approvals }) }
-}
-
-function requireImage({ record }: PendingImage): ImageSubject {
-  const image = imageOf(record)
-  if (image === undefined) throw new Error('A request for an image names its tag.')
-  return image
 }
 
 /** A second change of the same tag waits for the next version. */

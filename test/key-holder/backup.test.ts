@@ -15,7 +15,9 @@ import { secretForms } from '../support/secret-forms.ts'
 
 const REQUEST = { reason: 'nightly', evidence: EVIDENCE }
 
-describe('a backup of the key holder', () => {
+describe('a backup of the key holder', function () {
+  // Each passphrase is stretched for half a second and more.
+  this.timeout(30_000)
   let scope: Scope
   let holder: TestKeyHolder
   let repository: HeldRepository

@@ -6,6 +6,7 @@ import { chmodSync, chownSync, mkdirSync, renameSync, writeFileSync } from 'node
 import { join } from 'node:path'
 import { expect } from 'chai'
 import { stringify } from 'yaml'
+import { programVersion } from '../../src/version.ts'
 import { builtProgram, checkout } from '../support/countersign-program.ts'
 import { freePort } from '../support/free-port.ts'
 import { importBaseImage } from '../support/peers/base-image.ts'
@@ -134,6 +135,16 @@ describe('the container image', function () {
       console.log(JSON.stringify(['src', 'test', 'demo', 'node_modules/mocha', 'node_modules/typescript'].filter(has)))`
     const { stdout } = await docker.must(['run', '--rm', '--network=none', '--entrypoint=node', IMAGE, '-e', script])
     expect(JSON.parse(stdout)).to.deep.equal([])
+    // As docs/docker-plugin.md has it copied out of the image.
+    const client = [
+      'run',
+      '--rm',
+      '--network=none',
+      '--entrypoint=node',
+      IMAGE,
+      '/opt/countersign/dist/countersign-client.cjs',
+    ]
+    expect((await docker.must([...client, '--version'])).stdout.trim()).to.equal(programVersion())
   })
 
   it('starts as three containers with three users, the key holder without a network', async () => {
